@@ -1,0 +1,34 @@
+# make demo   installs into .venv and runs the main job on the embedded data: search, genotype, picture, model, ONNX
+# make test   installs what the tests need; lints, checks types, runs the tests
+# make slow   the tests that take minutes as well
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test slow lint types clean
+
+demo: .venv/demo
+	$(BIN)/python -m nasarch demo
+
+test: .venv/dev lint types
+	$(BIN)/python -m pytest -n 2
+
+slow: .venv/dev
+	$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy follows no editable install of mapped folders, so it sees the package as users do
+types: .venv/dev
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/types .
+	MYPYPATH=build/types $(BIN)/mypy -p nasarch
+
+.venv/%: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	touch $@
+
+clean:
+	rm -rf .venv build

@@ -1,0 +1,56 @@
+"""Where tensors live: the device that a user names, and what CPUs need to be quick."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+import torch
+
+
+def pick_device(name: str) -> torch.device:
+    """The device `name`, after a tensor was put there; `auto` is the first accelerator, or the CPU.
+
+    Raises:
+        ValueError: there is no such device; names those that there are.
+    """
+    try:
+        device = torch.device(devices()[0] if name == "auto" else name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"device {name!r} can't be used here ({reason}); legal are auto, {', '.join(devices())}") from None
+    if device.type == "meta":
+        raise ValueError(f"device 'meta' holds no numbers to compute with; legal are auto, {', '.join(devices())}")
+    return device
+
+
+def devices() -> list[str]:
+    """All usable devices, the accelerators first."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    count = torch.accelerator.device_count() if accelerator else 0
+    return [accelerator.type, *(f"{accelerator.type}:{i}" for i in range(count)), "cpu"] if accelerator else ["cpu"]
+
+
+def device_name(device: torch.device) -> str:
+    """The hardware in words."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    if device.type == "cpu":
+        return f"CPU ({platform.machine()}), {torch.get_num_threads()} threads"
+    return str(device)
+
+
+def keep_freed_memory() -> None:
+    """Ask glibc to keep freed blocks for the next step of a training on the CPU instead of giving them back to the system.
+
+    Without it every large activation is mapped anew in every step, and the kernel clears its pages: a quarter of the CPU time of a
+    search step of FTSO (batch 256; benchmarks/supernet.py --malloc). Other C libraries are left alone.
+    """
+    mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD in malloc.h
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(mmap_threshold, 2**31 - 1)
+    mallopt(trim_threshold, 2**31 - 1)

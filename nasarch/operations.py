@@ -1,0 +1,176 @@
+"""The operations of the cells by name: one definition for the zoo and for the supernet.
+
+Every operation maps C channels to C channels at stride 1 or 2 (Liu et al. 2019, sec. 2.1 and the code it cites):
+
+| name | layers |
+|---|---|
+| max_pool_3x3, avg_pool_3x3 | pooling with padding 1; the average does not count the padding |
+| skip_connect | identity; at stride 2 a `factorized_reduce` |
+| sep_conv_kxk | (ReLU - depthwise kxk - pointwise - BN) twice, the stride in the first |
+| dil_conv_kxk | ReLU - depthwise kxk, dilation 2 - pointwise - BN |
+| conv_7x1_1x7 | ReLU - 1x7 - 7x1 - BN |
+| nor_conv_kxk | ReLU - kxk - BN (Dong et al. 2021) |
+
+`none` is never built: an edge that carries it adds nothing. BN is affine in the zoo and not in a search.
+
+A search needs the same operation on many edges. Built on E * C channels in E `groups` it is E independent copies, the channels
+of copy 0 first: a depthwise convolution and the statistics of BN are per channel, and a grouped pointwise convolution mixes the
+channels of each copy alone. The zoo is the case of one group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def _shift(x: Tensor) -> Tensor:
+    """[B, C, H, W] without its first row and column, padded with zeros to 2 * ceil(H / 2) - 1 rows (columns alike)."""
+    x = x[:, :, 1:, 1:]
+    if x.shape[2] % 2 == 0 or x.shape[3] % 2 == 0:
+        x = F.pad(x, (0, 1 - x.shape[3] % 2, 0, 1 - x.shape[2] % 2))
+    return x
+
+
+torch.fx.wrap("_shift")
+
+
+class HalvingConv(nn.Module):
+    """Halve a map by two 1x1 convolutions of stride 2, the second one shifted by a pixel, each giving half of the channels.
+
+    Any size works: odd maps are padded at the bottom and right for the second convolution; for even sizes,
+    [B, C, H, W] -> [B, C', H / 2, W / 2], this is what the published networks compute. With `groups`, every group of input
+    channels gives its own C' / groups output channels.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, *, groups: int = 1, device: Any = None, dtype: Any = None) -> None:
+        super().__init__()
+        dd = {"device": device, "dtype": dtype}
+        self.groups = groups
+        first = out_channels // groups // 2 * groups
+        self.conv_1 = nn.Conv2d(in_channels, first, 1, stride=2, groups=groups, bias=False, **dd)
+        self.conv_2 = nn.Conv2d(in_channels, out_channels - first, 1, stride=2, groups=groups, bias=False, **dd)
+
+    def forward(self, x: Tensor) -> Tensor:
+        halves = [self.conv_1(x), self.conv_2(_shift(x))]
+        if self.groups == 1:
+            return torch.cat(halves, dim=1)
+        return torch.cat([half.unflatten(1, (self.groups, -1)) for half in halves], dim=2).flatten(1, 2)
+
+
+def factorized_reduce(
+    in_channels: int, out_channels: int, *, groups: int = 1, affine: bool = True, device: Any = None, dtype: Any = None
+) -> nn.Sequential:
+    """ReLU - `HalvingConv` - BN: [B, C, H, W] -> [B, C', ceil(H / 2), ceil(W / 2)]."""
+    dd = {"device": device, "dtype": dtype}
+    reduce = HalvingConv(in_channels, out_channels, groups=groups, **dd)
+    return nn.Sequential(nn.ReLU(), reduce, nn.BatchNorm2d(out_channels, affine=affine, **dd))
+
+
+def relu_conv_bn(
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 1,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    affine: bool = True,
+    device: Any = None,
+    dtype: Any = None,
+) -> nn.Sequential:
+    """ReLU - convolution without bias, padded by kernel // 2 - BN: [B, C, H, W] -> [B, C', H / stride, W / stride]."""
+    dd = {"device": device, "dtype": dtype}
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False, **dd),
+        nn.BatchNorm2d(out_channels, affine=affine, **dd),
+    )
+
+
+class _Shape(NamedTuple):
+    """What a builder is told; an operation on `channels` in `groups` is `groups` independent operations side by side."""
+
+    channels: int
+    stride: int
+    groups: int
+    affine: bool
+    dd: dict[str, Any]
+
+
+def _separable(shape: _Shape, stride: int, kernel: int, dilation: int = 1) -> list[nn.Module]:
+    """Depthwise - pointwise - BN."""
+    c, padding = shape.channels, dilation * (kernel // 2)
+    return [
+        nn.Conv2d(c, c, kernel, stride=stride, padding=padding, dilation=dilation, groups=c, bias=False, **shape.dd),
+        nn.Conv2d(c, c, 1, groups=shape.groups, bias=False, **shape.dd),
+        nn.BatchNorm2d(c, affine=shape.affine, **shape.dd),
+    ]
+
+
+def _sep_conv(shape: _Shape, *, kernel: int) -> nn.Module:
+    first, second = _separable(shape, shape.stride, kernel), _separable(shape, 1, kernel)
+    return nn.Sequential(nn.ReLU(), *first, nn.ReLU(inplace=True), *second)
+
+
+def _dil_conv(shape: _Shape, *, kernel: int) -> nn.Module:
+    return nn.Sequential(nn.ReLU(), *_separable(shape, shape.stride, kernel, dilation=2))
+
+
+def _conv_7x1_1x7(shape: _Shape) -> nn.Module:
+    c, stride, groups = shape.channels, shape.stride, shape.groups
+    return nn.Sequential(
+        nn.ReLU(),
+        nn.Conv2d(c, c, (1, 7), stride=(1, stride), padding=(0, 3), groups=groups, bias=False, **shape.dd),
+        nn.Conv2d(c, c, (7, 1), stride=(stride, 1), padding=(3, 0), groups=groups, bias=False, **shape.dd),
+        nn.BatchNorm2d(c, affine=shape.affine, **shape.dd),
+    )
+
+
+def _nor_conv(shape: _Shape, *, kernel: int) -> nn.Module:
+    c = shape.channels
+    return relu_conv_bn(c, c, kernel, stride=shape.stride, groups=shape.groups, affine=shape.affine, **shape.dd)
+
+
+def _skip(shape: _Shape) -> nn.Module:
+    if shape.stride == 1:
+        return nn.Identity()
+    return factorized_reduce(shape.channels, shape.channels, groups=shape.groups, affine=shape.affine, **shape.dd)
+
+
+def _max_pool(shape: _Shape) -> nn.Module:
+    return nn.MaxPool2d(3, stride=shape.stride, padding=1)
+
+
+def _avg_pool(shape: _Shape) -> nn.Module:
+    return nn.AvgPool2d(3, stride=shape.stride, padding=1, count_include_pad=False)
+
+
+BUILDERS: dict[str, Callable[[_Shape], nn.Module]] = {
+    "max_pool_3x3": _max_pool,
+    "avg_pool_3x3": _avg_pool,
+    "skip_connect": _skip,
+    "sep_conv_3x3": partial(_sep_conv, kernel=3),
+    "sep_conv_5x5": partial(_sep_conv, kernel=5),
+    "sep_conv_7x7": partial(_sep_conv, kernel=7),
+    "dil_conv_3x3": partial(_dil_conv, kernel=3),
+    "dil_conv_5x5": partial(_dil_conv, kernel=5),
+    "conv_7x1_1x7": _conv_7x1_1x7,
+    "nor_conv_1x1": partial(_nor_conv, kernel=1),
+    "nor_conv_3x3": partial(_nor_conv, kernel=3),
+}
+
+
+def build(
+    name: str, channels: int, stride: int = 1, *, groups: int = 1, affine: bool = True, device: Any = None, dtype: Any = None
+) -> nn.Module:
+    """The operation `name`: [B, channels, H, W] -> [B, channels, H / stride, W / stride].
+
+    With `groups` it is that many independent operations side by side, each on channels / groups of the channels; operations
+    with weights are a `Sequential` from a ReLU to a BN.
+    """
+    return BUILDERS[name](_Shape(channels, stride, groups, affine, {"device": device, "dtype": dtype}))

@@ -1,0 +1,108 @@
+"""Scores -> a genotype. Knows ranking, not training.
+
+Two choices are composed: which edges stay (`strongest_edges`, with `Margin`s that say how sure that is) and which operation an edge
+carries (`strongest_operations`: the best one that is not `none`; or one name for all).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from nasarch.genotype import Cell, Genotype, Op
+from nasarch.space import Space
+
+
+class Kept(NamedTuple):
+    """The edges that a node keeps, strongest first, and those that it drops, strongest first."""
+
+    kind: str
+    node: int
+    kept: tuple[int, ...]
+    dropped: tuple[int, ...]
+
+
+class Margin(NamedTuple):
+    """The choice at a node: `weights` of its incoming edges by source, the sources kept (strongest first) and the best one dropped.
+
+    `lead` is by how much the last one kept leads that one; None where nothing is dropped.
+    """
+
+    kind: str
+    node: int
+    weights: tuple[float, ...]
+    kept: tuple[int, ...]
+    dropped: int | None
+    lead: float | None
+
+
+class Found(NamedTuple):
+    """What a search ends with: the cells, and for every node how clearly its edges were chosen."""
+
+    genotype: Genotype
+    margins: list[Margin]
+
+
+def strongest_edges(space: Space, score_ZE: Tensor, *, tie_breaker_ZE: Tensor | None = None, tie: float = 0.0) -> list[Kept]:
+    """Rank the edges into each node by score, and keep `space.kept_edges` of them (all, if that is None).
+
+    Scores that are equal when rounded to multiples of `tie` are ranked by `tie_breaker_ZE`, what is still equal by the order of edges.
+    """
+    scores = score_ZE.double().cpu()
+    scores = (scores / tie).round() if tie else scores
+    breaker = torch.zeros_like(scores) if tie_breaker_ZE is None else tie_breaker_ZE.double().cpu()
+    found = []
+    for z, kind in enumerate(space.kinds):
+        for j in space.inner_nodes:
+            incoming = [e for e, edge in enumerate(space.edges) if edge.target == j]
+            ranked = sorted(incoming, key=lambda e: (-float(scores[z, e]), -float(breaker[z, e])))
+            count = len(ranked) if space.kept_edges is None else space.kept_edges
+            found.append(Kept(kind, j, tuple(ranked[:count]), tuple(ranked[count:])))
+    return found
+
+
+def margins(space: Space, kept: Sequence[Kept], weight_ZE: Tensor) -> list[Margin]:
+    """How clearly the edges of each node were chosen, in units of their weights."""
+    found = []
+    for kind, node, stay, go in kept:
+        weight_E = weight_ZE[space.kinds.index(kind)].tolist()
+        source = [edge.source for edge in space.edges]
+        weights = tuple(weight_E[e] for e in sorted(stay + go))
+        dropped, lead = (source[go[0]], weight_E[stay[-1]] - weight_E[go[0]]) if go else (None, None)
+        found.append(Margin(kind, node, weights, tuple(source[e] for e in stay), dropped, lead))
+    return found
+
+
+def strongest_operations(space: Space, score_ZEO: Tensor) -> list[list[str]]:
+    """[Z][E] names: the operation of the highest score on every edge, `none` left out (Liu et al. 2019, sec. 2.4)."""
+    column = space.operations.index("none")
+    score_ZEO = score_ZEO.detach().clone()
+    score_ZEO[:, :, column] = -torch.inf
+    return [[space.operations[o] for o in row] for row in score_ZEO.argmax(2).tolist()]
+
+
+def one_operation(space: Space, name: str) -> list[list[str]]:
+    """[Z][E] names: `name` everywhere.
+
+    Raises:
+        ValueError: the space has no such operation, or it is `none`.
+    """
+    if name == "none" or name not in space.operations:
+        legal = ", ".join(o for o in space.operations if o != "none")
+        raise ValueError(f"operation {name!r} can't replace the edges of space {space.name!r}; legal are {legal}")
+    return [[name] * len(space.edges) for _ in space.kinds]
+
+
+def genotype(
+    space: Space, kept: Sequence[Kept], operations: Sequence[Sequence[str]], *, name: str, provenance: Mapping[str, Any]
+) -> Genotype:
+    """The genotype with the kept edges, strongest first within a node as published genotypes list them."""
+    cells = {}
+    for z, kind in enumerate(space.kinds):
+        rows = [row.kept for row in kept if row.kind == kind]
+        nodes = tuple(tuple(Op(operations[z][e], space.edges[e].source) for e in row) for row in rows)
+        cells[kind] = Cell(nodes=nodes, concat=space.concat())
+    return Genotype(name=name, space=space.name, cells=cells, provenance=provenance)

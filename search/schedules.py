@@ -1,0 +1,22 @@
+"""Numbers that depend on the epoch alone, in closed form: what epoch 30 uses does not depend on how it was reached.
+
+The published codes step torch's recursive `CosineAnnealingLR`, which on today's torch skips the first rate, ends at zero too early and
+drifts once a warm-up has overwritten the rate. Here epoch e = 0 ... E - 1 of E uses the formula of its docstring.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+Schedule = Callable[[int], float]
+
+
+def constant(value: float) -> Schedule:
+    """`value` in every epoch."""
+    return lambda epoch: value
+
+
+def cosine(start: float, end: float, epochs: int) -> Schedule:
+    """end + (start - end) * (1 + cos(pi * e / E)) / 2, the rule that SGDR (Loshchilov and Hutter 2017) gives without restarts."""
+    return lambda epoch: end + (start - end) * (1 + math.cos(math.pi * epoch / epochs)) / 2

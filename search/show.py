@@ -1,0 +1,37 @@
+"""Progress of a search on a terminal: a bar that moves, or, where output goes to a file, a line an epoch."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from .loop import Progress as Place
+
+
+class Display:
+    """A context; called with every `Progress` of the loop."""
+
+    def __init__(self, console: Console, title: str) -> None:
+        self.console, self.title = console, title
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
+        self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> Display:
+        self.bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.bar.stop()
+
+    def __call__(self, place: Place) -> None:
+        figures = f"loss {place.loss:.4f}, accuracy {place.accuracy:.3f}, {place.images_per_second:,.0f} images/s"
+        where = f"{self.title}, {place.stage}, epoch {place.epoch} of {place.epochs}"
+        if self.task is None:
+            self.task = self.bar.add_task(where, total=place.steps * place.epochs, figures=figures)
+        done = (place.epoch - 1) * place.steps + place.step
+        self.bar.update(self.task, description=where, completed=done, figures=figures)
+        if place.ends_epoch:
+            self.console.print(f"{where}: {figures}", highlight=False)

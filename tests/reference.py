@@ -1,0 +1,132 @@
+"""The literal twin of the supernet: one module for each edge and operation, straight from the equations. Slow, and easy to check.
+
+    f_ij(x_i; S) = sum_o  softmax(alpha_ij)_o * o(S * x_i) + (1 - S) * x_i          PC-DARTS (Xu et al. 2020) eq. 1
+    x_j          = sum_{i<j}  softmax(beta_j)_i * f_ij(x_i)                         eq. 2
+
+S takes the first C / K channels; after the concatenation of both parts the channels are shuffled (sec. 4.2's code: groups of
+K). With K = 1 and uniform edge weights of one it is DARTS. Every batch normalisation, pooling and `none` is computed where the
+equations have it. Written for the tests and benchmarks alone.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Zero(nn.Module):
+    def __init__(self, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :, :: self.stride, :: self.stride].mul(0.0)
+
+
+class HalvingSkip(nn.Module):
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.left = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
+        self.right = nn.Conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
+        self.norm = nn.BatchNorm2d(c_out, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(x)
+        return self.norm(torch.cat([self.left(x), self.right(x[:, :, 1:, 1:])], dim=1))
+
+
+def conv_block(c_in: int, c_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out, affine=False))
+
+
+def half(c: int, kernel: int, stride: int, dilation: int) -> list[nn.Module]:
+    padding = dilation * (kernel - 1) // 2
+    depthwise = nn.Conv2d(c, c, kernel, stride=stride, padding=padding, dilation=dilation, groups=c, bias=False)
+    return [nn.ReLU(), depthwise, nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c, affine=False)]
+
+
+def operation(name: str, c: int, stride: int) -> nn.Module:
+    if name == "none":
+        return Zero(stride)
+    if name == "skip_connect":
+        return nn.Identity() if stride == 1 else HalvingSkip(c, c)
+    if name == "max_pool_3x3":
+        return nn.Sequential(nn.MaxPool2d(3, stride, 1), nn.BatchNorm2d(c, affine=False))
+    if name == "avg_pool_3x3":
+        return nn.Sequential(nn.AvgPool2d(3, stride, 1, count_include_pad=False), nn.BatchNorm2d(c, affine=False))
+    kind, kernel = name[:3], int(name[-1])
+    if kind == "nor":
+        conv = nn.Conv2d(c, c, kernel, stride=stride, padding=kernel // 2, bias=False)
+        return nn.Sequential(nn.ReLU(), conv, nn.BatchNorm2d(c, affine=False))
+    if kind == "sep":
+        return nn.Sequential(*half(c, kernel, stride, 1), *half(c, kernel, 1, 1))
+    return nn.Sequential(*half(c, kernel, stride, 2))
+
+
+def shuffle(x: Tensor, groups: int) -> Tensor:
+    b, c, h, w = x.shape
+    return x.view(b, groups, c // groups, h, w).transpose(1, 2).reshape(b, c, h, w)
+
+
+class MixedEdge(nn.Module):
+    """Eq. 1 of one edge; the weights are given for all operations, those outside the candidates are not built."""
+
+    def __init__(self, c: int, stride: int, names: dict[int, str], k: int) -> None:
+        super().__init__()
+        self.c, self.k, self.stride = c // k, k, stride
+        self.operations = nn.ModuleDict({str(o): operation(name, c // k, stride) for o, name in names.items()})
+
+    def forward(self, x: Tensor, weight_O: Tensor) -> Tensor:
+        taken, left = x[:, : self.c], x[:, self.c :]
+        mixed = sum(weight_O[int(o)] * module(taken) for o, module in self.operations.items())
+        if self.k == 1:
+            return mixed
+        total = sum(weight_O[int(o)] for o in self.operations)
+        left = left if self.stride == 1 else F.max_pool2d(left, 2)
+        return shuffle(torch.cat([mixed, total * left], dim=1), self.k)
+
+
+class TwinCell(nn.Module):
+    def __init__(self, space, candidates_EO, c_pp: int, c_p: int, c: int, reduction: bool, reduction_prev: bool, k: int) -> None:
+        super().__init__()
+        self.space = space
+        if space.inputs == 2:
+            self.pre0 = HalvingSkip(c_pp, c) if reduction_prev else conv_block(c_pp, c)
+            self.pre1 = conv_block(c_p, c)
+        self.edges = nn.ModuleList()
+        for e, (source, _) in enumerate(space.edges):
+            names = {o: name for o, name in enumerate(space.operations) if candidates_EO[e, o]}
+            self.edges.append(MixedEdge(c, 2 if reduction and source < space.inputs else 1, names, k))
+
+    def forward(self, s0: Tensor, s1: Tensor, operations_EO: Tensor, edges_E: Tensor) -> Tensor:
+        states = [self.pre0(s0), self.pre1(s1)] if self.space.inputs == 2 else [s1]
+        for j in self.space.inner_nodes:
+            incoming = [e for e, edge in enumerate(self.space.edges) if edge.target == j and len(self.edges[e].operations)]
+            states.append(sum(edges_E[e] * self.edges[e](states[self.space.edges[e].source], operations_EO[e]) for e in incoming))
+        return torch.cat([states[j] for j in self.space.concat()], dim=1)
+
+
+class TwinSupernet(nn.Module):
+    """The search network of CIFAR: `operations_ZEO` and `edges_ZE` are the softmaxes of alpha and beta."""
+
+    def __init__(self, space, candidates_ZEO, *, channels: int, layers: int, partial: int, num_classes: int = 10) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, 3 * channels, 3, padding=1, bias=False), nn.BatchNorm2d(3 * channels))
+        c_pp = c_p = 3 * channels
+        c, reduction_prev = channels, False
+        self.cells, self.kinds = nn.ModuleList(), []
+        for layer in range(layers):
+            reduction = layer in (layers // 3, 2 * layers // 3)
+            c = 2 * c if reduction else c
+            z = int(reduction)
+            self.cells.append(TwinCell(space, candidates_ZEO[z], c_pp, c_p, c, reduction, reduction_prev, partial))
+            self.kinds.append(z)
+            reduction_prev, c_pp, c_p = reduction, c_p, c * len(space.concat())
+        self.classifier = nn.Linear(c_p, num_classes)
+
+    def forward(self, x: Tensor, operations_ZEO: Tensor, edges_ZE: Tensor) -> Tensor:
+        s0 = s1 = self.stem(x)
+        for z, cell in zip(self.kinds, self.cells, strict=True):
+            s0, s1 = s1, cell(s0, s1, operations_ZEO[z], edges_ZE[z])
+        return self.classifier(s1.mean((2, 3)))
