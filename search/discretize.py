@@ -104,5 +104,5 @@ def genotype(
     for z, kind in enumerate(space.kinds):
         rows = [row.kept for row in kept if row.kind == kind]
         nodes = tuple(tuple(Op(operations[z][e], space.edges[e].source) for e in row) for row in rows)
-        cells[kind] = Cell(nodes=nodes, concat=space.concat())
+        cells[kind] = Cell(nodes=nodes, concat=space.concat(), inputs=space.inputs)
     return Genotype(name=name, space=space.name, cells=cells, provenance=provenance)
