@@ -1,0 +1,160 @@
+"""A search step of PC-DARTS: the supernet, computed per source node, against the literal per-edge twin of tests/reference.py.
+
+One step is an architecture gradient and a weight gradient on a batch each (K = 4, C = 16, 8 layers, 32x32 images). The sides take
+turns; times are CPU seconds of this process on one thread, so that other load disturbs little. The twin is measured in PyTorch's
+default memory format, as the published networks run, and in channels_last. Saved activations are the bytes that autograd keeps
+between forward and backward, each storage once and parameters left out. Kernels are dispatched operations that compute
+something: views and allocations are not counted.
+
+    python benchmarks/supernet.py [--partial 4] [--batch 64] [--rounds 5] [--out benchmarks/results/supernet.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from nasarch.search.relaxation import Relaxation
+from nasarch.search.supernet import Supernet, all_candidates
+from nasarch.space import DARTS
+from tests.reference import TwinSupernet
+
+FREE = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "detach", "alias", "lift_fresh"}
+
+
+class KernelCount(TorchDispatchMode):
+    """Counts operations whose results are no views of their arguments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernels = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+        name = func.overloadpacket.__name__
+        self.kernels += not is_view and name not in FREE and name != "_unsafe_view"
+        return func(*args, **(kwargs or {}))
+
+
+def saved_bytes(forward: Callable[[], Tensor], parameters: list[Tensor]) -> int:
+    """What autograd keeps for the backward pass of `forward`."""
+    known = {p.untyped_storage().data_ptr() for p in parameters}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in known:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss = forward()
+    del loss
+    return sum(kept.values())
+
+
+class Side:
+    """A network with the two gradients of a search step; `separate` asks for the wanted gradients alone, as nasarch does."""
+
+    def __init__(self, net: torch.nn.Module, call: Callable[[Tensor], Tensor], arch: Relaxation, *, separate: bool) -> None:
+        self.net, self.call, self.arch, self.separate = net, call, arch, separate
+
+    def loss(self, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return F.cross_entropy(self.call(batch[0]), batch[1])
+
+    def halves(self) -> list[list[Tensor]]:
+        weights, arch = list(self.net.parameters()), list(self.arch.parameters())
+        return [arch, weights] if self.separate else [weights + arch, weights + arch]
+
+    def step(self, batch: tuple[Tensor, Tensor]) -> None:
+        for wanted in self.halves():
+            torch.autograd.grad(self.loss(batch), wanted)
+
+    def kernels(self, batch: tuple[Tensor, Tensor]) -> list[int]:
+        found = []
+        for wanted in self.halves():
+            with KernelCount() as count:
+                torch.autograd.grad(self.loss(batch), wanted)
+            found.append(count.kernels)
+        return found
+
+
+def cpu_seconds(run: Callable[[], None]) -> float:
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+def sides(partial: int) -> dict[str, Side]:
+    mask = all_candidates(DARTS)
+    arch = Relaxation(DARTS, mask, subset=1, spread=1e-3)
+    net = Supernet(DARTS, mask, channels=16, layers=8, partial=partial)
+    twins = [TwinSupernet(DARTS, mask, channels=16, layers=8, partial=partial) for _ in range(2)]
+    last = twins[1].to(memory_format=torch.channels_last)
+    return {
+        "nasarch": Side(net, lambda x: net(x, arch()), arch, separate=True),
+        "twin": Side(twins[0], lambda x: twins[0](x, arch.operations(), arch.edges()), arch, separate=False),
+        "twin, channels_last": Side(
+            last, lambda x: last(x.contiguous(memory_format=torch.channels_last), arch.operations(), arch.edges()), arch, separate=False
+        ),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--partial", type=int, default=4)
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    batch = torch.randn(options.batch, 3, 32, 32), torch.randint(10, (options.batch,))
+    contestants = sides(options.partial)
+
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(options.rounds + 1):
+        for name, side in contestants.items():
+            seconds = cpu_seconds(lambda side=side: side.step(batch))  # type: ignore[misc]
+            if turn:  # the first one warms up
+                times[name].append(seconds)
+    result = {
+        "machine": f"{platform.machine()}, {platform.processor() or 'CPU'}, 1 thread",
+        "torch": torch.__version__,
+        "date": time.strftime("%Y-%m-%d"),
+        "K": options.partial,
+        "batch": options.batch,
+        "sides": {
+            name: {
+                "cpu_seconds": [round(t, 3) for t in times[name]],
+                "saved_MB": round(saved_bytes(lambda side=side: side.loss(batch), list(side.net.parameters())) / 1e6, 1),  # type: ignore[misc]
+                "kernels_arch_and_weights": side.kernels(batch),
+            }
+            for name, side in contestants.items()
+        },
+        "twin_over_nasarch": {
+            name: round(median(a / b for a, b in zip(times[name], times["nasarch"], strict=True)), 2) for name in list(contestants)[1:]
+        },
+    }
+    text = json.dumps(result, indent=2)
+    print(text)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
