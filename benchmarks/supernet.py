@@ -27,8 +27,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from nasarch.search.candidates import all_candidates
 from nasarch.search.relaxation import Relaxation
-from nasarch.search.supernet import Supernet, all_candidates
+from nasarch.search.supernet import Supernet
 from nasarch.space import DARTS
 from tests.reference import TwinSupernet
 

@@ -33,12 +33,13 @@ import torch
 from nasarch.space import DARTS
 
 from .batches import Batches
+from .candidates import only
 from .data import Dataset, halves
 from .discretize import Found, genotype, margins, one_operation, strongest_edges
 from .loop import Progress, fit
 from .relaxation import Relaxation
 from .schedules import cosine
-from .supernet import Supernet, only, seeded
+from .supernet import Supernet, seeded
 from .updates import State, first_order
 
 PAPER = {"title": "FTSO: Effective NAS via First Topology Second Operator", "year": 2023, "arxiv": "2303.12948"}

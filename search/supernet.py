@@ -5,15 +5,9 @@ A node is the sum over its incoming edges ij and their candidate operations o, w
     x_j = sum_i sum_o mix[ij, o] * o(x_i[:C/K])       the first C / K channels (partial channel connections, K = `partial`)
     x_j = sum_i (sum_o mix[ij, o]) * x_i[C/K:]        the others bypass; both parts are concatenated and shuffled
 
-which is PC-DARTS eq. 1 and 2 (Xu et al. 2020) with mix = softmax(alpha) * softmax(beta), and DARTS for K = 1.
-
-The mathematics is per edge, the computation per source node, since all edges that leave a node read the same tensor:
-- operations with weights are built once, as wide as there are edges that carry them; the last BN of each is not affine, so the
-  mixing weights are handed to it as its weight (`Convolutions`);
-- operations without weights and the bypass give the same on every edge: computed once, they reach all targets by one 1x1
-  convolution whose matrix holds mixing weights (`Direct`);
-- `none` is never computed.
-tests/reference.py holds the literal per-edge twin; both agree in float64 to rounding in outputs, loss and all gradients.
+which is PC-DARTS eq. 1 and 2 (Xu et al. 2020) with mix = softmax(alpha) * softmax(beta), and DARTS for K = 1. The mathematics is
+per edge, the computation per source node (fan.py). tests/reference.py holds the literal per-edge twin; both agree in float64 to
+rounding in outputs, loss and all gradients.
 
 Tensors run in channels_last order, in which depthwise convolutions and BN are several times faster on a CPU.
 """
@@ -30,122 +24,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasarch.cell import ResidualReduction
-from nasarch.operations import build, factorized_reduce, relu_conv_bn
+from nasarch.operations import factorized_reduce, relu_conv_bn
 from nasarch.skeleton import RESIDUAL, places
 from nasarch.space import Space
 from nasarch.stem import build_stem
 
-
-def is_weightless(name: str, stride: int) -> bool:
-    """Whether the operation gives the same on every edge that leaves a node."""
-    return name in ("max_pool_3x3", "avg_pool_3x3") or (name == "skip_connect" and stride == 1)
-
-
-class Convolutions(nn.Module):
-    """Operations with weights along the same E edges: [B, C, H, W] and mix [O, E] -> for each edge a [B, C, H', W'], summed over O."""
-
-    def __init__(self, names: Sequence[str], edges: int, channels: int, stride: int) -> None:
-        super().__init__()
-        self.edges, self.channels = edges, channels
-        operations = [build(name, edges * channels, stride, groups=edges, affine=False) for name in names]
-        self.bodies = nn.ModuleList([operation[1:-1] for operation in operations])  # type: ignore[index]  # one ReLU serves all
-        self.norms = nn.ModuleList([operation[-1] for operation in operations])  # type: ignore[index]
-
-    def forward(self, taken: Tensor, bypassed: Tensor, mix_OE: Tensor) -> tuple[Tensor, ...]:
-        x = torch.cat([F.relu(taken)] * self.edges, dim=1)
-        weights = mix_OE.repeat_interleave(self.channels, dim=1)
-        parts = [_weighted_norm(norm, body(x), w) for body, norm, w in zip(self.bodies, self.norms, weights, strict=True)]
-        return reduce(add, parts).unflatten(1, (self.edges, self.channels)).unbind(1)
-
-
-def _weighted_norm(norm: nn.Module, x: Tensor, weight_C: Tensor) -> Tensor:
-    """weight * norm(x), for a BN that is not affine."""
-    assert isinstance(norm, nn.BatchNorm2d) and norm.momentum is not None
-    return F.batch_norm(x, norm.running_mean, norm.running_var, weight_C, None, norm.training, norm.momentum, norm.eps)
-
-
-class Direct(nn.Module):
-    """Operations without weights, and the bypass, to all E targets of a node by one matrix of mixing weights [E * C, features].
-
-    The features stand side by side: the taken channels themselves (skip), their poolings, the bypassed channels.
-    """
-
-    def __init__(self, names: Sequence[str], taken: int, bypassed: int, stride: int) -> None:
-        super().__init__()
-        self.channels = taken + bypassed
-        self.pools = nn.ModuleList([_pool(name, taken, stride) for name in names])
-        self.bypass = nn.Identity() if stride == 1 else nn.MaxPool2d(2, ceil_mode=True)
-
-    def forward(self, taken: Tensor, bypassed: Tensor, matrix: Tensor) -> tuple[Tensor, ...]:
-        features = [pool(taken) for pool in self.pools]
-        if bypassed.shape[1]:
-            features.append(self.bypass(bypassed))
-        out = F.conv2d(torch.cat(features, dim=1), matrix[:, :, None, None])
-        return out.unflatten(1, (-1, self.channels)).unbind(1)
-
-
-def _pool(name: str, channels: int, stride: int) -> nn.Module:
-    """An operation without weights; in a search a BN that is not affine follows every pooling (Liu et al. 2019, code)."""
-    pool = build(name, channels, stride)
-    return pool if name == "skip_connect" else nn.Sequential(pool, nn.BatchNorm2d(channels, affine=False))
-
-
-class Fan(nn.Module):
-    """All that leaves one node of a cell: [B, C, H, W] -> (target, share) pairs, whose sums by target make the next nodes.
-
-    A share has the C / K taken channels or all C of them. Mixing weights come from a table [E, O + 2] of the cell kind: its
-    columns are the operations, their sum and zero. `entries` are the places in the flat table that `forward` wants, in order.
-    """
-
-    def __init__(self, space: Space, candidates_EO: Tensor, source: int, channels: int, stride: int, partial: int) -> None:
-        super().__init__()
-        taken = channels // partial
-        self.widths = [taken, channels - taken]
-        place_EO = torch.arange(len(space.edges) * (len(space.operations) + 2)).view(len(space.edges), -1)
-        rows = [e for e, edge in enumerate(space.edges) if edge.source == source and candidates_EO[e].any()]
-        carriers = {o: tuple(e for e in rows if candidates_EO[e, o]) for o, name in enumerate(space.operations) if name != "none"}
-        used = [o for o in carriers if carriers[o]]
-        weightless = [o for o in used if is_weightless(space.operations[o], stride)]
-        weighted = [o for o in used if o not in weightless]
-
-        self.shares = nn.ModuleList()
-        self.contents: list[tuple[list[int], list[int]]] = []  # the edges and the operations of each share
-        self.targets: list[list[int]] = []
-        self.entries: list[Tensor] = []
-        for edges in sorted({carriers[o] for o in weighted}):
-            columns = [o for o in weighted if carriers[o] == edges]
-            self.shares.append(Convolutions([space.operations[o] for o in columns], len(edges), taken, stride))
-            self._reaches(space, list(edges), columns)
-            self.entries.append(place_EO[list(edges)][:, columns].t())
-        if weightless or (rows and partial > 1):
-            self.shares.append(Direct([space.operations[o] for o in weightless], taken, channels - taken, stride))
-            self._reaches(space, rows, weightless)
-            self.entries.append(_matrix_entries(place_EO[rows], weightless, taken, channels))
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether it is one matrix of all channels: skip connections, with the bypass, and nothing else."""
-        (share,) = self.shares if len(self.shares) == 1 else (None,)
-        return isinstance(share, Direct) and [type(pool) for pool in share.pools] == [nn.Identity] and type(share.bypass) is nn.Identity
-
-    def _reaches(self, space: Space, edges: list[int], columns: list[int]) -> None:
-        self.contents.append((edges, columns))
-        self.targets.append([space.edges[e].target for e in edges])
-
-    def forward(self, x: Tensor, mixes: Sequence[Tensor]) -> list[tuple[int, Tensor]]:
-        taken, bypassed = x.split(self.widths, dim=1)
-        shares = [share(taken, bypassed, mix) for share, mix in zip(self.shares, mixes, strict=True)]
-        return [pair for targets, share in zip(self.targets, shares, strict=True) for pair in zip(targets, share, strict=True)]
-
-
-def _matrix_entries(place_EO: Tensor, columns: Sequence[int], taken: int, channels: int) -> Tensor:
-    """[E * C, features]: feature m reaches channel c of the target of edge e by the weight of its operation (by the sum, if bypassed)."""
-    total, zero = place_EO.shape[1] - 2, place_EO.shape[1] - 1
-    channel_M = torch.cat([torch.arange(taken)] * len(columns) + [torch.arange(taken, channels)])
-    column_M = torch.tensor(list(columns)).repeat_interleave(taken)
-    column_M = torch.cat([column_M, torch.full((channels - taken,), total)]).long()
-    reaches_CM = torch.arange(channels)[:, None] == channel_M
-    return torch.where(reaches_CM, place_EO[:, None, column_M], place_EO[0, zero]).flatten(0, 1)
+from .candidates import check_candidates
+from .fan import Fan
 
 
 class SearchCell(nn.Module):
@@ -155,24 +40,26 @@ class SearchCell(nn.Module):
     comes from the inputs, and the cell is computed by one product with a composed matrix (`_linear`).
     """
 
+    order: Tensor
+
     def __init__(self, space: Space, candidates_EO: Tensor, inputs: Sequence[nn.Module], channels: int, stride: int, partial: int) -> None:
         super().__init__()
         self.preprocess = nn.ModuleList(inputs)
         self.inner, self.concat, self.channels, self.partial = space.inner_nodes, space.concat(), channels, partial
         strides = [stride if i < space.inputs else 1 for i in range(self.inner[-1])]
-        self.fans = nn.ModuleList([Fan(space, candidates_EO, i, channels, s, partial) for i, s in enumerate(strides)])
-        self.is_linear = all(fan.is_linear for fan in self.fans[space.inputs :])
-        self.inputs_are_linear = all(fan.is_linear for fan in self.fans[: space.inputs])
+        fans = [Fan(space, candidates_EO, i, channels, s, partial) for i, s in enumerate(strides)]
+        self.fans = nn.ModuleList(fans)
+        self.targets = [fan.targets for fan in fans]
+        self.entries = [entry for fan in fans for entry in fan.entries]
+        self.counts = [len(fan.entries) for fan in fans]
+        self.is_linear = all(fan.is_linear for fan in fans[space.inputs :])
+        self.inputs_are_linear = all(fan.is_linear for fan in fans[: space.inputs])
         self.register_buffer("order", shuffle_order(channels, partial), persistent=False)
-
-    @property
-    def entries(self) -> list[Tensor]:
-        return [entry for fan in self.fans for entry in fan.entries]
 
     def forward(self, previous: Tensor, current: Tensor, mixes: Iterator[Tensor]) -> Tensor:
         inputs = (previous, current)[-len(self.preprocess) :]
         states = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
-        mixes_by_fan = [[next(mixes) for _ in fan.entries] for fan in self.fans]
+        mixes_by_fan = [[next(mixes) for _ in range(count)] for count in self.counts]
         return self._linear(states, mixes_by_fan) if self.is_linear else self._by_node(states, mixes_by_fan)
 
     def _by_node(self, states: list[Tensor], mixes_by_fan: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -197,23 +84,23 @@ class SearchCell(nn.Module):
 
     def _linear(self, states: list[Tensor], mixes_by_fan: Sequence[Sequence[Tensor]]) -> Tensor:
         """Every node is a matrix [C, M] times a basis of M channels: the inputs, or what the nodes receive if those are not linear."""
-        inputs, received = len(states), {j: [] for j in self.inner}  # type: dict[int, list[Tensor]]
+        received: dict[int, list[Tensor]] = {j: [] for j in self.inner}
+        maps: dict[int, Tensor] = {}
         if self.inputs_are_linear:
             basis = states
-            maps = dict(enumerate(self._unit(states)))
+            maps.update(enumerate(self._unit(states)))
         else:
-            for i in range(inputs):
+            for i in range(len(states)):
                 for target, share in self.fans[i](states[i], mixes_by_fan[i]):
                     received[target].append(self._widened(share))
             basis = [reduce(add, received[j]) for j in self.inner]
             received = {j: [block] for j, block in zip(self.inner, self._unit(basis), strict=True)}
-            maps = {}
         for i in range(self.inner[-1] + 1):
             if i in received:
                 maps[i] = reduce(add, received[i])[self.order]
             if i in maps and i < len(self.fans):
                 products = mixes_by_fan[i][0].unflatten(0, (-1, self.channels)) @ maps[i]
-                for target, product in zip(self.fans[i].targets[0], products, strict=True):
+                for target, product in zip(self.targets[i][0], products, strict=True):
                     received[target].append(product)
         matrix = torch.cat([maps[j] for j in self.concat])
         return F.conv2d(torch.cat(basis, dim=1), matrix[:, :, None, None])
@@ -241,6 +128,8 @@ class Supernet(nn.Module):
         ValueError: `partial` does not divide the channels, or a node is left without any candidate.
     """
 
+    entries: Tensor
+
     def __init__(
         self,
         space: Space,
@@ -267,9 +156,9 @@ class Supernet(nn.Module):
             else:
                 z = space.kinds.index(kind)
                 inputs = _preprocess(widths, c, halved) if self.two_inputs else [nn.Identity()]
-                self.cells.append(SearchCell(space, candidates_ZEO[z], inputs, c, stride, partial))
-                offset = z * len(space.edges) * (len(space.operations) + 2)
-                entries += [entry + offset for entry in self.cells[-1].entries]
+                cell = SearchCell(space, candidates_ZEO[z], inputs, c, stride, partial)
+                self.cells.append(cell)
+                entries += [entry + z * len(space.edges) * (len(space.operations) + 2) for entry in cell.entries]
             widths, halved = [widths[1], c * (1 if kind == RESIDUAL else len(space.concat()))], stride == 2
         self.shapes = [entry.shape for entry in entries]
         self.register_buffer("entries", torch.cat([entry.flatten() for entry in entries]), persistent=False)
@@ -316,34 +205,3 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
-
-
-def check_candidates(space: Space, candidates_ZEO: Tensor) -> None:
-    """Raise ValueError unless the mask has the space's shape and leaves every inner node an incoming edge."""
-    shape = (len(space.kinds), len(space.edges), len(space.operations))
-    if tuple(candidates_ZEO.shape) != shape or candidates_ZEO.dtype != torch.bool:
-        given = f"{candidates_ZEO.dtype} {list(candidates_ZEO.shape)}"
-        raise ValueError(f"candidates are {given}: space {space.name!r} needs a Boolean mask {list(shape)}")
-    for z, kind in enumerate(space.kinds):
-        for j in space.inner_nodes:
-            rows = [e for e, edge in enumerate(space.edges) if edge.target == j]
-            if not candidates_ZEO[z, rows].any():
-                raise ValueError(f"node {j} of the {kind} cell has no candidate left: keep an operation on one of its edges at least")
-
-
-def all_candidates(space: Space) -> Tensor:
-    """Every operation on every edge: a mask [Z, E, O]."""
-    return torch.ones(len(space.kinds), len(space.edges), len(space.operations), dtype=torch.bool)
-
-
-def only(space: Space, *names: str) -> Tensor:
-    """These operations alone on every edge: a mask [Z, E, O].
-
-    Raises:
-        ValueError: an operation is not one of the space's candidates.
-    """
-    for name in names:
-        if name not in space.operations:
-            raise ValueError(f"unknown operation {name!r} in space {space.name!r}; legal are {', '.join(space.operations)}")
-    kept = torch.tensor([name in names for name in space.operations])
-    return all_candidates(space) & kept

@@ -7,8 +7,8 @@ from itertools import combinations
 import pytest
 import torch
 
+from nasarch.search.candidates import all_candidates, only
 from nasarch.search.relaxation import Relaxation
-from nasarch.search.supernet import all_candidates, only
 from nasarch.space import DARTS, NATS
 from tests.test_supernet import irregular
 

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasarch.search.supernet import Convolutions, Supernet, all_candidates, only
+from nasarch.search.candidates import all_candidates, only
+from nasarch.search.fan import Convolutions
+from nasarch.search.supernet import Supernet
 from nasarch.space import DARTS
 from tests.reference import TwinSupernet
 

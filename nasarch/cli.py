@@ -1,0 +1,208 @@
+"""The command `nasarch`: a function is a command, its parameters are its arguments, its docstring is its help.
+
+Only what the named command needs is imported. What a user gets wrong is said in one line, with exit status 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+import io
+import json as json_module
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from nasarch.demo import demo
+
+Command = Callable[..., None]
+Group = Callable[[], Mapping[str, Command]]  # gives its commands when it is named, so that their imports wait till then
+Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
+Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
+Out = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE")]
+
+
+def models(pattern: Pattern = "*", *, json: bool = False, markdown: bool = False) -> None:
+    """List the models: cells searched on what, parameters, multi-adds, reported error, source.
+
+    Args:
+        pattern: only names that match, with * and ?; quote it.
+        json: print JSON with the exact figures.
+        markdown: print the table in Markdown.
+    """
+    from nasarch.catalogue import entries
+    from nasarch.listing import NOTES, table
+    from nasarch.listing import markdown as as_markdown
+
+    found = entries(pattern)
+    if json:
+        _print_json([asdict(entry) for entry in found])
+    elif markdown:
+        print(as_markdown(found))
+    else:
+        _print_rich(table(found))
+        print("", *NOTES, sep="\n")
+
+
+def show(source: Source, *, json: bool = False) -> None:
+    """Show all of one genotype: origin, models and what they cost, reported results, cells drawn in text.
+
+    Args:
+        source: a model's name or a genotype's .json file.
+        json: print JSON.
+    """
+    from nasarch.catalogue import entry, find, models_of
+    from nasarch.listing import describe
+
+    genotype = find(source)
+    found = models_of(genotype)
+    if json:
+        _print_json({"genotype": genotype.to_dict(), "models": [asdict(entry(model)) for model in found]})
+    else:
+        print(describe(genotype, found))
+
+
+def draw(source: Source, *, out: Out) -> None:
+    """Draw the cells of a genotype as a picture.
+
+    Args:
+        source: a model's name or a genotype's .json file.
+        out: the picture: .svg, .png or .pdf.
+    """
+    from nasarch.catalogue import find
+    from nasarch.draw import draw
+
+    print(f"wrote {draw(find(source), out)}")
+
+
+def profile(
+    source: Source,
+    *,
+    size: int | None = None,
+    batch: int = 1,
+    runs: int = 20,
+    threads: int | None = None,
+    device: str = "auto",
+    json: bool = False,
+) -> None:
+    """Measure a model: parameters, multi-adds, memory of activations, latency on this machine.
+
+    Args:
+        source: a model's name, or a genotype's .json file, which stands for the network of the data set that it was searched on.
+        size: height and width of the images in pixels; by default those of the model.
+        batch: images at once, for memory and latency.
+        runs: timed runs.
+        threads: CPU threads; by default PyTorch's choice.
+        device: cpu, cuda, ...; auto takes an accelerator if there is one.
+        json: print JSON.
+    """
+    from nasarch.catalogue import create, label, model_of
+    from nasarch.listing import profile_lines
+    from nasarch.profile import profile_model
+
+    model = model_of(source)
+    measured = profile_model(create(model), size=size, batch=batch, runs=runs, threads=threads, device=device)
+    measured = replace(measured, model=label(model))
+    if json:
+        _print_json(asdict(measured))
+    else:
+        print("\n".join(profile_lines(measured)))
+
+
+def onnx(source: Source, *, out: Out, checkpoint: Path | None = None, size: int | None = None) -> None:
+    """Export a model to one ONNX file that is checked against PyTorch.
+
+    Args:
+        source: a model's name or a genotype's .json file.
+        out: the file to write.
+        checkpoint: trained weights (.safetensors); without them the weights are random.
+        size: height and width of the images in pixels; by default those of the model.
+    """
+    from nasarch.export.onnx import export_model
+
+    print(export_model(source, out, checkpoint=checkpoint, size=size))
+
+
+def export() -> Mapping[str, Command]:
+    """Take a model out: onnx."""
+    return {"onnx": onnx}
+
+
+def search() -> Mapping[str, Command]:
+    """Find a cell: ftso."""
+    from nasarch.search.command import METHODS
+
+    return METHODS
+
+
+COMMANDS: dict[str, Command] = {"models": models, "show": show, "draw": draw, "profile": profile, "demo": demo}
+GROUPS: dict[str, Group] = {"search": search, "export": export}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line `argv` (by default that of the process) and return its exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # of a terminal without Unicode
+    try:
+        _run(sys.argv[1:] if argv is None else list(argv), COMMANDS, GROUPS, "nasarch")
+        sys.stdout.flush()
+        return 0
+    except ValueError as error:
+        print(f"nasarch: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("nasarch: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing it at exit is silent, too
+        return 141
+    except SystemExit as stop:  # by the parser, after a help text or a message
+        return stop.code if isinstance(stop.code, int) else 0
+
+
+def _run(arguments: Sequence[str], commands: Mapping[str, Command], groups: Mapping[str, Group], program: str) -> None:
+    """Run the command that the first argument names; it is the only one whose parser is built."""
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if name in commands:
+        tyro.cli(commands[name], args=rest, prog=f"{program} {name}", config=(tyro.conf.FlagCreatePairsOff,))
+    elif name in groups:
+        _run(rest, groups[name](), {}, f"{program} {name}")
+    elif name in ("-h", "--help"):
+        print(_help({**commands, **groups}, program))
+    elif name == "--version":
+        print(f"nasarch {version('nasarch')}")
+    else:
+        known = [*commands, *groups]
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)};"
+        raise ValueError(f"unknown command {f'{program} {name}'!r}; {hint} `{program} --help` says more")
+
+
+def _help(commands: Mapping[str, Callable[..., Any]], program: str) -> str:
+    width = max(map(len, commands))
+    lines = [f"  {name:<{width}}  {_summary(command)}" for name, command in commands.items()]
+    return "\n".join([f"usage: {program} COMMAND ...", "", *lines, "", f"`{program} COMMAND --help` says more."])
+
+
+def _summary(command: Callable[..., Any]) -> str:
+    return (command.__doc__ or "").strip().splitlines()[0]
+
+
+def _print_json(value: object) -> None:
+    print(json_module.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _print_rich(table: Any) -> None:
+    """To a terminal at its width unless that would cut something; to a file or pipe at full width."""
+    from rich.console import Console
+
+    wide = Console(width=1000)
+    console = Console(highlight=False)
+    least = wide.measure(table).minimum if console.is_terminal else wide.measure(table).maximum
+    console.width = max(console.width, least)
+    console.print(table)

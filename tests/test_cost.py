@@ -1,0 +1,56 @@
+"""What a network costs is known without building it, to the unit: parameters and multi-adds are those of the real network."""
+
+import pytest
+import timm
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasarch.catalogue import cost_of
+from nasarch.cost import Cost, network_cost
+from nasarch.genotype import Cell, Genotype, Op
+from nasarch.network import CellNetwork
+from nasarch.profile import count_parameters, multi_adds
+from nasarch.zoo import MODELS
+
+WHOLE = (
+    "pc_darts_imagenet",
+    "amoebanet_a_cifar_224",
+    "fair_darts_c_cifar",
+    "snas_aggressive_cifar",
+    "bayesnas_0007_cifar",
+    "darts_nats_cifar",
+)
+CELL = Cell(((Op("sep_conv_5x5", 0),), (Op("none", 0), Op("none", 1)), (Op("dil_conv_3x3", 1), Op("conv_7x1_1x7", 1))), (3, 4))
+UNREAD = Genotype("unread", "darts", {"normal": CELL, "reduction": CELL})  # nobody reads node 2, node 3 is zero
+SMALL = {
+    "pc_darts": ("pc_darts_cifar", {"stem": "cifar", "cells": 5, "channels": 8, "num_classes": 7}, 32),
+    "odd size": ("nasnet_a_cifar", {"stem": "imagenet", "cells": 4, "channels": 6, "num_classes": 3}, 75),
+    "odd reduction": ("amoebanet_a_cifar", {"stem": "cifar", "cells": 3, "channels": 4, "num_classes": 3}, 17),
+    "grey images": ("darts_v2_cifar", {"stem": "imagenet", "cells": 6, "channels": 8, "num_classes": 3, "in_chans": 1}, 64),
+    "nats": ("ftso_nats_cifar", {"stem": "cifar", "cells": 2, "channels": 4, "num_classes": 5}, 31),
+    "unread nodes": (UNREAD, {"stem": "cifar", "cells": 4, "channels": 4, "num_classes": 2}, 32),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_the_cost_of_a_model_is_that_of_the_real_network(name: str) -> None:
+    network = timm.create_model(name, device="meta").eval()
+    image = torch.empty(1, *network.pretrained_cfg["input_size"], device="meta")
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(image)
+    assert cost_of(MODELS[name]) == Cost(count_parameters(network), counter.get_total_flops() // 2)
+
+
+@pytest.mark.parametrize("case", SMALL)
+def test_the_cost_of_any_network_is_what_fvcore_counts(case: str) -> None:
+    genotype, settings, size = SMALL[case]
+    network = CellNetwork(genotype, **settings)
+    expected = Cost(count_parameters(network), multi_adds(network, (settings.get("in_chans", 3), size, size)))
+    assert network_cost(network.genotype, size=size, **settings) == expected
+
+
+def test_what_can_not_be_built_has_no_cost() -> None:
+    with pytest.raises(ValueError, match="cells=2"):
+        network_cost(UNREAD, stem="cifar", cells=2, channels=4, size=32, num_classes=2)
+    with pytest.raises(ValueError, match="unknown stem"):
+        network_cost(UNREAD, stem="none", cells=3, channels=4, size=32, num_classes=2)
