@@ -1,13 +1,16 @@
-"""Progress of a search on a terminal: a bar that moves, or, where output goes to a file, a line an epoch."""
+"""Progress of a search on a terminal: a bar that moves; where output goes to a file, a line every quarter of a minute."""
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from .loop import Progress as Place
+
+INTERVAL = 15.0  # seconds between two lines in a file
 
 
 class Display:
@@ -18,6 +21,7 @@ class Display:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"), TimeRemainingColumn())
         self.bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.task: TaskID | None = None
+        self.written = time.monotonic()
 
     def __enter__(self) -> Display:
         self.bar.start()
@@ -33,5 +37,6 @@ class Display:
             self.task = self.bar.add_task(where, total=place.steps * place.epochs, figures=figures)
         done = (place.epoch - 1) * place.steps + place.step
         self.bar.update(self.task, description=where, completed=done, figures=figures)
-        if place.ends_epoch:
-            self.console.print(f"{where}: {figures}", highlight=False)
+        if place.ends_epoch or (not self.console.is_terminal and time.monotonic() - self.written >= INTERVAL):
+            self.console.print(f"{where}, step {place.step} of {place.steps}: {figures}", highlight=False, soft_wrap=True)
+            self.written = time.monotonic()

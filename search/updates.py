@@ -5,20 +5,24 @@ Every update has the signature `(state, train, valid) -> Step`; `train` and `val
 | update | weights | architecture parameters |
 |---|---|---|
 | `weights_only` | one step on `train` | stay (warm-up, sparse updates) |
+| `one_level` | one step on `train` | one step with the gradient of the same pass (DOTS eq. 12) |
 | `first_order` | one step on `train`, after the other | one step on `valid` (Liu et al. 2019, sec. 2.3 with xi = 0; FTSO Algorithm 1) |
+| `second_order` | likewise | one step on `valid` at the unrolled weights, eq. 7 by the finite difference of eq. 8 |
+| `exact_second_order` | likewise | the same, the product of eq. 7 by automatic differentiation |
 
 The architecture step asks autograd for no weight gradients and the weight step for no architecture gradients: the published codes
-compute both each time and throw one of them away. Running statistics of BN see both steps, as there.
+compute both each time and throw one of them away. Running statistics of BN see every pass, as there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
@@ -68,6 +72,80 @@ def first_order(state: State, train: Batch, valid: Batch) -> Step:
     """The architecture first, then the weights: the order of the published codes and of FTSO's Algorithm 1."""
     arch_first_order(state, valid)
     return weights_only(state, train, valid)
+
+
+def one_level(state: State, train: Batch, valid: Batch) -> Step:
+    """Descend the loss on `train` in both, by one pass; `valid` is not looked at."""
+    x, y = train
+    logits = state.net(x, state.arch())
+    loss = F.cross_entropy(logits, y)
+    _set_gradients([*state.net.parameters(), *state.arch.parameters()], loss)
+    nn.utils.clip_grad_norm_(state.net.parameters(), state.clip)
+    state.weight_optimizer.step()
+    state.arch_optimizer.step()
+    return Step(loss.detach(), (logits.detach().argmax(1) == y).sum())
+
+
+def second_order(state: State, train: Batch, valid: Batch, *, epsilon: float = 1e-2) -> Step:
+    """The architecture by finite differences at a distance of `epsilon` (the paper's 0.01 / |v|), then the weights."""
+    arch_second_order(state, train, valid, epsilon=epsilon)
+    return weights_only(state, train, valid)
+
+
+def exact_second_order(state: State, train: Batch, valid: Batch) -> Step:
+    """The architecture by the exact product, then the weights: twice the memory of `second_order`, no error at ReLU kinks."""
+    arch_exact_second_order(state, train, valid)
+    return weights_only(state, train, valid)
+
+
+def arch_second_order(state: State, train: Batch, valid: Batch, *, epsilon: float = 1e-2) -> None:
+    """Liu et al. 2019, eq. 7 and 8: d L_val(w') / d alpha - xi * (d L_train(w+) - d L_train(w-)) / d alpha / (2 h).
+
+    w' = w - xi * step is the weight step that would follow (`_unrolled`), v = d L_val(w') / d w', w+- = w +- h v with h = epsilon / |v|.
+    """
+    weights, arch = dict(state.net.named_parameters()), list(state.arch.parameters())
+    rate, unrolled = _unrolled(state, weights, _gradients(_loss(state, train, weights), list(weights.values())))
+    unrolled = {name: w.detach().requires_grad_() for name, w in unrolled.items()}
+    both = _gradients(_loss(state, valid, unrolled), [*arch, *unrolled.values()])
+    direct, v = both[: len(arch)], both[len(arch) :]
+    h = epsilon / torch.sqrt(sum(g.square().sum() for g in v))  # type: ignore[arg-type]
+    sides = []
+    for sign in (1.0, -1.0):
+        moved = {name: (w + sign * h * g).detach() for (name, w), g in zip(weights.items(), v, strict=True)}
+        sides.append(_gradients(_loss(state, train, moved), arch))
+    for p, d, plus, minus in zip(arch, direct, *sides, strict=True):
+        p.grad = d - rate * (plus - minus) / (2 * h)
+    state.arch_optimizer.step()
+
+
+def arch_exact_second_order(state: State, train: Batch, valid: Batch) -> None:
+    """Liu et al. 2019, eq. 6 differentiated through the weight step: the Hessian-vector product of eq. 7 without an approximation."""
+    weights, arch = dict(state.net.named_parameters()), list(state.arch.parameters())
+    slope = torch.autograd.grad(_loss(state, train, weights), list(weights.values()), create_graph=True)
+    _, unrolled = _unrolled(state, weights, slope)
+    _set_gradients(arch, _loss(state, valid, unrolled))
+    state.arch_optimizer.step()
+
+
+def _unrolled(state: State, weights: dict[str, Tensor], slope: Sequence[Tensor]) -> tuple[float, dict[str, Tensor]]:
+    """xi, and the weights after the SGD step that would follow: momentum and weight decay as in DARTS' code, no clipping."""
+    (group,) = state.weight_optimizer.param_groups
+    after = {}
+    for (name, w), g in zip(weights.items(), slope, strict=True):
+        velocity = state.weight_optimizer.state[w].get("momentum_buffer")
+        step = g + group["weight_decay"] * w.detach()
+        after[name] = w.detach() - group["lr"] * (step if velocity is None else step + group["momentum"] * velocity)
+    return group["lr"], after
+
+
+def _loss(state: State, batch: Batch, weights: dict[str, Tensor]) -> Tensor:
+    """The loss on `batch` of the network with these weights."""
+    return F.cross_entropy(functional_call(state.net, weights, (batch[0], state.arch())), batch[1])
+
+
+def _gradients(loss: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    """Gradients, zeros for what the loss does not depend on."""
+    return list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True))
 
 
 def _set_gradients(parameters: list[nn.Parameter], loss: Tensor) -> None:

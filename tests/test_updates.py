@@ -9,7 +9,15 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from nasarch.search.relaxation import Relaxation
-from nasarch.search.updates import State, arch_first_order, first_order, weights_only
+from nasarch.search.updates import (
+    State,
+    arch_exact_second_order,
+    arch_first_order,
+    arch_second_order,
+    first_order,
+    one_level,
+    weights_only,
+)
 from nasarch.space import DARTS
 from tests.test_supernet import MASKS, both, pairs
 
@@ -98,3 +106,52 @@ def test_counts_the_images_classified_rightly() -> None:
     with torch.no_grad():
         right = (state.net(train[0], state.arch()).argmax(1) == train[1]).sum()
     assert weights_only(state, train, valid).correct == right
+
+
+def second_order_state() -> tuple[State, list[tuple[Tensor, Tensor]]]:
+    """Before its third step, so that there is momentum; in evaluation mode BN is a constant map, and the loss is smooth in w."""
+    net, _ = both(MASKS["4op"], partial=2)
+    arch = Relaxation(DARTS, MASKS["4op"], subset=1, spread=1e-1, generator=torch.Generator().manual_seed(1)).double()
+    state, data = state_of(net, arch, lr=0.02), batches(4)
+    weights_only(state, data[0], data[1])
+    return state, data[2:]
+
+
+def through_one_step(state: State, train: tuple[Tensor, Tensor], valid: tuple[Tensor, Tensor]) -> list[Tensor]:
+    """d L_val(w - xi * step(w, alpha), alpha) / d alpha, one explicit SGD step differentiated."""
+    weights = dict(state.net.named_parameters())
+    loss = F.cross_entropy(torch.func.functional_call(state.net, weights, (train[0], state.arch())), train[1])
+    slope = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+    buffers = [state.weight_optimizer.state[w]["momentum_buffer"] for w in weights.values()]
+    after = {
+        name: w.detach() - 0.02 * (g + 3e-4 * w.detach() + 0.9 * b) for (name, w), g, b in zip(weights.items(), slope, buffers, strict=True)
+    }
+    loss = F.cross_entropy(torch.func.functional_call(state.net, after, (valid[0], state.arch())), valid[1])
+    return list(torch.autograd.grad(loss, list(state.arch.parameters())))
+
+
+@pytest.mark.parametrize(
+    ("step", "relative"),
+    [(lambda s, t, v: arch_second_order(s, t, v, epsilon=1e-6), 1e-5), (arch_exact_second_order, 1e-8)],
+    ids=["finite difference", "exact"],
+)
+def test_second_order_is_the_gradient_through_one_weight_step(step, relative: float) -> None:
+    state, (train, valid) = second_order_state()
+    expected = through_one_step(state, train, valid)
+    weights = [p.detach().clone() for p in state.net.parameters()]
+    first_term = torch.autograd.grad(F.cross_entropy(state.net(valid[0], state.arch()), valid[1]), list(state.arch.parameters()))
+    step(state, train, valid)
+    for p, e, first in zip(state.arch.parameters(), expected, first_term, strict=True):
+        assert (p.grad - e).abs().max() <= relative * e.abs().max()
+        assert (first - e).abs().max() > 1e-3 * e.abs().max()
+    assert all(torch.equal(a, b) for a, b in zip(weights, state.net.parameters(), strict=True))
+
+
+def test_one_level_moves_both_by_the_gradients_of_one_pass() -> None:
+    state, (train, valid) = small_state(), batches(2)
+    loss = F.cross_entropy(state.net(train[0], state.arch()), train[1])
+    expected = torch.autograd.grad(loss, [*state.arch.parameters()])
+    one_level(state, train, valid)
+    for p, e in zip(state.arch.parameters(), expected, strict=True):
+        torch.testing.assert_close(p.grad, e, rtol=1e-9, atol=1e-12)
+    assert state.arch.beta.any() and all(p.grad is not None for p in state.net.parameters())
