@@ -102,8 +102,11 @@ class SearchCell(nn.Module):
                 products = mixes_by_fan[i][0].unflatten(0, (-1, self.channels)) @ maps[i]
                 for target, product in zip(self.targets[i][0], products, strict=True):
                     received[target].append(product)
-        matrix = torch.cat([maps[j] for j in self.concat])
-        return F.conv2d(torch.cat(basis, dim=1), matrix[:, :, None, None])
+        matrix = torch.cat([maps[j] for j in self.concat])[:, :, None, None]
+        if not self.inputs_are_linear:
+            return F.conv2d(torch.cat(basis, dim=1), matrix)
+        # two products, not one of the concatenation, whose gradient would reach the inputs' BN as slices: slow
+        return reduce(add, map(F.conv2d, basis, matrix.split(self.channels, dim=1)))
 
     def _unit(self, basis: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The identity of the basis, in blocks of C rows."""
