@@ -134,7 +134,7 @@ def export() -> Mapping[str, Command]:
 
 
 def search() -> Mapping[str, Command]:
-    """Find a cell: ftso."""
+    """Find a cell: darts, pc-darts, dots, ftso."""
     from nasarch.search.command import METHODS
 
     return METHODS

@@ -22,14 +22,14 @@ def demo(*, out: Path | None = None) -> None:
     from nasarch.export.onnx import export_onnx
     from nasarch.genotype import Genotype
     from nasarch.profile import profile_model
-    from nasarch.search.command import ftso
+    from nasarch.search.command import Job, ftso
 
     folder = out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
     console = Console()
     start = time.perf_counter()
 
     console.rule("1. nasarch search ftso --data digits")
-    ftso(data="digits", out=folder)
+    ftso(job=Job(data="digits", out=folder))
     genotype = Genotype.load(folder / "genotype.json")
     searched = time.perf_counter() - start
 

@@ -179,3 +179,11 @@ def endless(batches: Iterable[Batch]) -> Iterator[Batch]:
     """
     while True:
         yield from batches
+
+
+def both_sides(
+    parts: tuple[Images, Images], data: Dataset, *, batch_size: int, seed: int, device: str | torch.device
+) -> tuple[Batches, Batches]:
+    """Batches of the part that trains the weights and of the part that trains the architecture, with orders of their own."""
+    train, valid = (Batches(part, data, batch_size=batch_size, seed=2 * seed + i, device=device) for i, part in enumerate(parts))
+    return train, valid

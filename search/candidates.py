@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import torch
 from torch import Tensor
 
@@ -37,3 +39,21 @@ def only(space: Space, *names: str) -> Tensor:
             raise ValueError(f"unknown operation {name!r} in space {space.name!r}; legal are {', '.join(space.operations)}")
     kept = torch.tensor([name in names for name in space.operations])
     return all_candidates(space) & kept
+
+
+def on(space: Space, edges: Mapping[str, Iterable[int]]) -> Tensor:
+    """Every operation on these edges of each cell kind, none on the others: a mask [Z, E, O]."""
+    mask = torch.zeros_like(all_candidates(space))
+    for z, kind in enumerate(space.kinds):
+        mask[z, list(edges[kind])] = True
+    return mask
+
+
+def winners(weight_ZEO: Tensor, candidates_ZEO: Tensor, groups_GO: Tensor) -> Tensor:
+    """The candidate of the greatest weight in each group of operations, on every edge that has one: a mask [Z, E, O]."""
+    kept = torch.zeros_like(candidates_ZEO)
+    for group_O in groups_GO:
+        members = candidates_ZEO & group_O
+        best = weight_ZEO.masked_fill(~members, -torch.inf).argmax(2, keepdim=True)
+        kept |= torch.zeros_like(kept).scatter(2, best, True) & members
+    return kept

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,30 +17,21 @@ from rich.table import Table
 from nasarch.device import keep_freed_memory, pick_device
 from nasarch.files import write_text
 
+from . import darts as darts_recipe
+from . import dots as dots_recipe
 from . import ftso as ftso_recipe
+from . import pc_darts as pc_darts_recipe
 from .datasets import load
 from .discretize import Found
 from .run import Plan, as_json, check_unused, new_folder, run, stability
 from .show import Display
 
 
-def ftso(
-    settings: Annotated[ftso_recipe.Ftso, tyro.conf.arg(name="")] = ftso_recipe.Ftso(),  # noqa: B008  # frozen
-    *,
-    data: str = "digits",
-    size: int | None = None,
-    root: Path | None = None,
-    download: bool = False,
-    seed: int = 0,
-    runs: int = 1,
-    device: str = "auto",
-    name: str | None = None,
-    out: Path | None = None,
-) -> None:
-    """FTSO: find the topology with skip connections, then put one operation on its edges (arXiv 2303.12948).
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every search is told besides the settings of its method.
 
     Args:
-        settings: of the method.
         data: digits, cifar10, cifar100, or a folder or tar file of class folders.
         size: bring all images to squares of so many pixels.
         root: folder of CIFAR's files.
@@ -50,27 +42,74 @@ def ftso(
         name: of the genotype; by default method and data.
         out: a new folder for the results; by default one below runs/.
     """
-    if runs < 1:
-        raise ValueError(f"--runs {runs}: choose 1 or more")
-    target = pick_device(device)
-    folder = out or Path("runs") / f"ftso-{_identifier(Path(data).stem)}-{datetime.now():%Y%m%d-%H%M%S}"
+
+    data: str = "digits"
+    size: int | None = None
+    root: Path | None = None
+    download: bool = False
+    seed: int = 0
+    runs: int = 1
+    device: str = "auto"
+    name: str | None = None
+    out: Path | None = None
+
+
+def darts(
+    settings: Annotated[darts_recipe.Darts, tyro.conf.arg(name="")] = darts_recipe.Darts(),  # noqa: B008  # frozen
+    job: Annotated[Job, tyro.conf.arg(name="")] = Job(),  # noqa: B008  # frozen
+) -> None:
+    """DARTS: operations and topology together, first or second order (arXiv 1806.09055)."""
+    search_with("DARTS", darts_recipe, settings, job)
+
+
+def pc_darts(
+    settings: Annotated[pc_darts_recipe.PcDarts, tyro.conf.arg(name="")] = pc_darts_recipe.PcDarts(),  # noqa: B008  # frozen
+    job: Annotated[Job, tyro.conf.arg(name="")] = Job(),  # noqa: B008  # frozen
+) -> None:
+    """PC-DARTS: a part of the channels, and weights for the edges (arXiv 1907.05737)."""
+    search_with("PC-DARTS", pc_darts_recipe, settings, job)
+
+
+def dots(
+    settings: Annotated[dots_recipe.Dots, tyro.conf.arg(name="")] = dots_recipe.Dots(),  # noqa: B008  # frozen
+    job: Annotated[Job, tyro.conf.arg(name="")] = Job(),  # noqa: B008  # frozen
+) -> None:
+    """DOTS: first the operations in groups, then pairs of edges (arXiv 2010.00969)."""
+    search_with("DOTS", dots_recipe, settings, job)
+
+
+def ftso(
+    settings: Annotated[ftso_recipe.Ftso, tyro.conf.arg(name="")] = ftso_recipe.Ftso(),  # noqa: B008  # frozen
+    job: Annotated[Job, tyro.conf.arg(name="")] = Job(),  # noqa: B008  # frozen
+) -> None:
+    """FTSO: find the topology with skip connections, then put one operation on its edges (arXiv 2303.12948)."""
+    search_with("FTSO", ftso_recipe, settings, job)
+
+
+METHODS: Mapping[str, Any] = {"darts": darts, "pc-darts": pc_darts, "dots": dots, "ftso": ftso}
+
+
+def search_with(method: str, recipe: Any, settings: Any, job: Job) -> None:
+    """Search as the job says with the module of a recipe, which has PAPER and `search(data, settings, seed=, device=, name=)`."""
+    if job.runs < 1:
+        raise ValueError(f"--runs {job.runs}: choose 1 or more")
+    stem = recipe.__name__.rsplit(".", 1)[-1]
+    device = pick_device(job.device)
+    folder = job.out or Path("runs") / f"{stem}-{_identifier(Path(job.data).stem)}-{datetime.now():%Y%m%d-%H%M%S}"
     check_unused(folder)
-    images = load(data, size=size, root=root, download=download)
-    title = name or _identifier(f"ftso_{images.name}")
+    data = load(job.data, size=job.size, root=job.root, download=job.download)
+    name = job.name or _identifier(f"{stem}_{data.name}")
     plan = Plan(
-        method="FTSO",
-        paper=ftso_recipe.PAPER,
+        method=method,
+        paper=recipe.PAPER,
         settings=settings,
-        data=images,
-        device=target,
-        name=title,
+        data=data,
+        device=device,
+        name=name,
         command=" ".join(["nasarch", *sys.argv[1:]]),
-        begin=lambda number: ftso_recipe.search(images, settings, seed=number, device=target, name=title),
+        begin=lambda seed: recipe.search(data, settings, seed=seed, device=device, name=name),
     )
-    search(plan, range(seed, seed + runs), folder)
-
-
-METHODS: Mapping[str, Any] = {"ftso": ftso}
+    search(plan, range(job.seed, job.seed + job.runs), folder)
 
 
 def search(plan: Plan, seeds: Sequence[int], folder: Path) -> None:

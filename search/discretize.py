@@ -64,6 +64,18 @@ def strongest_edges(space: Space, score_ZE: Tensor, *, tie_breaker_ZE: Tensor | 
     return found
 
 
+def strongest_subsets(space: Space, weight_ZNS: Tensor, members_ZNSE: Tensor, weight_ZE: Tensor) -> list[Kept]:
+    """Keep the edges of the best subset of each node (DOTS sec. 3.2), and list them, as the others, by their own weights."""
+    found = []
+    for z, kind in enumerate(space.kinds):
+        for n, j in enumerate(space.inner_nodes):
+            best = members_ZNSE[z, n, int(weight_ZNS[z, n].argmax())]
+            incoming = [e for e, edge in enumerate(space.edges) if edge.target == j]
+            ranked = sorted(incoming, key=lambda e: -float(weight_ZE[z, e]))
+            found.append(Kept(kind, j, tuple(e for e in ranked if best[e]), tuple(e for e in ranked if not best[e])))
+    return found
+
+
 def margins(space: Space, kept: Sequence[Kept], weight_ZE: Tensor) -> list[Margin]:
     """How clearly the edges of each node were chosen, in units of their weights."""
     found = []
@@ -82,6 +94,12 @@ def strongest_operations(space: Space, score_ZEO: Tensor) -> list[list[str]]:
     score_ZEO = score_ZEO.detach().clone()
     score_ZEO[:, :, column] = -torch.inf
     return [[space.operations[o] for o in row] for row in score_ZEO.argmax(2).tolist()]
+
+
+def strongest_scores(space: Space, score_ZEO: Tensor) -> Tensor:
+    """[Z, E]: the score of the best operation on every edge, `none` left out; DARTS ranks edges by it."""
+    kept = [o for o, name in enumerate(space.operations) if name != "none"]
+    return score_ZEO.detach()[:, :, kept].amax(2)
 
 
 def one_operation(space: Space, name: str) -> list[list[str]]:

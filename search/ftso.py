@@ -32,15 +32,16 @@ import torch
 
 from nasarch.space import DARTS
 
-from .batches import Batches
+from .batches import both_sides
 from .candidates import only
 from .data import Dataset, halves
 from .discretize import Found, genotype, margins, one_operation, strongest_edges
 from .loop import Progress, fit
+from .optimisers import start
 from .relaxation import Relaxation
 from .schedules import cosine
 from .supernet import Supernet, seeded
-from .updates import State, first_order
+from .updates import first_order
 
 PAPER = {"title": "FTSO: Effective NAS via First Topology Second Operator", "year": 2023, "arxiv": "2303.12948"}
 TIE = 1e-5  # betas that differ by less than a sixtieth of one Adam step say nothing
@@ -100,21 +101,14 @@ def search(
 ) -> Generator[Progress, None, Found]:
     """Search on `data` (its training part alone); yields progress, returns what was found."""
     space = DARTS.with_nodes(recipe.nodes)
-    parts = halves(data.train, seed)
-    train, valid = (Batches(part, data, batch_size=recipe.batch_size, seed=2 * seed + i, device=device) for i, part in enumerate(parts))
+    train, valid = both_sides(halves(data.train, seed), data, batch_size=recipe.batch_size, seed=seed, device=device)
     candidates = only(space, *recipe.topology_operation)
     with seeded(seed):
         net = Supernet(
             space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial, num_classes=data.num_classes
         ).to(device)
     arch = Relaxation(space, candidates, subset=1).to(device)
-    state = State(
-        net=net,
-        arch=arch,
-        weight_optimizer=torch.optim.SGD(net.parameters(), recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay),
-        arch_optimizer=torch.optim.Adam(arch.parameters(), recipe.arch_lr, (0.5, 0.999), weight_decay=recipe.arch_weight_decay),
-        clip=recipe.clip,
-    )
+    state = start(net, arch, recipe)
 
     def found() -> Found:
         weight_ZE = arch.edges().detach()

@@ -45,7 +45,7 @@ class Progress:
 def fit(
     state: State,
     train: Batches,
-    valid: Batches,
+    valid: Batches | None,
     update: Update,
     *,
     epochs: int,
@@ -56,7 +56,7 @@ def fit(
     iterations: int | None = None,
     temperature: Schedule = ONE,
 ) -> Iterator[Progress]:
-    """Train `state` for `epochs` over `train`, with a batch of `valid` beside each; report twice a second and after every epoch.
+    """Train `state` for `epochs` over `train`, with a batch of `valid` (if given) beside each; report twice a second and at an epoch's end.
 
     Args:
         learning_rate: of the weights, by epoch.
@@ -69,7 +69,7 @@ def fit(
     Raises:
         ValueError: the loss is not finite.
     """
-    others = endless(valid)
+    others = endless(valid) if valid is not None else None
     last = len(train) * epochs if iterations is None else iterations
     done = 0
     state.net.train()
@@ -82,9 +82,9 @@ def fit(
         state.arch.temperature = temperature(epoch)  # type: ignore[assignment]
         step_update = weights_only if epoch < warmup else update
         for step, batch in zip(range(1, steps + 1), train, strict=False):
-            other = next(others)
+            other = batch if others is None else next(others)
             result = step_update(state, batch, other)
-            meter.add(result.loss, result.correct, len(batch[1]), len(batch[1]) + len(other[1]))
+            meter.add(result.loss, result.correct, len(batch[1]), len(batch[1]) + (0 if others is None else len(other[1])))
             ends = step == steps
             if ends or meter.due():
                 loss, accuracy = meter.means(f"{stage}, epoch {epoch + 1}, step {step}")

@@ -28,7 +28,8 @@ class Relaxation(nn.Module):
     """All architecture parameters of a search: `alpha` [Z, E, O] and, if `subset` > 0, `beta` [Z, N, S].
 
     N inner nodes have up to S subsets of incoming edges each; surplus entries of `beta` are never read. Parameters start at
-    `spread` * randn, drawn from `generator` (0: all weights equal). `temperature` may be set at any time.
+    `spread` * randn, drawn from `generator` (0: all weights equal). `temperature` may be set at any time; that of the operations
+    is `operation_scale` times as high.
 
     Raises:
         ValueError: a group names an unknown operation, groups overlap or leave a candidate out, or `subset` is negative.
@@ -48,13 +49,14 @@ class Relaxation(nn.Module):
         groups: Sequence[Sequence[str]] = (),
         subset: int = 0,
         bias: Tensor | float = 0.0,
+        operation_scale: float = 1.0,
         spread: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if subset < 0:
             raise ValueError(f"subset={subset}: 0 weighs no edges, 1 weighs edges one by one, 2 weighs pairs of edges")
-        self.space, self.subset, self.temperature = space, subset, 1.0
+        self.space, self.subset, self.temperature, self.operation_scale = space, subset, 1.0, operation_scale
         self.register_buffer("candidates_ZEO", candidates_ZEO, persistent=False)
         self.register_buffer("groups_GO", _group_masks(space, candidates_ZEO, groups or (space.operations,)), persistent=False)
         self.register_buffer("bias", torch.as_tensor(bias), persistent=False)
@@ -67,7 +69,7 @@ class Relaxation(nn.Module):
 
     def operations(self) -> Tensor:
         """Operation weights [Z, E, O]."""
-        logits = (self.alpha + self.bias) / self.temperature
+        logits = (self.alpha + self.bias) / (self.temperature * self.operation_scale)
         return sum(_softmax(logits, self.candidates_ZEO & group_O) for group_O in self.groups_GO)  # type: ignore[return-value]
 
     def subsets(self) -> Tensor:

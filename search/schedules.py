@@ -20,3 +20,8 @@ def constant(value: float) -> Schedule:
 def cosine(start: float, end: float, epochs: int) -> Schedule:
     """end + (start - end) * (1 + cos(pi * e / E)) / 2, the rule that SGDR (Loshchilov and Hutter 2017) gives without restarts."""
     return lambda epoch: end + (start - end) * (1 + math.cos(math.pi * epoch / epochs)) / 2
+
+
+def annealed(start: float, decay: float, warmup: int) -> Schedule:
+    """start * decay^t, t counted from the end of the warm-up: DOTS eq. 5."""
+    return lambda epoch: start * decay ** max(0, epoch - warmup)

@@ -34,9 +34,9 @@ class Display:
         figures = f"loss {place.loss:.4f}, accuracy {place.accuracy:.3f}, {place.images_per_second:,.0f} images/s"
         where = f"{self.title}, {place.stage}, epoch {place.epoch} of {place.epochs}"
         if self.task is None:
-            self.task = self.bar.add_task(where, total=place.steps * place.epochs, figures=figures)
-        done = (place.epoch - 1) * place.steps + place.step
-        self.bar.update(self.task, description=where, completed=done, figures=figures)
+            self.task = self.bar.add_task(where, figures=figures)
+        done, total = (place.epoch - 1) * place.steps + place.step, place.steps * place.epochs
+        self.bar.update(self.task, description=where, completed=done, total=total, figures=figures)
         if place.ends_epoch or (not self.console.is_terminal and time.monotonic() - self.written >= INTERVAL):
             self.console.print(f"{where}, step {place.step} of {place.steps}: {figures}", highlight=False, soft_wrap=True)
             self.written = time.monotonic()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nasarch.search.discretize import genotype, margins, one_operation, strongest_edges, strongest_operations
+from nasarch.search.discretize import genotype, margins, one_operation, strongest_edges, strongest_operations, strongest_subsets
 from nasarch.space import DARTS, NATS
 
 EDGES = {tuple(edge): e for e, edge in enumerate(DARTS.edges)}
@@ -24,6 +24,18 @@ def test_keeps_the_two_strongest_edges_of_each_node_strongest_first() -> None:
     cell = genotype(DARTS, kept, one_operation(DARTS, "sep_conv_3x3"), name="x", provenance={}).cells["normal"]
     assert [[edge.source for edge in node] for node in cell.nodes] == [[0, 1], [0, 1], [3, 1], [1, 3]]
     assert cell.concat == (2, 3, 4, 5)
+
+
+def test_a_subset_is_kept_as_a_whole() -> None:
+    """Node 3 keeps edges 0 and 2 although 1 weighs more: its best pair is (0, 2). A subset that does not exist weighs nothing."""
+    pairs = {3: [(0, 1), (0, 2), (1, 2)], 2: [(0, 1)]}
+    members, weights = torch.zeros(2, 4, 10, 14), torch.zeros(2, 4, 10)
+    for j in DARTS.inner_nodes:
+        for s, pair in enumerate(pairs.get(j, [(0, 1)])):
+            members[:, j - 2, s, [EDGES[i, j] for i in pair]] = 1
+    weights[0, 1, :3] = torch.tensor([0.3, 0.4, 0.3])
+    kept = strongest_subsets(DARTS, weights, members, scores(e03=0.7, e13=0.9, e23=0.8))[1]
+    assert [DARTS.edges[e].source for e in kept.kept] == [2, 0] and [DARTS.edges[e].source for e in kept.dropped] == [1]
 
 
 def test_ties_go_to_the_tie_breaker_and_then_to_the_order() -> None:

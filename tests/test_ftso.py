@@ -5,24 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
 
-from nasarch.search.data import Augmentation, Dataset, Images
 from nasarch.search.discretize import Found
 from nasarch.search.ftso import Ftso, search
 from nasarch.search.loop import Progress
+from tests.colours import data
 
 TINY = Ftso(layers=3, channels=8, batch_size=8)
-
-
-def data(count: int = 48) -> Dataset:
-    """Noise around a colour for each of three classes."""
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(count) % 3
-    pixels = torch.randint(0, 120, (count, 3, 16, 16), generator=generator)
-    pixels[torch.arange(count), labels] += 100
-    images = Images(pixels.to(torch.uint8), labels)
-    return Dataset(name="colours", train=images, test=None, class_names=("r", "g", "b"), augmentation=Augmentation(), source="synthetic")
 
 
 def finish(recipe: Ftso, seed: int = 0) -> tuple[list[Progress], Found]:
