@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,7 +24,7 @@ from . import ftso as ftso_recipe
 from . import pc_darts as pc_darts_recipe
 from .datasets import load
 from .discretize import Found
-from .run import Plan, as_json, check_unused, new_folder, run, stability
+from .run import Plan, as_json, check_unused, make_folder, run, stability
 from .show import Display
 
 
@@ -41,6 +42,7 @@ class Job:
         device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
         name: of the genotype; by default method and data.
         out: a new folder for the results; by default one below runs/.
+        resume: go on with the search in this folder, with its own settings and data; no other flag counts then.
     """
 
     data: str = "digits"
@@ -52,6 +54,7 @@ class Job:
     device: str = "auto"
     name: str | None = None
     out: Path | None = None
+    resume: Path | None = None
 
 
 def darts(
@@ -90,13 +93,16 @@ METHODS: Mapping[str, Any] = {"darts": darts, "pc-darts": pc_darts, "dots": dots
 
 
 def search_with(method: str, recipe: Any, settings: Any, job: Job) -> None:
-    """Search as the job says with the module of a recipe, which has PAPER and `search(data, settings, seed=, device=, name=)`."""
+    """Search as the job says with the module of a recipe: PAPER and `search(data, settings, seed=, device=, name=, checkpoint=)`."""
+    stem = recipe.__name__.rsplit(".", 1)[-1]
+    if job.resume is not None:
+        settings, job = _resumed(method, type(settings), job.resume)
     if job.runs < 1:
         raise ValueError(f"--runs {job.runs}: choose 1 or more")
-    stem = recipe.__name__.rsplit(".", 1)[-1]
     device = pick_device(job.device)
-    folder = job.out or Path("runs") / f"{stem}-{_identifier(Path(job.data).stem)}-{datetime.now():%Y%m%d-%H%M%S}"
-    check_unused(folder)
+    folder = job.resume or job.out or Path("runs") / f"{stem}-{_identifier(Path(job.data).stem)}-{datetime.now():%Y%m%d-%H%M%S}"
+    if job.resume is None:
+        check_unused(folder)
     data = load(job.data, size=job.size, root=job.root, download=job.download)
     name = job.name or _identifier(f"{stem}_{data.name}")
     plan = Plan(
@@ -107,25 +113,51 @@ def search_with(method: str, recipe: Any, settings: Any, job: Job) -> None:
         device=device,
         name=name,
         command=" ".join(["nasarch", *sys.argv[1:]]),
-        begin=lambda seed: recipe.search(data, settings, seed=seed, device=device, name=name),
+        job={key: value if value is None or isinstance(value, (int, str)) else str(value) for key, value in asdict(job).items()},
+        begin=lambda seed, checkpoint: recipe.search(data, settings, seed=seed, device=device, name=name, checkpoint=checkpoint),
     )
     search(plan, range(job.seed, job.seed + job.runs), folder)
 
 
+def _resumed(method: str, kind: type, folder: Path) -> tuple[Any, Job]:
+    """Settings and job of the search in `folder`.
+
+    Raises:
+        ValueError: there is none, or of another method.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        named = {key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()}
+        job = config["job"] | {"resume": folder, "root": Path(config["job"]["root"]) if config["job"]["root"] else None}
+        found, settings = config["method"], kind(**named) if config["method"] == method else None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"no search to resume in {folder} ({error}): give the folder of a run, which holds its config.json") from error
+    if settings is None:
+        raise ValueError(f"{folder} holds a search by {found}, not by {method}: resume it with that command")
+    return settings, Job(**job)
+
+
 def search(plan: Plan, seeds: Sequence[int], folder: Path) -> None:
-    """Search once with every seed, show it, and say at the end what to do with the result."""
+    """Search with every seed, or finish that; show it, and say at the end what to do with the result."""
     if plan.device.type == "cpu":
         keep_freed_memory()
     console = Console()
     data = plan.data
     console.print(f"{plan.method} on {data.name}: {len(data.train):,} training images, {data.num_classes} classes; {plan.device}")
+    make_folder(folder)
+    if len(seeds) > 1:
+        write_text(folder / "config.json", as_json({"method": plan.method, "settings": asdict(plan.settings), "job": plan.job}))
     results: list[Found] = []
-    new_folder(folder)
-    for seed in seeds:
-        place = folder if len(seeds) == 1 else new_folder(folder / f"seed-{seed}")
-        with Display(console, f"seed {seed}") as display:
-            results.append(run(plan, seed, place, display))
-        console.print(_choice(results[-1], seed))
+    try:
+        for seed in seeds:
+            place = folder if len(seeds) == 1 else make_folder(folder / f"seed-{seed}")
+            with Display(console, f"seed {seed}") as display:
+                results.append(run(plan, seed, place, display))
+            console.print(_choice(results[-1], seed))
+    except KeyboardInterrupt:
+        method = plan.method.lower()
+        console.print(f"stopped; to go on: nasarch search {method} --resume {folder}", soft_wrap=True)
+        raise
     if len(seeds) > 1:
         counts = stability(results)
         write_text(folder / "stability.json", as_json(counts))

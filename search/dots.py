@@ -38,6 +38,7 @@ from nasarch.space import DARTS
 
 from .batches import Batches, both_sides
 from .candidates import all_candidates, winners
+from .checkpoint import Checkpoint
 from .data import Dataset, halves
 from .discretize import Found, genotype, margins, strongest_edges, strongest_operations, strongest_scores, strongest_subsets
 from .loop import Progress, fit
@@ -114,15 +115,21 @@ class Dots:
 
 
 def search(
-    data: Dataset, recipe: Dots, *, seed: int = 0, device: torch.device | str = "cpu", name: str = "dots"
+    data: Dataset,
+    recipe: Dots,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    name: str = "dots",
+    checkpoint: Checkpoint | None = None,
 ) -> Generator[Progress, None, Found]:
     """Search on `data` (its training part alone); yields progress, returns what was found."""
-    candidates = yield from _search_operations(data, recipe, seed=seed, device=device, name=name)
-    return (yield from _search_topology(data, recipe, candidates, seed=seed, device=device, name=name))
+    candidates = yield from _search_operations(data, recipe, seed, device, name, checkpoint)
+    return (yield from _search_topology(data, recipe, candidates, seed, device, name, checkpoint))
 
 
 def _search_operations(
-    data: Dataset, recipe: Dots, *, seed: int, device: torch.device | str, name: str
+    data: Dataset, recipe: Dots, seed: int, device: torch.device | str, name: str, checkpoint: Checkpoint | None
 ) -> Generator[Progress, None, Tensor]:
     """Section 3.1: returns the two candidates of each edge, a mask [Z, E, O]."""
     train, valid = both_sides(halves(data.train, seed), data, batch_size=recipe.batch_size, seed=seed, device=device)
@@ -150,12 +157,13 @@ def _search_operations(
         temperature=annealed(recipe.operation_start, recipe.operation_decay, recipe.warmup),
         derive=lambda: present_cell().genotype,
         stage="operations",
+        checkpoint=checkpoint,
     )
     return winners(arch.operations().detach().cpu(), candidates, arch.groups_GO.cpu())
 
 
 def _search_topology(
-    data: Dataset, recipe: Dots, candidates: Tensor, *, seed: int, device: torch.device | str, name: str
+    data: Dataset, recipe: Dots, candidates: Tensor, seed: int, device: torch.device | str, name: str, checkpoint: Checkpoint | None
 ) -> Generator[Progress, None, Found]:
     """Section 3.2, on a fresh supernet that holds the two candidates of each edge and nothing else."""
     train, valid = _sides_of_topology(data, recipe, seed, device)
@@ -181,6 +189,7 @@ def _search_topology(
         temperature=annealed(recipe.topology_start, recipe.topology_decay, recipe.warmup),
         derive=lambda: found().genotype,
         stage="topology",
+        checkpoint=checkpoint,
     )
     return found()
 

@@ -34,6 +34,7 @@ from nasarch.space import DARTS
 
 from .batches import both_sides
 from .candidates import only
+from .checkpoint import Checkpoint
 from .data import Dataset, halves
 from .discretize import Found, genotype, margins, one_operation, strongest_edges
 from .loop import Progress, fit
@@ -97,7 +98,13 @@ class Ftso:
 
 
 def search(
-    data: Dataset, recipe: Ftso, *, seed: int = 0, device: torch.device | str = "cpu", name: str = "ftso"
+    data: Dataset,
+    recipe: Ftso,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    name: str = "ftso",
+    checkpoint: Checkpoint | None = None,
 ) -> Generator[Progress, None, Found]:
     """Search on `data` (its training part alone); yields progress, returns what was found."""
     space = DARTS.with_nodes(recipe.nodes)
@@ -127,5 +134,6 @@ def search(
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
         derive=lambda: found().genotype,
         stage="topology",
+        checkpoint=checkpoint,
     )
     return found()

@@ -27,6 +27,7 @@ from nasarch.space import DARTS, Space
 
 from .batches import both_sides
 from .candidates import all_candidates
+from .checkpoint import Checkpoint
 from .data import Dataset, halves
 from .discretize import Found, genotype, margins, strongest_edges, strongest_operations, strongest_scores
 from .loop import Progress, fit
@@ -90,7 +91,14 @@ class PcDarts:
 
 
 def search(
-    data: Dataset, recipe: PcDarts, *, space: Space = DARTS, seed: int = 0, device: torch.device | str = "cpu", name: str = "pc_darts"
+    data: Dataset,
+    recipe: PcDarts,
+    *,
+    space: Space = DARTS,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    name: str = "pc_darts",
+    checkpoint: Checkpoint | None = None,
 ) -> Generator[Progress, None, Found]:
     """Search on `data` (its training part alone); yields progress, returns what was found."""
     space = space if space.kept_edges is None else space.with_nodes(recipe.nodes)
@@ -118,5 +126,6 @@ def search(
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
         derive=lambda: found().genotype,
         stage="operations and topology",
+        checkpoint=checkpoint,
     )
     return found()

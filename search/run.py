@@ -4,6 +4,7 @@
 |---|---|
 | config.json | method, settings, seed, data with digest, device, versions, command |
 | metrics.jsonl | a line an epoch: loss, accuracy, images/s, learning rate, seconds |
+| checkpoint.pt | the state after the last epoch, or where it was stopped, to resume from; removed at the end |
 | genotypes/epoch-N.json | the cell that epoch N would give |
 | edges.json | for each node the weights of its edges, which were kept, and the lead of the last one kept |
 | genotype.json, cell.png | what was found, with its provenance |
@@ -15,12 +16,16 @@ from __future__ import annotations
 
 import json
 import platform
+import signal
+import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -28,9 +33,11 @@ import torch
 from nasarch.device import device_name
 from nasarch.draw import draw
 from nasarch.files import write_text
+from nasarch.genotype import Genotype
 
+from .checkpoint import Checkpoint
 from .data import Dataset
-from .discretize import Found
+from .discretize import Found, Margin
 from .loop import Progress
 
 Search = Generator[Progress, None, Found]
@@ -40,7 +47,7 @@ PACKAGES = ("nasarch", "torch", "timm")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is searched, how, and what the result is called. `begin(seed)` starts the search with that seed."""
+    """What is searched, how, and what the result is called. `begin(seed, checkpoint)` starts the search, or goes on with it."""
 
     method: str
     paper: dict[str, Any]
@@ -49,7 +56,8 @@ class Plan:
     device: torch.device
     name: str
     command: str
-    begin: Callable[[int], Search]
+    job: dict[str, Any]  # the other arguments of the command, by which `--resume` repeats it
+    begin: Callable[[int, Checkpoint], Search]
 
 
 def check_unused(folder: Path) -> None:
@@ -58,13 +66,12 @@ def check_unused(folder: Path) -> None:
         raise ValueError(f"{folder} exists already: choose another folder with --out, or remove it first")
 
 
-def new_folder(folder: Path) -> Path:
-    """Make `folder`.
+def make_folder(folder: Path) -> Path:
+    """`folder`, made if it is not there.
 
     Raises:
-        ValueError: it is in use, or it can't be made.
+        ValueError: it can't be made.
     """
-    check_unused(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -73,23 +80,65 @@ def new_folder(folder: Path) -> Path:
 
 
 def run(plan: Plan, seed: int, folder: Path, report: Report) -> Found:
-    """Search once; `folder` exists and is empty. Returns what was found, its provenance filled in."""
+    """Search once, or finish what `folder` holds of it. Returns what was found, its provenance filled in.
+
+    SIGINT and SIGTERM stop it after the present step with everything kept; a second signal stops it at once.
+
+    Raises:
+        ValueError: the checkpoint in the folder is damaged or of another search.
+        KeyboardInterrupt: it was stopped; says how to go on.
+    """
+    if (folder / "genotype.json").exists():
+        return _read_found(folder)
     config = _config(plan, seed)
+    checkpoint = Checkpoint(folder / "checkpoint.pt", {key: config[key] for key in ("method", "settings", "seed", "name", "data")})
     write_text(folder / "config.json", as_json(config))
     start = time.perf_counter()
-    found = _follow(plan.begin(seed), folder, report)
+    with _stopping_at_signals(checkpoint):
+        found = _follow(plan.begin(seed, checkpoint), folder, report, checkpoint.epochs)
     seconds = time.perf_counter() - start
     found = found._replace(genotype=replace(found.genotype, provenance=_provenance(plan, config, seconds)))
     write_text(folder / "edges.json", as_json([margin._asdict() for margin in found.margins]))
-    found.genotype.save(folder / "genotype.json")
     draw(found.genotype, folder / "cell.png")
+    found.genotype.save(folder / "genotype.json")
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
     return found
 
 
-def _follow(search: Search, folder: Path, report: Report) -> Found:
-    """Drive the search to its end, writing down every epoch."""
+def _read_found(folder: Path) -> Found:
+    """What a finished run in `folder` found."""
+    rows = json.loads((folder / "edges.json").read_text(encoding="utf-8"))
+    margins = [Margin(**row | {"weights": tuple(row["weights"]), "kept": tuple(row["kept"])}) for row in rows]
+    return Found(Genotype.load(folder / "genotype.json"), margins)
+
+
+@contextmanager
+def _stopping_at_signals(checkpoint: Checkpoint) -> Iterator[None]:
+    """SIGINT and SIGTERM ask the checkpoint for a stop; the handlers from before come back at once and after the block."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        checkpoint.stop_requested = True
+        _set_handlers(before)
+
+    _set_handlers(dict.fromkeys(before, ask))
+    try:
+        yield
+    finally:
+        _set_handlers(before)
+
+
+def _set_handlers(handlers: Mapping[int, Any]) -> None:
+    if threading.current_thread() is threading.main_thread():  # only there Python lets a signal be handled
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _follow(search: Search, folder: Path, report: Report, epochs: int) -> Found:
+    """Drive the search to its end, writing down every epoch; `epochs` were over before, what was written of later ones is dropped."""
     start = time.perf_counter()
-    number = 0
+    metrics = folder / "metrics.jsonl"
+    lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:epochs] if metrics.exists() else []
     while True:
         try:
             progress = next(search)
@@ -97,12 +146,11 @@ def _follow(search: Search, folder: Path, report: Report) -> Found:
             return stop.value
         report(progress)
         if progress.genotype is not None:
-            number += 1
-            progress.genotype.save(folder / "genotypes" / f"epoch-{number}.json")
             line = asdict(replace(progress, genotype=None)) | {"seconds": round(time.perf_counter() - start, 3)}
             del line["genotype"]
-            with open(folder / "metrics.jsonl", "a", encoding="utf-8") as metrics:
-                metrics.write(json.dumps(line) + "\n")
+            lines.append(json.dumps(line) + "\n")
+            write_text(metrics, "".join(lines))
+            progress.genotype.save(folder / "genotypes" / f"epoch-{len(lines)}.json")
 
 
 def stability(found: Sequence[Found]) -> list[dict[str, Any]]:
@@ -121,6 +169,8 @@ def _config(plan: Plan, seed: int) -> dict[str, Any]:
         "method": plan.method,
         "settings": asdict(plan.settings),
         "seed": seed,
+        "name": plan.name,
+        "job": plan.job | {"seed": seed, "runs": 1},
         "data": {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest},
         "device": device_name(plan.device),
         "threads": torch.get_num_threads(),

@@ -52,7 +52,8 @@ class SearchCell(nn.Module):
         self.targets = [fan.targets for fan in fans]
         self.entries = [entry for fan in fans for entry in fan.entries]
         self.counts = [len(fan.entries) for fan in fans]
-        self.is_linear = all(fan.is_linear for fan in fans[space.inputs :])
+        fed = {j for fan in fans[: space.inputs] for targets in fan.targets for j in targets}
+        self.is_linear = all(fan.is_linear for fan in fans[space.inputs :]) and fed == set(self.inner)
         self.inputs_are_linear = all(fan.is_linear for fan in fans[: space.inputs])
         self.register_buffer("order", shuffle_order(channels, partial), persistent=False)
 

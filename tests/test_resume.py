@@ -1,0 +1,151 @@
+"""A search that was stopped anywhere goes on as if it never had been: the same cell and the same last loss, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nasarch.cli import main
+from nasarch.search.checkpoint import Checkpoint
+from nasarch.search.discretize import Found
+from nasarch.search.loop import Progress
+from tests.colours import data
+from tests.test_recipes import METHODS
+
+FLAGS = ["--data", "digits", "--size", "8", "--layers", "3", "--channels", "4", "--batch-size", "64", "--epochs", "5", "--device", "cpu"]
+
+
+def follow(recipe: Any, settings: Any, checkpoint: Checkpoint, stop_at: int | None = None) -> tuple[list[Progress], Found | None]:
+    """Run to the end, or ask for a stop at the report of that number."""
+    reports, running = [], recipe.search(data(), settings, seed=0, checkpoint=checkpoint)
+    while True:
+        try:
+            reports.append(next(running))
+        except StopIteration as end:
+            return reports, end.value
+        except KeyboardInterrupt:
+            return reports, None
+        checkpoint.stop_requested = len(reports) == stop_at
+
+
+@pytest.mark.parametrize(("recipe", "settings"), METHODS.values(), ids=METHODS)
+def test_every_recipe_goes_on_after_a_stop_in_each_epoch(
+    recipe: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nasarch.search.loop.INTERVAL", 0.0)  # a report, and so a place to stop, after every step
+    whole, expected = follow(recipe, settings, Checkpoint())
+    for number, stop_at in enumerate((1, len(whole) // 2, len(whole) - 1)):
+        path = tmp_path / f"{number}.pt"
+        before, nothing = follow(recipe, settings, Checkpoint(path), stop_at)
+        assert nothing is None and len(before) in (stop_at, stop_at + 1)
+        after, found = follow(recipe, settings, Checkpoint(path))
+        assert found == expected and found.margins == expected.margins
+        assert (after[-1].loss, after[-1].accuracy) == (whole[-1].loss, whole[-1].accuracy)
+        assert len(before) + len(after) == len(whole)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def start(folder: Path, method: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "nasarch", "search", method, "--out", str(folder), *FLAGS]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for_epoch(folder: Path, epoch: int) -> None:
+    for _ in range(1200):
+        if (folder / "metrics.jsonl").exists() and len(lines(folder)) >= epoch:
+            return
+        time.sleep(0.05)
+    raise AssertionError("the search did not get there in a minute")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+def test_a_killed_search_is_resumed_bit_for_bit(number: signal.Signals, tmp_path: Path) -> None:
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    assert main(["search", "ftso", "--out", str(unbroken), *FLAGS]) == 0
+    process = start(broken, "ftso")
+    wait_for_epoch(broken, 2)
+    os.kill(process.pid, number)
+    assert process.wait(60) == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    assert not (broken / "genotype.json").exists()
+    assert main(["search", "ftso", "--resume", str(broken)]) == 0
+    assert (broken / "genotypes" / "epoch-5.json").read_bytes() == (unbroken / "genotypes" / "epoch-5.json").read_bytes()
+    assert [line["loss"] for line in lines(broken)] == [line["loss"] for line in lines(unbroken)]
+    assert not (broken / "checkpoint.pt").exists()
+
+
+def test_a_finished_run_is_read_and_several_are_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "runs"
+    assert main(["search", "ftso", "--out", str(folder), "--runs", "2", *FLAGS, "--iterations", "1"]) == 0
+    counts = (folder / "stability.json").read_text()
+    (folder / "stability.json").unlink()
+    (folder / "seed-1" / "genotype.json").unlink()
+    capsys.readouterr()
+    assert main(["search", "ftso", "--resume", str(folder)]) == 0
+    assert (folder / "stability.json").read_text() == counts
+    assert (folder / "seed-1" / "genotype.json").exists()
+
+
+def stopped(tmp_path: Path) -> Path:
+    """A search stopped in its second epoch."""
+    folder = tmp_path / "run"
+    process = start(folder, "ftso")
+    wait_for_epoch(folder, 1)
+    process.terminate()
+    process.wait(60)
+    return folder
+
+
+def test_bad_checkpoints_are_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = stopped(tmp_path)
+    good = (folder / "checkpoint.pt").read_bytes()
+    config = json.loads((folder / "config.json").read_text())
+    older = torch.load(folder / "checkpoint.pt", weights_only=True) | {"format": "nasarch.checkpoint/0"}
+
+    def says(*words: str, method: str = "ftso") -> None:
+        capsys.readouterr()
+        assert main(["search", method, "--resume", str(folder)]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert all(word in line for word in words), line
+
+    (folder / "checkpoint.pt").write_bytes(good[: len(good) // 2])
+    says("damaged", "another folder")
+    torch.save(older, folder / "checkpoint.pt")
+    says("nasarch.checkpoint/0", "nasarch.checkpoint/1")
+    (folder / "checkpoint.pt").write_bytes(good)
+    says("FTSO", "not by DARTS", method="darts")
+    (folder / "config.json").write_text(json.dumps(config | {"settings": config["settings"] | {"lr": 0.5}}))
+    says("settings", "'lr': 0.025")
+    (folder / "config.json").write_text("{}")
+    says("no search to resume", "config.json")
+
+
+def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasarch.search.loop.INTERVAL", 0.0)
+    recipe, settings = METHODS["ftso"]
+    path = tmp_path / "checkpoint.pt"
+    checkpoint = Checkpoint(path)
+    running = recipe.search(data(), settings, checkpoint=checkpoint)
+    while not next(running).ends_epoch:
+        pass
+    next(running)  # into the second epoch: the first one is kept
+    kept = path.read_bytes()
+    torch.load(path, weights_only=True)
+    net = running.gi_frame.f_locals["net"]
+    with torch.no_grad():
+        next(net.parameters()).fill_(float("nan"))
+    with pytest.raises(ValueError, match="the loss is nan in topology, epoch 2"):
+        for _ in running:
+            pass
+    assert path.read_bytes() == kept
