@@ -115,7 +115,7 @@ def _read_found(folder: Path) -> Found:
 @contextmanager
 def _stopping_at_signals(checkpoint: Checkpoint) -> Iterator[None]:
     """SIGINT and SIGTERM ask the checkpoint for a stop; the handlers from before come back at once and after the block."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, frame: FrameType | None) -> None:
         checkpoint.stop_requested = True
@@ -128,7 +128,7 @@ def _stopping_at_signals(checkpoint: Checkpoint) -> Iterator[None]:
         _set_handlers(before)
 
 
-def _set_handlers(handlers: Mapping[int, Any]) -> None:
+def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
     if threading.current_thread() is threading.main_thread():  # only there Python lets a signal be handled
         for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -55,7 +55,7 @@ def weights_only(state: State, train: Batch, valid: Batch) -> Step:
     x, y = train
     logits = state.net(x, state.arch().detach())
     loss = F.cross_entropy(logits, y)
-    _set_gradients(list(state.net.parameters()), loss)
+    _set_gradients([*state.net.parameters()], loss)
     nn.utils.clip_grad_norm_(state.net.parameters(), state.clip)
     state.weight_optimizer.step()
     return Step(loss.detach(), (logits.detach().argmax(1) == y).sum())
@@ -64,7 +64,7 @@ def weights_only(state: State, train: Batch, valid: Batch) -> Step:
 def arch_first_order(state: State, valid: Batch) -> None:
     """Descend the loss on `valid` in the architecture parameters, the weights taken as they are."""
     x, y = valid
-    _set_gradients(list(state.arch.parameters()), F.cross_entropy(state.net(x, state.arch()), y))
+    _set_gradients([*state.arch.parameters()], F.cross_entropy(state.net(x, state.arch()), y))
     state.arch_optimizer.step()
 
 
@@ -103,7 +103,7 @@ def arch_second_order(state: State, train: Batch, valid: Batch, *, epsilon: floa
 
     w' = w - xi * step is the weight step that would follow (`_unrolled`), v = d L_val(w') / d w', w+- = w +- h v with h = epsilon / |v|.
     """
-    weights, arch = dict(state.net.named_parameters()), list(state.arch.parameters())
+    weights, arch = _weights(state), list[Tensor](state.arch.parameters())
     rate, unrolled = _unrolled(state, weights, _gradients(_loss(state, train, weights), list(weights.values())))
     unrolled = {name: w.detach().requires_grad_() for name, w in unrolled.items()}
     both = _gradients(_loss(state, valid, unrolled), [*arch, *unrolled.values()])
@@ -120,11 +120,15 @@ def arch_second_order(state: State, train: Batch, valid: Batch, *, epsilon: floa
 
 def arch_exact_second_order(state: State, train: Batch, valid: Batch) -> None:
     """Liu et al. 2019, eq. 6 differentiated through the weight step: the Hessian-vector product of eq. 7 without an approximation."""
-    weights, arch = dict(state.net.named_parameters()), list(state.arch.parameters())
+    weights, arch = _weights(state), list[Tensor](state.arch.parameters())
     slope = torch.autograd.grad(_loss(state, train, weights), list(weights.values()), create_graph=True)
     _, unrolled = _unrolled(state, weights, slope)
     _set_gradients(arch, _loss(state, valid, unrolled))
     state.arch_optimizer.step()
+
+
+def _weights(state: State) -> dict[str, Tensor]:
+    return dict(state.net.named_parameters())
 
 
 def _unrolled(state: State, weights: dict[str, Tensor], slope: Sequence[Tensor]) -> tuple[float, dict[str, Tensor]]:
@@ -148,7 +152,7 @@ def _gradients(loss: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     return list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True))
 
 
-def _set_gradients(parameters: list[nn.Parameter], loss: Tensor) -> None:
+def _set_gradients(parameters: list[Tensor], loss: Tensor) -> None:
     """Set `.grad` of these parameters and of no others."""
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
     for parameter, gradient in zip(parameters, gradients, strict=True):
