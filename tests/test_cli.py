@@ -7,8 +7,9 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 import pytest
 import timm
@@ -295,8 +296,17 @@ def test_every_command_explains_all_its_arguments(name: str, run: Run) -> None:
     status, out, _ = run(*name.split(), "--help")
     assert status == 0 and f"usage: nasarch {name}" in out
     command = cli.COMMANDS.get(name) or cli.GROUPS[name.split()[0]]()[name.split()[1]]
-    described = re.search(r"Args:\n(.*)", command.__doc__ or "", re.DOTALL)
-    assert described and all(f"{argument}:" in described[1] for argument in command.__annotations__ if argument != "return")
+    for what, names in documented(command):
+        described = re.search(r"Args:\n(.*)", what.__doc__ or "", re.DOTALL)
+        assert described and all(f" {argument}:" in described[1] for argument in names)
+
+
+def documented(command: Any) -> list[tuple[Any, list[str]]]:
+    """Who has to explain which arguments: a command its own, a dataclass that it takes its fields."""
+    hints = {argument: hint for argument, hint in get_type_hints(command).items() if argument != "return"}
+    groups = [hint for hint in hints.values() if is_dataclass(hint)]
+    plain = [argument for argument, hint in hints.items() if not is_dataclass(hint)]
+    return [(group, [field.name for field in fields(group)]) for group in groups] + ([(command, plain)] if plain else [])
 
 
 def test_a_group_lists_its_commands(run: Run) -> None:
