@@ -188,9 +188,12 @@ class Supernet(nn.Module):
         return F.relu(state) if self.two_inputs else state
 
     def _gather(self, mix_ZEO: Tensor) -> Iterator[Tensor]:
-        """All mixing weights in the order and shape in which the cells want them: one gather for the whole network."""
+        """All mixing weights in the order and shape in which the cells want them: one gather for the whole network.
+
+        `index_select`, since the gradient of indexing is summed by racing threads on a CPU: the same seed gave other cells.
+        """
         table = F.pad(torch.cat([mix_ZEO, mix_ZEO.sum(2, keepdim=True)], dim=2), (0, 1)).flatten()
-        parts = table[self.entries].split([shape.numel() for shape in self.shapes])
+        parts = table.index_select(0, self.entries).split([shape.numel() for shape in self.shapes])
         return (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
 
 
