@@ -152,3 +152,20 @@ def test_refuses_what_cannot_be_built() -> None:
         only(DARTS, "conv")
     with pytest.raises(ValueError, match="needs a Boolean mask"):
         Supernet(DARTS, mask[:1])
+
+
+def test_the_gradient_of_the_mixing_table_has_the_same_bits_on_several_threads() -> None:
+    net = Supernet(DARTS, all_candidates(DARTS), channels=64, layers=3, partial=4)
+    mix = torch.rand(2, 14, 8, requires_grad=True)
+    generator = torch.Generator().manual_seed(0)
+    weights = [torch.randn(shape, generator=generator) for shape in net.shapes]
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        found = {
+            torch.autograd.grad(sum((part * w).sum() for part, w in zip(net._gather(mix), weights, strict=True)), mix)[0].numpy().tobytes()
+            for _ in range(50)
+        }
+    finally:
+        torch.set_num_threads(before)
+    assert len(found) == 1
