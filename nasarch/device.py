@@ -44,8 +44,7 @@ def device_name(device: torch.device) -> str:
 def keep_freed_memory() -> None:
     """Ask glibc to keep freed blocks for the next step of a training on the CPU instead of giving them back to the system.
 
-    Without it every large activation is mapped anew in every step, and the kernel clears its pages: a quarter of the CPU time of a
-    search step of FTSO (batch 256; benchmarks/supernet.py --malloc). Other C libraries are left alone.
+    Without it every large activation is mapped anew in every step, and the kernel clears its pages. Other C libraries are left alone.
     """
     mmap_threshold, trim_threshold = -3, -1  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD in malloc.h
     try:
