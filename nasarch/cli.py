@@ -21,7 +21,7 @@ import tyro
 from nasarch.demo import demo
 
 Command = Callable[..., None]
-Group = Callable[[], Mapping[str, Command]]  # gives its commands when it is named, so that their imports wait till then
+Group = Callable[[Sequence[str]], Mapping[str, Command]]  # gives its commands when it is named, so that their imports wait till then
 Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
 Out = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE")]
@@ -128,16 +128,16 @@ def onnx(source: Source, *, out: Out, checkpoint: Path | None = None, size: int 
     print(export_model(source, out, checkpoint=checkpoint, size=size))
 
 
-def export() -> Mapping[str, Command]:
+def export(arguments: Sequence[str] = ()) -> Mapping[str, Command]:
     """Take a model out: onnx."""
     return {"onnx": onnx}
 
 
-def search() -> Mapping[str, Command]:
-    """Find a cell: darts, pc-darts, dots, ftso."""
-    from nasarch.search.command import METHODS
+def search(arguments: Sequence[str] = ()) -> Mapping[str, Command]:
+    """Find a cell: darts, pc-darts, dots, ftso, edarts."""
+    from nasarch.search.command import commands
 
-    return METHODS
+    return commands(arguments)
 
 
 COMMANDS: dict[str, Command] = {"models": models, "show": show, "draw": draw, "profile": profile, "demo": demo}
@@ -171,7 +171,7 @@ def _run(arguments: Sequence[str], commands: Mapping[str, Command], groups: Mapp
     if name in commands:
         tyro.cli(commands[name], args=rest, prog=f"{program} {name}", config=(tyro.conf.FlagCreatePairsOff,))
     elif name in groups:
-        _run(rest, groups[name](), {}, f"{program} {name}")
+        _run(rest, groups[name](rest), {}, f"{program} {name}")
     elif name in ("-h", "--help"):
         print(_help({**commands, **groups}, program))
     elif name == "--version":

@@ -22,14 +22,16 @@ def demo(*, out: Path | None = None) -> None:
     from nasarch.export.onnx import export_onnx
     from nasarch.genotype import Genotype
     from nasarch.profile import profile_model
-    from nasarch.search.command import Job, ftso
+    from nasarch.search.command import search_with
+    from nasarch.search.ftso import Ftso
+    from nasarch.search.job import Job
 
     folder = out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
     console = Console()
     start = time.perf_counter()
 
     console.rule("1. nasarch search ftso --data digits")
-    ftso(job=Job(data="digits", out=folder))
+    search_with("ftso", Ftso(), Job(data="digits", out=folder))
     genotype = Genotype.load(folder / "genotype.json")
     searched = time.perf_counter() - start
 

@@ -13,6 +13,8 @@ Note:
 Note:
     The unrolled step of eq. 6 has the momentum and the weight decay of the weights' optimiser, as in the code; the text writes it plainly.
 Note:
+    NATS-Bench. Its cell keeps all edges (FTSO Table 4 compares there). That benchmark's own search may end with `none`; here it never does.
+Note:
     The code takes a new shuffled validation batch for each step, with replacement; here all images of the half are seen equally often.
 """
 
@@ -22,20 +24,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
+from nasarch.space import Space
 
-from nasarch.space import DARTS, Space
-
-from .batches import both_sides
+from .bench import Bench
 from .candidates import all_candidates
-from .checkpoint import Checkpoint
-from .data import Dataset, halves
-from .discretize import Found, genotype, margins, strongest_edges, strongest_operations, strongest_scores
-from .loop import Progress, fit
-from .optimisers import start
-from .relaxation import Relaxation
+from .discretize import found, strongest_edges, strongest_operations, strongest_scores
+from .found import Found, Weights
+from .loop import Progress
 from .schedules import cosine
-from .supernet import Supernet, seeded
 from .updates import Update, exact_second_order, first_order, second_order
 
 PAPER = {"title": "DARTS: Differentiable Architecture Search", "venue": "ICLR", "year": 2019, "arxiv": "1806.09055"}
@@ -61,6 +57,7 @@ class Darts:
         arch_lr: of alpha, Adam (A.1.1).
         arch_weight_decay: of alpha (A.1.1).
         spread: alpha starts at this times randn (code; A.1.1 starts at zero).
+        fractions: of the training images, for the weights and for the architecture (sec. 3.1).
     """
 
     order: Literal["first", "second", "exact"] = "second"
@@ -77,41 +74,31 @@ class Darts:
     arch_lr: float = 3e-4
     arch_weight_decay: float = 1e-3
     spread: float = 1e-3
+    fractions: tuple[float, float] = (0.5, 0.5)
 
 
-def search(
-    data: Dataset,
-    recipe: Darts,
-    *,
-    space: Space = DARTS,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    name: str = "darts",
-    checkpoint: Checkpoint | None = None,
-) -> Generator[Progress, None, Found]:
-    """Search on `data` (its training part alone); yields progress, returns what was found."""
-    space = space if space.kept_edges is None else space.with_nodes(recipe.nodes)
-    train, valid = both_sides(halves(data.train, seed), data, batch_size=recipe.batch_size, seed=seed, device=device)
+def search(bench: Bench, recipe: Darts) -> Generator[Progress, None, Found]:
+    """Yields progress, returns what was found."""
+    space = bench.cells(recipe.nodes)
     candidates = all_candidates(space)
-    with seeded(seed):
-        net = Supernet(space, candidates, channels=recipe.channels, layers=recipe.layers, num_classes=data.num_classes).to(device)
-        arch = Relaxation(space, candidates, spread=recipe.spread).to(device)
+    arch = bench.relaxation(space, candidates, spread=recipe.spread)
 
-    def found() -> Found:
-        score_ZE = strongest_scores(space, arch.operations())
-        kept = strongest_edges(space, score_ZE)
-        cell = genotype(space, kept, strongest_operations(space, arch.operations()), name=name, provenance={})
-        return Found(cell, margins(space, kept, score_ZE))
-
-    yield from fit(
-        start(net, arch, recipe),
-        train,
-        valid,
+    yield from bench.train(
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers),
+        arch,
+        bench.sides(recipe.batch_size, recipe.fractions),
         ORDERS[recipe.order],
+        recipe,
         epochs=recipe.epochs,
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
-        derive=lambda: found().genotype,
+        derive=lambda: derive(space, recipe, arch.weights(), bench.name),
         stage="operations and topology",
-        checkpoint=checkpoint,
     )
-    return found()
+    return derive(space, recipe, arch.weights(), bench.name)
+
+
+def derive(space: Space, recipe: Darts, weights: Weights, name: str) -> Found:
+    """The cell that these weights give."""
+    score_ZE = strongest_scores(space, weights.operations_ZEO)
+    kept = strongest_edges(space, score_ZE)
+    return found(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from nasarch.genotype import Cell, Genotype, Op
-from nasarch.space import Space
+from nasarch.space import Edge, Space
+
+from .found import Found, Margin, Weights
 
 
 class Kept(NamedTuple):
@@ -23,27 +25,6 @@ class Kept(NamedTuple):
     node: int
     kept: tuple[int, ...]
     dropped: tuple[int, ...]
-
-
-class Margin(NamedTuple):
-    """The choice at a node: `weights` of its incoming edges by source, the sources kept (strongest first) and the best one dropped.
-
-    `lead` is by how much the last one kept leads that one; None where nothing is dropped.
-    """
-
-    kind: str
-    node: int
-    weights: tuple[float, ...]
-    kept: tuple[int, ...]
-    dropped: int | None
-    lead: float | None
-
-
-class Found(NamedTuple):
-    """What a search ends with: the cells, and for every node how clearly its edges were chosen."""
-
-    genotype: Genotype
-    margins: list[Margin]
 
 
 def strongest_edges(space: Space, score_ZE: Tensor, *, tie_breaker_ZE: Tensor | None = None, tie: float = 0.0) -> list[Kept]:
@@ -124,3 +105,39 @@ def genotype(
         nodes = tuple(tuple(Op(operations[z][e], space.edges[e].source) for e in row) for row in rows)
         cells[kind] = Cell(nodes=nodes, concat=space.concat(), inputs=space.inputs)
     return Genotype(name=name, space=space.name, cells=cells, provenance=provenance)
+
+
+def found(
+    space: Space, kept: Sequence[Kept], operations: Sequence[Sequence[str]], weights: Weights, *, score_ZE: Tensor, name: str
+) -> Found:
+    """What a search ends with; `score_ZE` is what the edges were ranked by, for the margins."""
+    cell = genotype(space, kept, operations, name=name, provenance={})
+    return Found(cell, margins(space, kept, score_ZE), weights.detached())
+
+
+def edges_of(space: Space, cells: Genotype) -> list[Kept]:
+    """The edges of a genotype, in its order."""
+    place = {edge: e for e, edge in enumerate(space.edges)}
+    return [
+        Kept(kind, j, tuple(place[Edge(op.source, j)] for op in node), ())
+        for kind, cell in cells.cells.items()
+        for j, node in zip(space.inner_nodes, cell.nodes, strict=True)
+    ]
+
+
+def by_kind(kept: Sequence[Kept]) -> dict[str, list[int]]:
+    """The kept edges of each cell kind."""
+    kinds: dict[str, list[int]] = {}
+    for row in kept:
+        kinds.setdefault(row.kind, []).extend(row.kept)
+    return kinds
+
+
+def given_edges(space: Space, sources: Sequence[Sequence[int]]) -> list[Kept]:
+    """A topology that is given, the same in every cell kind: by node the sources of its edges."""
+    place = {edge: e for e, edge in enumerate(space.edges)}
+    return [
+        Kept(kind, j, tuple(place[Edge(i, j)] for i in chosen), ())
+        for kind in space.kinds
+        for j, chosen in zip(space.inner_nodes, sources, strict=True)
+    ]

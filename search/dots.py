@@ -23,6 +23,14 @@ Note:
 Note:
     The learning rate goes through one cosine over both stages (A.2: "in 60 epochs"), the weights start anew in the second.
 Note:
+    ImageNet. A.2 gives 0.5 -> 0 for the weights and 6e-3 for the architecture without a batch size; the code has 0.25 with 512, so
+    1,024 is taken.
+Note:
+    Table 5 searches the topology of DARTS' operations "without changing them": `grouped` off is an operation search in one group, without
+    annealing, of which each edge keeps the one best operation that is not `none`.
+Note:
+    A consensus over runs keeps the two edges of greatest mean weight, since pairs are not kept in the run's files.
+Note:
     Architecture parameters start at zero, as in the code. Adam's learning rate is the text's 1e-4 (A.2); the code has 3e-4.
 """
 
@@ -30,22 +38,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Literal
 
-import torch
 from torch import Tensor
 
-from nasarch.space import DARTS
+from nasarch.space import Space
 
-from .batches import Batches, both_sides
+from .bench import Bench
 from .candidates import all_candidates, winners
-from .checkpoint import Checkpoint
-from .data import Dataset, halves
-from .discretize import Found, genotype, margins, strongest_edges, strongest_operations, strongest_scores, strongest_subsets
-from .loop import Progress, fit
-from .optimisers import start
+from .discretize import Kept, found, strongest_edges, strongest_operations, strongest_scores, strongest_subsets
+from .found import Found, Weights
+from .loop import Progress
 from .relaxation import Relaxation
 from .schedules import annealed, cosine
-from .supernet import Supernet, seeded
 from .updates import first_order, one_level
 
 PAPER = {
@@ -73,7 +78,10 @@ class Dots:
         topology_start: T_0 of the topology search (sec. 4.1).
         topology_decay: theta of the topology search (A.2).
         operation_scale: temperature of the operations in the topology search, in units of that of the edges (code).
-        one_level: train both on all images in the topology search (eq. 12; Table 4 tries halves).
+        operation_levels: 2 for a side of the data each, 1 for both on all images, in the operation search (eq. 8; Table 4).
+        topology_levels: the same in the topology search (eq. 12; Table 4).
+        grouped: two groups of operations (eq. 4); off is DARTS' one group, of which one operation stays (Table 5).
+        nodes: inner nodes of a cell (DARTS).
         channels: of the first cell (DARTS).
         batch_size: images a step (code).
         lr: of the weights at first, SGD (A.2).
@@ -83,6 +91,7 @@ class Dots:
         clip: largest norm of the weights' gradient (code).
         arch_lr: of alpha and beta, Adam (A.2).
         arch_weight_decay: of alpha and beta (A.2).
+        fractions: of the training images, for the weights and for the architecture (sec. 4.1; ImageNet, sec. 4.2: 0.1 and 0.025).
     """
 
     operation_epochs: int = 25
@@ -95,7 +104,10 @@ class Dots:
     topology_start: float = 10.0
     topology_decay: float = 0.72
     operation_scale: float = 1e-3
-    one_level: bool = True
+    operation_levels: Literal[1, 2] = 2
+    topology_levels: Literal[1, 2] = 1
+    grouped: bool = True
+    nodes: int = 4
     channels: int = 16
     batch_size: int = 64
     lr: float = 0.025
@@ -105,6 +117,7 @@ class Dots:
     clip: float = 5.0
     arch_lr: float = 1e-4
     arch_weight_decay: float = 1e-3
+    fractions: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
         shortest = min(self.operation_epochs, self.topology_epochs)
@@ -114,88 +127,82 @@ class Dots:
             )
 
 
-def search(
-    data: Dataset,
-    recipe: Dots,
-    *,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    name: str = "dots",
-    checkpoint: Checkpoint | None = None,
-) -> Generator[Progress, None, Found]:
-    """Search on `data` (its training part alone); yields progress, returns what was found."""
-    candidates = yield from _search_operations(data, recipe, seed, device, name, checkpoint)
-    return (yield from _search_topology(data, recipe, candidates, seed, device, name, checkpoint))
+def search(bench: Bench, recipe: Dots) -> Generator[Progress, None, Found]:
+    """Yields progress, returns what was found."""
+    space = bench.cells(recipe.nodes)
+    if space.kept_edges is None:
+        raise ValueError(f"space {space.name!r} keeps all edges, DOTS chooses pairs of them: search it with darts, pc-darts or ftso")
+    candidates = yield from _search_operations(bench, space, recipe)
+    return (yield from _search_topology(bench, space, recipe, candidates))
 
 
-def _search_operations(
-    data: Dataset, recipe: Dots, seed: int, device: torch.device | str, name: str, checkpoint: Checkpoint | None
-) -> Generator[Progress, None, Tensor]:
-    """Section 3.1: returns the two candidates of each edge, a mask [Z, E, O]."""
-    train, valid = both_sides(halves(data.train, seed), data, batch_size=recipe.batch_size, seed=seed, device=device)
-    candidates = all_candidates(DARTS)
-    with seeded(seed):
-        net = Supernet(DARTS, candidates, channels=recipe.channels, layers=recipe.operation_layers, num_classes=data.num_classes)
-    arch = Relaxation(DARTS, candidates, groups=(FREE, PARAMETRIC)).to(device)
-    whole = recipe.operation_epochs + recipe.topology_epochs
+def _search_operations(bench: Bench, space: Space, recipe: Dots) -> Generator[Progress, None, Tensor]:
+    """Section 3.1: returns the candidates that are left on each edge, a mask [Z, E, O]."""
+    candidates = all_candidates(space)
+    arch = bench.relaxation(space, candidates, groups=(FREE, PARAMETRIC) if recipe.grouped else ())
+    sides = bench.sides if recipe.operation_levels == 2 else bench.whole
 
-    def present_cell() -> Found:
-        """What DARTS' rule would make of it; the stage itself keeps all edges."""
-        score_ZE = strongest_scores(DARTS, arch.operations())
-        kept = strongest_edges(DARTS, score_ZE)
-        cell = genotype(DARTS, kept, strongest_operations(DARTS, arch.operations()), name=name, provenance={})
-        return Found(cell, margins(DARTS, kept, score_ZE))
-
-    yield from fit(
-        start(net.to(device), arch, recipe),
-        train,
-        valid,
-        first_order,
+    yield from bench.train(
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.operation_layers),
+        arch,
+        sides(recipe.batch_size, recipe.fractions),
+        first_order if recipe.operation_levels == 2 else one_level,
+        recipe,
         epochs=recipe.operation_epochs,
         warmup=recipe.warmup,
-        learning_rate=cosine(recipe.lr, recipe.lr_end, whole),
+        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operation_epochs + recipe.topology_epochs),
         temperature=annealed(recipe.operation_start, recipe.operation_decay, recipe.warmup),
-        derive=lambda: present_cell().genotype,
+        derive=lambda: _by_operations(space, arch.weights(), bench.name),
         stage="operations",
-        checkpoint=checkpoint,
     )
-    return winners(arch.operations().detach().cpu(), candidates, arch.groups_GO.cpu())
+    return _left(space, recipe, arch)
 
 
-def _search_topology(
-    data: Dataset, recipe: Dots, candidates: Tensor, seed: int, device: torch.device | str, name: str, checkpoint: Checkpoint | None
-) -> Generator[Progress, None, Found]:
-    """Section 3.2, on a fresh supernet that holds the two candidates of each edge and nothing else."""
-    train, valid = _sides_of_topology(data, recipe, seed, device)
-    with seeded(seed + 1):
-        net = Supernet(DARTS, candidates, channels=recipe.channels, layers=recipe.topology_layers, num_classes=data.num_classes)
-    arch = Relaxation(DARTS, candidates, subset=2, operation_scale=recipe.operation_scale).to(device)
+def _by_operations(space: Space, weights: Weights, name: str) -> Found:
+    """What DARTS' rule would make of the operation search, to look at; the stage itself keeps all edges."""
+    score_ZE = strongest_scores(space, weights.operations_ZEO)
+    kept = strongest_edges(space, score_ZE)
+    return found(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
+
+
+def _left(space: Space, recipe: Dots, arch: Relaxation) -> Tensor:
+    """Eq. 6, 7: the best operation of each group; without groups the best one that is not `none`."""
+    weight_ZEO, candidates, groups_GO = arch.weights().operations_ZEO, arch.candidates_ZEO.cpu(), arch.groups_GO.cpu()
+    if not recipe.grouped:
+        groups_GO = groups_GO.clone()
+        groups_GO[:, space.operations.index("none")] = False
+    return winners(weight_ZEO, candidates, groups_GO)
+
+
+def _search_topology(bench: Bench, space: Space, recipe: Dots, candidates: Tensor) -> Generator[Progress, None, Found]:
+    """Section 3.2, on a fresh supernet that holds the candidates that are left and nothing else."""
+    arch = bench.relaxation(space, candidates, subset=2, operation_scale=recipe.operation_scale)
     rate = cosine(recipe.lr, recipe.lr_end, recipe.operation_epochs + recipe.topology_epochs)
+    sides = bench.sides if recipe.topology_levels == 2 else bench.whole
 
-    def found() -> Found:
-        weight_ZE = arch.edges().detach()
-        kept = strongest_subsets(DARTS, arch.subsets().detach(), arch.members_ZNSE, weight_ZE)
-        cell = genotype(DARTS, kept, strongest_operations(DARTS, arch.operations()), name=name, provenance={})
-        return Found(cell, margins(DARTS, kept, weight_ZE))
+    def present() -> Found:
+        weights = arch.weights()
+        kept = strongest_subsets(space, arch.subsets().detach(), arch.members_ZNSE, weights.edges_ZE)
+        return derive(space, recipe, weights, bench.name, kept=kept)
 
-    yield from fit(
-        start(net.to(device), arch, recipe),
-        train,
-        valid,
-        one_level if recipe.one_level else first_order,
+    yield from bench.train(
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.topology_layers, stage=1),
+        arch,
+        sides(recipe.batch_size, recipe.fractions),
+        first_order if recipe.topology_levels == 2 else one_level,
+        recipe,
         epochs=recipe.topology_epochs,
         warmup=recipe.warmup,
         learning_rate=lambda epoch: rate(recipe.operation_epochs + epoch),
         temperature=annealed(recipe.topology_start, recipe.topology_decay, recipe.warmup),
-        derive=lambda: found().genotype,
+        derive=present,
         stage="topology",
-        checkpoint=checkpoint,
     )
-    return found()
+    return present()
 
 
-def _sides_of_topology(data: Dataset, recipe: Dots, seed: int, device: torch.device | str) -> tuple[Batches, Batches | None]:
-    """All images for one level (eq. 12), halves for two."""
-    if not recipe.one_level:
-        return both_sides(halves(data.train, seed), data, batch_size=recipe.batch_size, seed=seed, device=device)
-    return Batches(data.train, data, batch_size=recipe.batch_size, seed=2 * seed, device=device), None
+def derive(space: Space, recipe: Dots, weights: Weights, name: str, *, kept: list[Kept] | None = None) -> Found:
+    """The cell that these weights give: the edges `kept`, or the two of greatest weight of each node, the better operation on each."""
+    chosen = strongest_edges(space, weights.edges_ZE) if kept is None else kept
+    operations = strongest_operations(space, weights.operations_ZEO)
+    return found(space, chosen, operations, weights, score_ZE=weights.edges_ZE, name=name)

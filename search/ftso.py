@@ -6,7 +6,8 @@
 | Algorithm 1: n_j = sum_i o(n_i) beta_ij | `Relaxation(subset=1)`, PC-DARTS eq. 2; K = 4 (2021, Table 4: 25 % of the channels) |
 | update beta on L_val, then w on L_train, in the first epoch | `first_order`, `epochs` = 1; `iterations` = 1 for "1it." |
 | prune what is below the second largest beta of a node | `strongest_edges(beta)` |
-| Algorithm 2: replace with convolutions | `operation`: sep_conv_3x3 on every edge that is left (sec. 4.1) |
+| Algorithm 2: replace with convolutions | `operator` = replace: `operation` on every edge that is left (sec. 4.1) |
+| Algorithm 2, else: a softmax over all operators of the edges left | `operator` = gradient, `operator_epochs` |
 
 Note:
     Softmax. Algorithm 1 weighs by beta itself, section 3 inherits PC-DARTS, whose eq. 2 (quoted in section 2) has a softmax. With the
@@ -20,6 +21,12 @@ Note:
     Learning rates. 2021, Table 4: weights cosine from 0.025 to 0 on CIFAR, architecture 6e-4 (Adam). Batch size, momentum, weight decays
     and clipping are not given: PC-DARTS' values (256, 0.9, 3e-4 and 1e-3, 5).
 Note:
+    Operator search. Algorithm 2 has alpha alone, section 3 says that alpha and beta are optimised. Beta has chosen the edges by then; the
+    algorithm box is followed. Alpha starts at zero, the weights start anew, their learning rate goes through a cosine of its own.
+Note:
+    NATS-Bench (sec. 4.3) keeps all edges of a cell, so no topology is to be found there and that stage is left out; "based on DARTS"
+    is taken as K = 1 and no edge weights. Replacing then gives the same cell whatever the data, as Table 4 has for all three.
+Note:
     The genotype lists a node's edges by beta, the strongest first, as published genotypes do.
 """
 
@@ -27,21 +34,19 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
+from torch import Tensor
 
-from nasarch.space import DARTS
+from nasarch.space import DARTS, NATS, Space
 
-from .batches import both_sides
-from .candidates import only
-from .checkpoint import Checkpoint
-from .data import Dataset, halves
-from .discretize import Found, genotype, margins, one_operation, strongest_edges
-from .loop import Progress, fit
-from .optimisers import start
-from .relaxation import Relaxation
+from .bench import Bench
+from .candidates import on, only
+from .discretize import by_kind, edges_of, found, genotype, one_operation, strongest_edges, strongest_operations
+from .found import Found, Weights
+from .loop import Progress
 from .schedules import cosine
-from .supernet import Supernet, seeded
 from .updates import first_order
 
 PAPER = {"title": "FTSO: Effective NAS via First Topology Second Operator", "year": 2023, "arxiv": "2303.12948"}
@@ -54,7 +59,9 @@ class Ftso:
 
     Args:
         topology_operation: candidates of the topology search; skip_connect in the paper's default, Table 1 tries others.
+        operator: replace every edge by `operation`, or find operations by gradient (Algorithm 2).
         operation: what every edge of the found topology becomes (sec. 4.1; Fig. 4a compares them).
+        operator_epochs: of the operator search by gradient (Table 1: 18 or 50).
         epochs: of the topology search (Table 1: 1 is best, 50 overfits).
         iterations: stop after so many steps ("1it." in Table 1); none means whole epochs.
         nodes: inner nodes of a cell (2021, A.1).
@@ -69,10 +76,13 @@ class Ftso:
         clip: largest norm of the weights' gradient (DARTS' code).
         arch_lr: of beta, Adam (2021, Table 4: 6e-4 on CIFAR-10).
         arch_weight_decay: of beta (PC-DARTS sec. 4.2).
+        fractions: of the training images, for the weights and for the architecture (2021, A.1; part of ImageNet: 0.1 and 0.025).
     """
 
     topology_operation: tuple[str, ...] = ("skip_connect",)
+    operator: Literal["replace", "gradient"] = "replace"
     operation: str = "sep_conv_3x3"
+    operator_epochs: int = 50
     epochs: int = 1
     iterations: int | None = None
     nodes: int = 4
@@ -87,53 +97,93 @@ class Ftso:
     clip: float = 5.0
     arch_lr: float = 6e-4
     arch_weight_decay: float = 1e-3
+    fractions: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "iterations", "batch_size"):
+        for name in ("epochs", "operator_epochs", "iterations", "batch_size"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value}: a search takes 1 at least")
-        only(DARTS, *self.topology_operation)
-        one_operation(DARTS, self.operation)
+        space = NATS if self.operation in NATS.operations[2:4] else DARTS
+        only(space, *self.topology_operation)
+        one_operation(space, self.operation)
 
 
-def search(
-    data: Dataset,
-    recipe: Ftso,
-    *,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    name: str = "ftso",
-    checkpoint: Checkpoint | None = None,
-) -> Generator[Progress, None, Found]:
-    """Search on `data` (its training part alone); yields progress, returns what was found."""
-    space = DARTS.with_nodes(recipe.nodes)
-    train, valid = both_sides(halves(data.train, seed), data, batch_size=recipe.batch_size, seed=seed, device=device)
+def search(bench: Bench, recipe: Ftso) -> Generator[Progress, None, Found]:
+    """Yields progress, returns what was found."""
+    space = bench.cells(recipe.nodes)
+    if space.kept_edges is None:
+        result = _all_edges(space, recipe, bench.name)
+    else:
+        result = yield from _search_topology(bench, space, recipe)
+    if recipe.operator == "gradient":
+        result = yield from _search_operators(bench, space, recipe, result)
+    return result
+
+
+def _all_edges(space: Space, recipe: Ftso, name: str) -> Found:
+    """Nothing is chosen: every edge stays."""
+    everything = only(space, *recipe.topology_operation).float()
+    return derive(space, recipe, Weights(everything, everything.amax(2)), name)
+
+
+def _search_topology(bench: Bench, space: Space, recipe: Ftso) -> Generator[Progress, None, Found]:
+    """Algorithm 1."""
     candidates = only(space, *recipe.topology_operation)
-    with seeded(seed):
-        net = Supernet(
-            space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial, num_classes=data.num_classes
-        ).to(device)
-    arch = Relaxation(space, candidates, subset=1).to(device)
-    state = start(net, arch, recipe)
+    arch = bench.relaxation(space, candidates, subset=1)
 
-    def found() -> Found:
-        weight_ZE = arch.edges().detach()
+    def present() -> Found:
         descent_ZE = torch.einsum("zns,znse->ze", -arch.beta.grad, arch.members_ZNSE)  # type: ignore[operator]
-        kept = strongest_edges(space, weight_ZE.log(), tie_breaker_ZE=descent_ZE, tie=TIE)
-        cell = genotype(space, kept, one_operation(space, recipe.operation), name=name, provenance={})
-        return Found(cell, margins(space, kept, weight_ZE))
+        return derive(space, recipe, arch.weights(), bench.name, descent_ZE=descent_ZE)
 
-    yield from fit(
-        state,
-        train,
-        valid,
+    yield from bench.train(
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial),
+        arch,
+        bench.sides(recipe.batch_size, recipe.fractions),
         first_order,
+        recipe,
         epochs=recipe.epochs,
         iterations=recipe.iterations,
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
-        derive=lambda: found().genotype,
+        derive=present,
         stage="topology",
-        checkpoint=checkpoint,
     )
-    return found()
+    return present()
+
+
+def _search_operators(bench: Bench, space: Space, recipe: Ftso, topology: Found) -> Generator[Progress, None, Found]:
+    """Algorithm 2 by gradient, on the edges that are left."""
+    kept = edges_of(space, topology.genotype)
+    candidates = on(space, by_kind(kept))
+    arch = bench.relaxation(space, candidates)
+
+    def present() -> Found:
+        weights = Weights(arch.weights().operations_ZEO, topology.weights.edges_ZE)
+        operations = strongest_operations(space, weights.operations_ZEO)
+        return Found(genotype(space, kept, operations, name=bench.name, provenance={}), topology.margins, weights)
+
+    yield from bench.train(
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial, stage=1),
+        arch,
+        bench.sides(recipe.batch_size, recipe.fractions),
+        first_order,
+        recipe,
+        epochs=recipe.operator_epochs,
+        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operator_epochs),
+        derive=present,
+        stage="operators",
+    )
+    return present()
+
+
+def derive(space: Space, recipe: Ftso, weights: Weights, name: str, *, descent_ZE: Tensor | None = None) -> Found:
+    """The cell that these weights give: edges by beta, near ties by the steepness of the last descent (if it is known)."""
+    kept = strongest_edges(space, weights.edges_ZE.log(), tie_breaker_ZE=descent_ZE, tie=TIE if descent_ZE is not None else 0.0)
+    operations = _operations(space, recipe, weights.operations_ZEO)
+    return found(space, kept, operations, weights, score_ZE=weights.edges_ZE, name=name)
+
+
+def _operations(space: Space, recipe: Ftso, weight_ZEO: Tensor) -> list[list[str]]:
+    if recipe.operator == "replace":
+        return one_operation(space, recipe.operation)
+    return strongest_operations(space, weight_ZEO)

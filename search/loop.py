@@ -5,17 +5,20 @@ Logging, progress bars and early stopping live with the caller, who may stop ask
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from nasarch.genotype import Genotype
 
+from . import ranks
 from .batches import Batches, endless
 from .checkpoint import Checkpoint
+from .found import Found
 from .place import Place
 from .schedules import Schedule, constant
-from .updates import State, Update, weights_only
+from .updates import Batch, State, Update, weights_only
 
+Measure = Callable[[State, Batch], Mapping[str, float]]
 ONE = constant(1.0)
 INTERVAL = 0.5  # seconds between two reports within an epoch
 
@@ -34,11 +37,17 @@ class Progress:
     images_per_second: float  # both sides of the data counted
     learning_rate: float
     temperature: float
-    genotype: Genotype | None  # the present cell; at the end of an epoch only
+    found: Found | None  # what the search would end with now; at the end of an epoch only
+    figures: Mapping[str, float] = field(default_factory=dict)  # what was measured there
 
     @property
     def ends_epoch(self) -> bool:
-        return self.genotype is not None
+        return self.found is not None
+
+    @property
+    def genotype(self) -> Genotype | None:
+        """The present cell."""
+        return self.found.genotype if self.found is not None else None
 
 
 def fit(
@@ -49,26 +58,30 @@ def fit(
     *,
     epochs: int,
     learning_rate: Schedule,
-    derive: Callable[[], Genotype],
+    derive: Callable[[], Found],
     stage: str,
     warmup: int = 0,
+    sparse: bool = False,
     iterations: int | None = None,
     temperature: Schedule = ONE,
+    measure: Measure | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Progress]:
     """Train `state` for `epochs` over `train`, with a batch of `valid` (if given) beside each; report twice a second and at an epoch's end.
 
     Args:
         learning_rate: of the weights, by epoch.
-        derive: the cell that the search would give now.
+        derive: what the search would end with now.
         stage: what happens, for the reader, and the name under which the checkpoint keeps it.
         warmup: so many epochs move the weights alone.
+        sparse: in every other epoch, too, only one step moves the architecture: the last but one, as the last batch may be small.
         iterations: stop after so many steps, the epoch ending there.
         temperature: of the softmaxes, by epoch.
+        measure: looks at the state and the last batch at the end of every epoch, and gives figures by name.
         checkpoint: go on from what it holds of this stage, and keep the state there after every epoch, or when it asks for a stop.
 
     Raises:
-        ValueError: the loss is not finite; the checkpoint then holds the state before this epoch.
+        ValueError: the loss is not finite; the checkpoint then holds the state before this epoch. Or the processes have drifted apart.
         KeyboardInterrupt: the checkpoint asked for a stop, after a step, and holds the state.
     """
     place = Place(checkpoint or Checkpoint(), stage, state, train, valid)
@@ -81,15 +94,15 @@ def fit(
             break
         rate = _set_rate(state, learning_rate(epoch))
         state.arch.temperature = temperature(epoch)  # type: ignore[assignment]
-        step_update = weights_only if epoch < warmup else update
-        meter = place.meter
+        meter, stops = place.meter, False
         for step, batch in zip(range(place.step + 1, steps + 1), train, strict=False):
             other = batch if others is None else next(others)
-            result = step_update(state, batch, other)
+            rests = epoch < warmup or (sparse and step != max(1, steps - 1))
+            result = (weights_only if rests else update)(state, batch, other)
             meter.add(result.loss, result.correct, len(batch[1]), 0 if others is None else len(other[1]))
             ends = step == steps
-            if ends or meter.due(INTERVAL) or place.checkpoint.stop_requested:
-                loss, accuracy = meter.means(f"{stage}, epoch {epoch + 1}, step {step}")
+            if ends or meter.due(INTERVAL):
+                loss, accuracy = meter.means(f"{stage}, epoch {epoch + 1}, step {step}", of_all=ends)
                 yield Progress(
                     stage=stage + (": weights only" if epoch < warmup else ""),
                     epoch=epoch + 1,
@@ -101,15 +114,23 @@ def fit(
                     images_per_second=meter.images_per_second(),
                     learning_rate=rate,
                     temperature=state.arch.temperature,  # type: ignore[arg-type]
-                    genotype=derive() if ends else None,
+                    found=_agreed(derive()) if ends else None,
+                    figures=measure(state, other) if ends and measure is not None else {},
                 )
-            if place.checkpoint.stop_requested and not ends:
+            stops = place.stop_requested(step, ends=ends)
+            if stops and not ends:
                 place.keep(epoch, step)
                 raise KeyboardInterrupt
         is_over = epoch + 1 == epochs or (epoch + 1) * len(train) >= last
         place.keep_epoch(epoch + 1, is_over=is_over)
-        if place.checkpoint.stop_requested and not is_over:
+        if stops and not is_over:
             raise KeyboardInterrupt
+
+
+def _agreed(found: Found) -> Found:
+    """What was found, after all processes have found the same."""
+    ranks.check_same(repr(found.genotype.to_dict()), "cells")
+    return found
 
 
 def _set_rate(state: State, rate: float) -> float:

@@ -8,12 +8,14 @@
 | sec. 3.3: edges by the product of both softmaxes | `strongest_edges(max_o alpha * beta)` |
 
 Note:
-    Channels. The text samples them at random in every step; the published code always takes the first C / K, and shuffles the
-    result so that the next edge gets others: so it is here. (The code's random variant shuffles and samples nothing.)
+    Channels. The text samples them at random (eq. 1); its section 4.1 and the published code take the first C / K, and shuffle the
+    result so that the next edge gets others: so it is here. `random_channels` samples anew in every pass, once for all edges that
+    leave a node. (The code's own random variant samples nothing and shuffles nothing.)
 Note:
     Weight decay of the ImageNet search: 3e-5 in the text, 3e-4 in the code. The text's is the preset's.
 Note:
-    Its code ends the cosine at 0 for CIFAR and has no warm-up of the learning rate there; on ImageNet the first five epochs go up linearly.
+    Its code ends the cosine at 0 for CIFAR and has no warm-up of the learning rate there; on ImageNet the first five epochs go up linearly
+    (`rate_warmup`), and the gradients of alpha and beta are clipped, which the text does not say and is left out.
 """
 
 from __future__ import annotations
@@ -21,20 +23,14 @@ from __future__ import annotations
 from collections.abc import Generator
 from dataclasses import dataclass
 
-import torch
+from nasarch.space import Space
 
-from nasarch.space import DARTS, Space
-
-from .batches import both_sides
+from .bench import Bench
 from .candidates import all_candidates
-from .checkpoint import Checkpoint
-from .data import Dataset, halves
-from .discretize import Found, genotype, margins, strongest_edges, strongest_operations, strongest_scores
-from .loop import Progress, fit
-from .optimisers import start
-from .relaxation import Relaxation
-from .schedules import cosine
-from .supernet import Supernet, seeded
+from .discretize import found, strongest_edges, strongest_operations, strongest_scores
+from .found import Found, Weights
+from .loop import Progress
+from .schedules import cosine, warmed_up
 from .updates import first_order
 
 PAPER = {
@@ -66,6 +62,9 @@ class PcDarts:
         arch_lr: of alpha and beta, Adam (sec. 4.2).
         arch_weight_decay: of alpha and beta (sec. 4.2).
         spread: alpha and beta start at this times randn (code).
+        rate_warmup: so many epochs raise the learning rate of the weights linearly to `lr` (code, ImageNet: 5).
+        random_channels: sample the channels anew in every pass (eq. 1) instead of taking the first ones and shuffling.
+        fractions: of the training images, for the weights and for the architecture (sec. 4.2; ImageNet: 0.1 and 0.025).
     """
 
     partial: int = 4
@@ -84,48 +83,39 @@ class PcDarts:
     arch_lr: float = 6e-4
     arch_weight_decay: float = 1e-3
     spread: float = 1e-3
+    rate_warmup: int = 0
+    random_channels: bool = False
+    fractions: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup < self.epochs:
             raise ValueError(f"warmup={self.warmup}, epochs={self.epochs}: a search needs fewer epochs of warm-up than epochs in all")
 
 
-def search(
-    data: Dataset,
-    recipe: PcDarts,
-    *,
-    space: Space = DARTS,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    name: str = "pc_darts",
-    checkpoint: Checkpoint | None = None,
-) -> Generator[Progress, None, Found]:
-    """Search on `data` (its training part alone); yields progress, returns what was found."""
-    space = space if space.kept_edges is None else space.with_nodes(recipe.nodes)
-    train, valid = both_sides(halves(data.train, seed), data, batch_size=recipe.batch_size, seed=seed, device=device)
+def search(bench: Bench, recipe: PcDarts) -> Generator[Progress, None, Found]:
+    """Yields progress, returns what was found."""
+    space = bench.cells(recipe.nodes)
     candidates = all_candidates(space)
-    with seeded(seed):
-        net = Supernet(
-            space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial, num_classes=data.num_classes
-        ).to(device)
-        arch = Relaxation(space, candidates, subset=int(recipe.edge_normalisation), spread=recipe.spread).to(device)
+    shape = {"channels": recipe.channels, "layers": recipe.layers, "partial": recipe.partial}
+    arch = bench.relaxation(space, candidates, subset=int(recipe.edge_normalisation), spread=recipe.spread)
 
-    def found() -> Found:
-        score_ZE = strongest_scores(space, arch())
-        kept = strongest_edges(space, score_ZE)
-        cell = genotype(space, kept, strongest_operations(space, arch.operations()), name=name, provenance={})
-        return Found(cell, margins(space, kept, score_ZE))
-
-    yield from fit(
-        start(net, arch, recipe),
-        train,
-        valid,
+    yield from bench.train(
+        bench.supernet(space, candidates, **shape),
+        arch,
+        bench.sides(recipe.batch_size, recipe.fractions),
         first_order,
+        recipe,
         epochs=recipe.epochs,
         warmup=recipe.warmup,
-        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
-        derive=lambda: found().genotype,
+        learning_rate=warmed_up(cosine(recipe.lr, recipe.lr_end, recipe.epochs), recipe.rate_warmup),
+        derive=lambda: derive(space, recipe, arch.weights(), bench.name),
         stage="operations and topology",
-        checkpoint=checkpoint,
     )
-    return found()
+    return derive(space, recipe, arch.weights(), bench.name)
+
+
+def derive(space: Space, recipe: PcDarts, weights: Weights, name: str) -> Found:
+    """The cell that these weights give: edges by the product of both softmaxes, operations by their own."""
+    score_ZE = strongest_scores(space, weights.operations_ZEO * weights.edges_ZE[:, :, None])
+    kept = strongest_edges(space, score_ZE)
+    return found(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)

@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 
+from . import ranks
 from .batches import Batches
 from .checkpoint import Checkpoint
 from .updates import State
+
+AGREEMENT = 10  # steps between two questions to the other processes
 
 
 class Place:
@@ -21,13 +24,20 @@ class Place:
         self.loaders = {"train": train} | ({} if valid is None else {"valid": valid})
         self.epochs = self.step = 0
         self.is_over = False
-        self.meter = Meter()
+        self.meter = Meter(next(state.net.parameters()).device)
         if (kept := checkpoint.stage(stage)) is not None:
             self._take_up(kept)
 
+    def stop_requested(self, step: int, *, ends: bool) -> bool:
+        """Whether somebody asked for a stop. Several processes have to agree; they ask each other now and then, in the same step."""
+        asked = self.checkpoint.stop_requested
+        if ranks.count() > 1:
+            return (ends or step % AGREEMENT == 0) and ranks.any_of(asked, self.meter.device)
+        return asked
+
     def keep_epoch(self, epochs: int, *, is_over: bool) -> None:
         """An epoch ended; of a stage that is over only what others read is kept."""
-        self.step, self.meter = 0, Meter()
+        self.step, self.meter = 0, Meter(self.meter.device)
         if is_over:
             self.checkpoint.keep(self.stage, {"epochs": epochs, "step": 0, "is_over": True, "arch": self._arch()})
         else:
@@ -49,6 +59,7 @@ class Place:
                 "weight_optimizer": state.weight_optimizer.state_dict(),
                 "arch_optimizer": state.arch_optimizer.state_dict(),
                 "loaders": {name: loader.state_dict() for name, loader in self.loaders.items()},
+                "scaler": state.scaler.state_dict(),
                 "meter": self.meter.state_dict(),
             },
         )
@@ -68,6 +79,8 @@ class Place:
         self.state.net.load_state_dict(kept["net"])
         self.state.weight_optimizer.load_state_dict(kept["weight_optimizer"])
         self.state.arch_optimizer.load_state_dict(kept["arch_optimizer"])
+        if kept["scaler"]:  # empty where nothing is scaled
+            self.state.scaler.load_state_dict(kept["scaler"])
         for name, loader in self.loaders.items():
             loader.load_state_dict(kept["loaders"][name])
         self.meter.load_state_dict(kept["meter"])
@@ -76,7 +89,8 @@ class Place:
 class Meter:
     """Sums on the device, so that a step never waits for the one before; read twice a second at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
         self.loss: torch.Tensor | float = 0.0
         self.correct: torch.Tensor | int = 0
         self.images = self.timed = 0
@@ -92,15 +106,18 @@ class Meter:
         """Whether the last reading is `interval` seconds old."""
         return time.perf_counter() - self.reported >= interval
 
-    def means(self, place: str) -> tuple[float, float]:
+    def means(self, place: str, *, of_all: bool) -> tuple[float, float]:
+        """Loss and accuracy: of this process, or of all of them, which then have to ask at the same time."""
         self.reported = time.perf_counter()
-        loss, accuracy = float(self.loss) / self.images, int(self.correct) / self.images
+        sums = [float(self.loss), float(self.correct), float(self.images)]
+        loss, correct, images = ranks.total(sums, self.device) if of_all else sums
         if not math.isfinite(loss):
             raise ValueError(f"the loss is {loss} in {place}: choose a smaller learning rate")
-        return loss, accuracy
+        return loss / images, correct / images
 
     def images_per_second(self) -> float:
-        return self.timed / (time.perf_counter() - self.start)
+        """Of all processes together."""
+        return ranks.count() * self.timed / (time.perf_counter() - self.start)
 
     def state_dict(self) -> dict[str, Any]:
         return {"loss": torch.as_tensor(self.loss).cpu(), "correct": int(self.correct), "images": self.images}

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from nasarch.space import Space
 
+from .found import Weights
+
 
 class Relaxation(nn.Module):
     """All architecture parameters of a search: `alpha` [Z, E, O] and, if `subset` > 0, `beta` [Z, N, S].
@@ -81,6 +83,10 @@ class Relaxation(nn.Module):
         if not self.subset:
             return self.candidates_ZEO.any(2).to(self.alpha.dtype)
         return torch.einsum("zns,znse->ze", self.subsets(), self.members_ZNSE.to(self.beta.dtype))
+
+    def weights(self) -> Weights:
+        """Operation and edge weights as they are now, without gradients."""
+        return Weights(self.operations(), self.edges()).detached()
 
     def forward(self) -> Tensor:
         """The mixing table [Z, E, O]."""

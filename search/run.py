@@ -3,13 +3,16 @@
 | file | holds |
 |---|---|
 | config.json | method, settings, seed, data with digest, device, versions, command |
-| metrics.jsonl | a line an epoch: loss, accuracy, images/s, learning rate, seconds |
+| metrics.jsonl | a line an epoch: loss, accuracy, images/s, learning rate, skip connections and multi-adds of the cell, memory, seconds |
+| weights.jsonl | a line an epoch: the weights of all operations and edges |
 | checkpoint.pt | the state after the last epoch, or where it was stopped, to resume from; removed at the end |
 | genotypes/epoch-N.json | the cell that epoch N would give |
 | edges.json | for each node the weights of its edges, which were kept, and the lead of the last one kept |
+| weights.json | the tables of operation and edge weights that the cell was derived from |
 | genotype.json, cell.png | what was found, with its provenance |
 
-With several seeds every run has a folder of its own, and stability.json counts how often each edge was kept.
+With several seeds every run has a folder of its own, and stability.json counts how often each edge was kept. Of several processes the
+first one writes.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 import torch
@@ -34,10 +37,14 @@ from nasarch.device import device_name
 from nasarch.draw import draw
 from nasarch.files import write_text
 from nasarch.genotype import Genotype
+from nasarch.space import Space
 
+from . import ranks
+from .bench import Bench
 from .checkpoint import Checkpoint
-from .data import Dataset
-from .discretize import Found, Margin
+from .figures import epoch_line
+from .found import Found, Margin, Weights
+from .job import Job
 from .loop import Progress
 
 Search = Generator[Progress, None, Found]
@@ -47,17 +54,36 @@ PACKAGES = ("nasarch", "torch", "timm")
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is searched, how, and what the result is called. `begin(seed, checkpoint)` starts the search, or goes on with it."""
+    """What is searched, and how.
 
-    method: str
-    paper: dict[str, Any]
-    settings: Any  # the recipe's dataclass
-    data: Dataset
-    device: torch.device
-    name: str
+    Args:
+        command: the method's name on the command line.
+        method: its name in print.
+        recipe: its module: PAPER, `search(bench, settings)`, `derive(space, settings, weights, name)`.
+        settings: the recipe's dataclass.
+        bench: what it works with; seed and checkpoint are filled in for each run.
+        words: the command line, for the provenance.
+        job: what else the command was told, by which `--resume` repeats it.
+        preset: name, row of the paper and reported result, if the settings come from one.
+    """
+
     command: str
-    job: dict[str, Any]  # the other arguments of the command, by which `--resume` repeats it
-    begin: Callable[[int, Checkpoint], Search]
+    method: str
+    recipe: ModuleType
+    settings: Any
+    bench: Bench
+    words: str
+    job: Job
+    preset: dict[str, str] | None = None
+
+    @property
+    def space(self) -> Space:
+        """Of the cells that are searched."""
+        return self.bench.cells(self.settings.nodes)
+
+    def begin(self, seed: int, checkpoint: Checkpoint) -> Search:
+        """Start the search, or go on with it."""
+        return self.recipe.search(replace(self.bench, seed=seed, checkpoint=checkpoint), self.settings)
 
 
 def check_unused(folder: Path) -> None:
@@ -88,28 +114,53 @@ def run(plan: Plan, seed: int, folder: Path, report: Report) -> Found:
         ValueError: the checkpoint in the folder is damaged or of another search.
         KeyboardInterrupt: it was stopped; says how to go on.
     """
-    if (folder / "genotype.json").exists():
-        return _read_found(folder)
+    finished = ranks.first_has(read_found(folder) if ranks.is_first() and (folder / "genotype.json").exists() else None)
+    if finished is not None:
+        return finished
     config = _config(plan, seed)
-    checkpoint = Checkpoint(folder / "checkpoint.pt", {key: config[key] for key in ("method", "settings", "seed", "name", "data")})
-    write_text(folder / "config.json", as_json(config))
+    checkpoint = _checkpoint(folder / "checkpoint.pt", {key: config[key] for key in ("method", "settings", "seed", "name", "data", "amp")})
+    if ranks.is_first():
+        write_text(folder / "config.json", as_json(config))
     start = time.perf_counter()
     with _stopping_at_signals(checkpoint):
         found = _follow(plan.begin(seed, checkpoint), folder, report, checkpoint.epochs)
     seconds = time.perf_counter() - start
     found = found._replace(genotype=replace(found.genotype, provenance=_provenance(plan, config, seconds)))
-    write_text(folder / "edges.json", as_json([margin._asdict() for margin in found.margins]))
-    draw(found.genotype, folder / "cell.png")
-    found.genotype.save(folder / "genotype.json")
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    if ranks.is_first():
+        _write_found(found, folder)
     return found
 
 
-def _read_found(folder: Path) -> Found:
-    """What a finished run in `folder` found."""
-    rows = json.loads((folder / "edges.json").read_text(encoding="utf-8"))
-    margins = [Margin(**row | {"weights": tuple(row["weights"]), "kept": tuple(row["kept"])}) for row in rows]
-    return Found(Genotype.load(folder / "genotype.json"), margins)
+def _checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
+    """The first process reads and writes the file; the others take what it read, and keep nothing."""
+    checkpoint = Checkpoint(path if ranks.is_first() else None, identity)
+    checkpoint.stages = ranks.first_has(checkpoint.stages)
+    return checkpoint
+
+
+def _write_found(found: Found, folder: Path) -> None:
+    write_text(folder / "edges.json", as_json([margin._asdict() for margin in found.margins]))
+    write_text(folder / "weights.json", json.dumps(found.weights.to_lists()) + "\n")
+    draw(found.genotype, folder / "cell.png")
+    found.genotype.save(folder / "genotype.json")
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def read_found(folder: Path) -> Found:
+    """What a finished run in `folder` found.
+
+    Raises:
+        ValueError: the run is not finished, or one of its files is damaged.
+    """
+    try:
+        rows = json.loads((folder / "edges.json").read_text(encoding="utf-8"))
+        margins = [Margin(**row | {"weights": tuple(row["weights"]), "kept": tuple(row["kept"])}) for row in rows]
+        weights = Weights.from_lists(json.loads((folder / "weights.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{folder} holds no finished search of this version ({error}); finish it with --resume, or search again"
+        ) from error
+    return Found(Genotype.load(folder / "genotype.json"), margins, weights)
 
 
 @contextmanager
@@ -137,20 +188,35 @@ def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
 def _follow(search: Search, folder: Path, report: Report, epochs: int) -> Found:
     """Drive the search to its end, writing down every epoch; `epochs` were over before, what was written of later ones is dropped."""
     start = time.perf_counter()
-    metrics = folder / "metrics.jsonl"
-    lines = metrics.read_text(encoding="utf-8").splitlines(keepends=True)[:epochs] if metrics.exists() else []
+    metrics, weights = Lines(folder / "metrics.jsonl", epochs), Lines(folder / "weights.jsonl", epochs)
     while True:
         try:
             progress = next(search)
         except StopIteration as stop:
             return stop.value
+        if not ranks.is_first():
+            continue
         report(progress)
-        if progress.genotype is not None:
-            line = asdict(replace(progress, genotype=None)) | {"seconds": round(time.perf_counter() - start, 3)}
-            del line["genotype"]
-            lines.append(json.dumps(line) + "\n")
-            write_text(metrics, "".join(lines))
-            progress.genotype.save(folder / "genotypes" / f"epoch-{len(lines)}.json")
+        if progress.found is not None:
+            metrics.add(epoch_line(progress) | {"seconds": round(time.perf_counter() - start, 3)})
+            weights.add({"stage": progress.stage, "epoch": progress.epoch} | progress.found.weights.to_lists())
+            progress.found.genotype.save(folder / "genotypes" / f"epoch-{metrics.count}.json")
+
+
+class Lines:
+    """A file of JSON lines, of which the first `keep` are taken over; every line replaces the file as a whole."""
+
+    def __init__(self, path: Path, keep: int) -> None:
+        self.path = path
+        self.lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:keep] if path.exists() else []
+
+    @property
+    def count(self) -> int:
+        return len(self.lines)
+
+    def add(self, value: Mapping[str, Any]) -> None:
+        self.lines.append(json.dumps(value) + "\n")
+        write_text(self.path, "".join(self.lines))
 
 
 def stability(found: Sequence[Found]) -> list[dict[str, Any]]:
@@ -164,27 +230,35 @@ def stability(found: Sequence[Found]) -> list[dict[str, Any]]:
 
 
 def _config(plan: Plan, seed: int) -> dict[str, Any]:
-    data = plan.data
+    data = plan.bench.data
     return {
         "method": plan.method,
         "settings": asdict(plan.settings),
         "seed": seed,
-        "name": plan.name,
-        "job": plan.job | {"seed": seed, "runs": 1},
+        "name": plan.bench.name,
+        "preset": plan.preset,
+        "space": {"name": plan.space.name, "nodes": plan.space.nodes},
+        "amp": plan.bench.amp,
+        "processes": ranks.count(),
+        "job": plan.job.to_dict() | {"seed": seed, "runs": 1, "consensus": False},
         "data": {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest},
-        "device": device_name(plan.device),
+        "device": device_name(torch.device(plan.bench.device)),
         "threads": torch.get_num_threads(),
         "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
-        "command": plan.command,
+        "command": plan.words,
     }
 
 
 def _provenance(plan: Plan, config: dict[str, Any], seconds: float) -> dict[str, Any]:
     source = {key: config[key] for key in ("command", "seed", "data", "settings", "device", "versions")}
+    if plan.preset is not None:
+        source["preset"] = plan.preset
+    if config["amp"] != "off" or config["processes"] > 1:
+        source |= {"amp": config["amp"], "processes": config["processes"]}
     return {
         "method": plan.method,
-        "paper": plan.paper,
-        "searched_on": plan.data.name,
+        "paper": plan.recipe.PAPER,
+        "searched_on": plan.bench.data.name,
         "kind": "found by nasarch",
         "source": source | {"seconds": round(seconds, 1)},
         "results": [],

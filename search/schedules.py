@@ -25,3 +25,8 @@ def cosine(start: float, end: float, epochs: int) -> Schedule:
 def annealed(start: float, decay: float, warmup: int) -> Schedule:
     """start * decay^t, t counted from the end of the warm-up: DOTS eq. 5."""
     return lambda epoch: start * decay ** max(0, epoch - warmup)
+
+
+def warmed_up(schedule: Schedule, epochs: int) -> Schedule:
+    """(e + 1) / `epochs` times the schedule's first value in the first `epochs`, then the schedule (Goyal et al. 2017; PC-DARTS' code)."""
+    return lambda epoch: schedule(0) * (epoch + 1) / epochs if epoch < epochs else schedule(epoch)

@@ -11,13 +11,14 @@ Every update has the signature `(state, train, valid) -> Step`; `train` and `val
 | `exact_second_order` | likewise | the same, the product of eq. 7 by automatic differentiation |
 
 The architecture step asks autograd for no weight gradients and the weight step for no architecture gradients: the published codes
-compute both each time and throw one of them away. Running statistics of BN see every pass, as there.
+compute both each time and throw one of them away. Running statistics of BN see every pass, as there. Several processes average
+every gradient (`ranks`), so each makes the same step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -26,18 +27,32 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from .ranks import average
+
 Batch = tuple[Tensor, Tensor]
 
 
 @dataclass
 class State:
-    """What a search trains: `net(x, arch())` with one optimiser each; gradients of the weights are clipped to norm `clip`."""
+    """What a search trains: `net(x, arch())` with one optimiser each; gradients of the weights are clipped to norm `clip`.
+
+    `precision` is the type of the network's arithmetic where autocast lowers it (None: as the tensors are), and `scaler` the loss
+    scaling that float16 needs. Losses, optimisers and second-order products stay in the type of the weights.
+    """
 
     net: nn.Module
     arch: nn.Module
     weight_optimizer: Optimizer
     arch_optimizer: Optimizer
     clip: float = 5.0
+    precision: torch.dtype | None = None
+    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
+
+    def logits(self, x_BCHW: Tensor, mix_ZEO: Tensor, weights: Mapping[str, Tensor] | None = None) -> Tensor:
+        """What the network says of the images, by its own weights or by these."""
+        with torch.autocast(x_BCHW.device.type, self.precision, enabled=self.precision is not None):
+            logits = self.net(x_BCHW, mix_ZEO) if weights is None else functional_call(self.net, dict(weights), (x_BCHW, mix_ZEO))
+        return logits if self.precision is None else logits.float()
 
 
 class Step(NamedTuple):
@@ -52,20 +67,22 @@ Update = Callable[[State, Batch, Batch], Step]
 
 def weights_only(state: State, train: Batch, valid: Batch) -> Step:
     """Descend the loss on `train` in the weights."""
-    x, y = train
-    logits = state.net(x, state.arch().detach())
-    loss = F.cross_entropy(logits, y)
-    _set_gradients([*state.net.parameters()], loss)
-    nn.utils.clip_grad_norm_(state.net.parameters(), state.clip)
-    state.weight_optimizer.step()
-    return Step(loss.detach(), (logits.detach().argmax(1) == y).sum())
+    logits, loss = _pass(state, train, state.arch().detach())
+    _set_gradients(state, [*state.net.parameters()], loss)
+    _step_weights(state)
+    state.scaler.update()
+    return _result(logits, loss, train)
+
+
+def arch_loss(state: State, batch: Batch) -> Tensor:
+    """The mean loss as a function of the architecture parameters."""
+    return _pass(state, batch, state.arch())[1]
 
 
 def arch_first_order(state: State, valid: Batch) -> None:
     """Descend the loss on `valid` in the architecture parameters, the weights taken as they are."""
-    x, y = valid
-    _set_gradients([*state.arch.parameters()], F.cross_entropy(state.net(x, state.arch()), y))
-    state.arch_optimizer.step()
+    _set_gradients(state, [*state.arch.parameters()], arch_loss(state, valid))
+    _step_arch(state)
 
 
 def first_order(state: State, train: Batch, valid: Batch) -> Step:
@@ -76,14 +93,33 @@ def first_order(state: State, train: Batch, valid: Batch) -> Step:
 
 def one_level(state: State, train: Batch, valid: Batch) -> Step:
     """Descend the loss on `train` in both, by one pass; `valid` is not looked at."""
-    x, y = train
-    logits = state.net(x, state.arch())
-    loss = F.cross_entropy(logits, y)
-    _set_gradients([*state.net.parameters(), *state.arch.parameters()], loss)
+    logits, loss = _pass(state, train, state.arch())
+    _set_gradients(state, [*state.net.parameters(), *state.arch.parameters()], loss)
+    _step_weights(state)
+    _step_arch(state)
+    state.scaler.update()
+    return _result(logits, loss, train)
+
+
+def _pass(state: State, batch: Batch, mix_ZEO: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits and mean loss."""
+    logits = state.logits(batch[0], mix_ZEO)
+    return logits, F.cross_entropy(logits, batch[1])
+
+
+def _result(logits: Tensor, loss: Tensor, batch: Batch) -> Step:
+    return Step(loss.detach(), (logits.detach().argmax(1) == batch[1]).sum())
+
+
+def _step_weights(state: State) -> None:
+    state.scaler.unscale_(state.weight_optimizer)
     nn.utils.clip_grad_norm_(state.net.parameters(), state.clip)
-    state.weight_optimizer.step()
-    state.arch_optimizer.step()
-    return Step(loss.detach(), (logits.detach().argmax(1) == y).sum())
+    state.scaler.step(state.weight_optimizer)
+
+
+def _step_arch(state: State) -> None:
+    state.scaler.unscale_(state.arch_optimizer)
+    state.scaler.step(state.arch_optimizer)
 
 
 def second_order(state: State, train: Batch, valid: Batch, *, epsilon: float = 1e-2) -> Step:
@@ -105,7 +141,6 @@ def arch_second_order(state: State, train: Batch, valid: Batch, *, epsilon: floa
     """
     weights, arch = _weights(state), list[Tensor](state.arch.parameters())
     rate, unrolled = _unrolled(state, weights, _gradients(_loss(state, train, weights), list(weights.values())))
-    unrolled = {name: w.detach().requires_grad_() for name, w in unrolled.items()}
     both = _gradients(_loss(state, valid, unrolled), [*arch, *unrolled.values()])
     direct, v = both[: len(arch)], both[len(arch) :]
     h = epsilon / torch.sqrt(sum(g.square().sum() for g in v))  # type: ignore[arg-type]
@@ -119,11 +154,19 @@ def arch_second_order(state: State, train: Batch, valid: Batch, *, epsilon: floa
 
 
 def arch_exact_second_order(state: State, train: Batch, valid: Batch) -> None:
-    """Liu et al. 2019, eq. 6 differentiated through the weight step: the Hessian-vector product of eq. 7 without an approximation."""
+    """Liu et al. 2019, eq. 7 with its product v^T d^2 L_train / (d w d alpha) by automatic differentiation instead of eq. 8."""
     weights, arch = _weights(state), list[Tensor](state.arch.parameters())
     slope = torch.autograd.grad(_loss(state, train, weights), list(weights.values()), create_graph=True)
-    _, unrolled = _unrolled(state, weights, slope)
-    _set_gradients(arch, _loss(state, valid, unrolled))
+    own = [g.detach().clone() for g in slope]
+    average(own)
+    rate, unrolled = _unrolled(state, weights, own)
+    both = _gradients(_loss(state, valid, unrolled), [*arch, *unrolled.values()])
+    direct, v = both[: len(arch)], both[len(arch) :]
+    product = torch.autograd.grad(slope, arch, v, allow_unused=True, materialize_grads=True)
+    mean = [p.clone() for p in product]
+    average(mean)
+    for p, d, m in zip(arch, direct, mean, strict=True):
+        p.grad = d - rate * m
     state.arch_optimizer.step()
 
 
@@ -138,22 +181,26 @@ def _unrolled(state: State, weights: dict[str, Tensor], slope: Sequence[Tensor])
     for (name, w), g in zip(weights.items(), slope, strict=True):
         velocity = state.weight_optimizer.state[w].get("momentum_buffer")
         step = g + group["weight_decay"] * w.detach()
-        after[name] = w.detach() - group["lr"] * (step if velocity is None else step + group["momentum"] * velocity)
+        moved = w.detach() - group["lr"] * (step if velocity is None else step + group["momentum"] * velocity)
+        after[name] = moved.requires_grad_()
     return group["lr"], after
 
 
 def _loss(state: State, batch: Batch, weights: dict[str, Tensor]) -> Tensor:
     """The loss on `batch` of the network with these weights."""
-    return F.cross_entropy(functional_call(state.net, weights, (batch[0], state.arch())), batch[1])
+    return F.cross_entropy(state.logits(batch[0], state.arch(), weights), batch[1])
 
 
 def _gradients(loss: Tensor, inputs: list[Tensor]) -> list[Tensor]:
-    """Gradients, zeros for what the loss does not depend on."""
-    return list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True))
+    """Gradients, averaged over the processes; zeros for what the loss does not depend on."""
+    gradients = list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True))
+    average(gradients)
+    return gradients
 
 
-def _set_gradients(parameters: list[Tensor], loss: Tensor) -> None:
-    """Set `.grad` of these parameters and of no others."""
-    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+def _set_gradients(state: State, parameters: list[Tensor], loss: Tensor) -> None:
+    """Set `.grad` of these parameters and of no others, scaled as `state.scaler` has it."""
+    gradients = torch.autograd.grad(state.scaler.scale(loss), parameters, allow_unused=True)
+    average(gradients)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient

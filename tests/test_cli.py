@@ -291,11 +291,11 @@ def test_help_lists_every_command_with_its_summary(run: Run) -> None:
     assert run("--version").out == f"nasarch {nasarch.__version__}\n"
 
 
-@pytest.mark.parametrize("name", [*cli.COMMANDS, *(f"{group} {name}" for group, commands in cli.GROUPS.items() for name in commands())])
+@pytest.mark.parametrize("name", [*cli.COMMANDS, *(f"{group} {name}" for group, commands in cli.GROUPS.items() for name in commands(()))])
 def test_every_command_explains_all_its_arguments(name: str, run: Run) -> None:
     status, out, _ = run(*name.split(), "--help")
     assert status == 0 and f"usage: nasarch {name}" in out
-    command = cli.COMMANDS.get(name) or cli.GROUPS[name.split()[0]]()[name.split()[1]]
+    command = cli.COMMANDS.get(name) or cli.GROUPS[name.split()[0]](())[name.split()[1]]
     for what, names in documented(command):
         described = re.search(r"Args:\n(.*)", what.__doc__ or "", re.DOTALL)
         assert described and all(f" {argument}:" in described[1] for argument in names)

@@ -31,6 +31,8 @@ def test_a_run_leaves_all_that_is_needed_to_know_what_it_was(folder: Path) -> No
         "genotype.json",
         "genotypes",
         "metrics.jsonl",
+        "weights.json",
+        "weights.jsonl",
     ]
     config = json.loads((folder / "config.json").read_text())
     assert (config["method"], config["seed"], config["settings"]["layers"]) == ("FTSO", 0, 3)

@@ -1,0 +1,59 @@
+"""What a search ends with, as values: the cells, the tables they were derived from, and how clear each choice was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from nasarch.genotype import Genotype
+
+DECIMALS = 7  # of a weight in a file, as many as float32 has
+
+
+class Margin(NamedTuple):
+    """The choice at a node: `weights` of its incoming edges by source, the sources kept (strongest first) and the best one dropped.
+
+    `lead` is by how much the last one kept leads that one; None where nothing is dropped.
+    """
+
+    kind: str
+    node: int
+    weights: tuple[float, ...]
+    kept: tuple[int, ...]
+    dropped: int | None
+    lead: float | None
+
+
+class Weights(NamedTuple):
+    """The tables that a cell is derived from: operation weights [Z, E, O] and edge weights [Z, E], zero where nothing is a candidate."""
+
+    operations_ZEO: Tensor
+    edges_ZE: Tensor
+
+    def to_lists(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"operations": _lists(self.operations_ZEO), "edges": _lists(self.edges_ZE)}
+
+    @classmethod
+    def from_lists(cls, lists: Mapping[str, Any]) -> Weights:
+        """What `to_lists` gave."""
+        return cls(torch.tensor(lists["operations"]), torch.tensor(lists["edges"]))
+
+    def detached(self) -> Weights:
+        """On the CPU, without gradients."""
+        return Weights(self.operations_ZEO.detach().cpu(), self.edges_ZE.detach().cpu())
+
+
+def _lists(table: Tensor) -> list[Any]:
+    return torch.round(table.detach().cpu().double(), decimals=DECIMALS).tolist()
+
+
+class Found(NamedTuple):
+    """What a search ends with: the cells, for every node how clearly its edges were chosen, and the tables that say so."""
+
+    genotype: Genotype
+    margins: list[Margin]
+    weights: Weights

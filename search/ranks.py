@@ -1,0 +1,102 @@
+"""Several processes that search together, as torchrun starts them. Alone, every function here is a no-op. Knows no method.
+
+Every process holds the whole network with the same weights, and takes its own share of each batch. Gradients are averaged
+(`average`), so weights and architecture parameters stay the same everywhere; batch statistics of BN are those of the own share, as in
+PyTorch's DistributedDataParallel. The first process (rank 0) writes files and speaks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+def join(device: str) -> str:
+    """Join the processes that torchrun started, if it did; returns the device of this one.
+
+    Raises:
+        ValueError: `device` names one GPU for all of them.
+    """
+    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) < 2:
+        return device
+    if device[-1:].isdigit():
+        raise ValueError(f"--device {device} is one device for {os.environ['WORLD_SIZE']} processes: choose auto, cuda or cpu")
+    is_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
+    place = f"cuda:{os.environ['LOCAL_RANK']}" if is_cuda else "cpu"
+    if is_cuda:
+        torch.cuda.set_device(place)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if is_cuda else "gloo")
+    return place
+
+
+def leave() -> None:
+    """End the work in common."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def count() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def is_first() -> bool:
+    """Whether this process writes and speaks."""
+    return rank() == 0
+
+
+def average(tensors: Iterable[Tensor | None]) -> None:
+    """Replace each tensor by its mean over the processes, in place: one message for all. None is passed over, everywhere the same."""
+    present = [tensor for tensor in tensors if tensor is not None]
+    if count() == 1 or not present:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in present])
+    dist.all_reduce(flat)
+    for tensor, mean in zip(present, flat.div_(count()).split([tensor.numel() for tensor in present]), strict=True):
+        tensor.copy_(mean.view_as(tensor))
+
+
+def total(values: Sequence[float], device: torch.device | str) -> list[float]:
+    """The sums of the values over the processes, in float64."""
+    if count() == 1:
+        return list(values)
+    sums = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(sums)
+    return sums.tolist()
+
+
+def any_of(flag: bool, device: torch.device | str) -> bool:
+    """Whether the flag is up in one process at least."""
+    return total([float(flag)], device)[0] > 0
+
+
+def first_has(value: T) -> T:
+    """What the first process has."""
+    if count() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def check_same(value: str, what: str) -> None:
+    """Raise ValueError unless `value` is the same in all processes."""
+    if count() == 1:
+        return
+    values: list[str] = [""] * count()
+    dist.all_gather_object(values, value)
+    if len(set(values)) > 1:
+        raise ValueError(f"the {count()} processes have different {what}: start the search again, with the same software in all")

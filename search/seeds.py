@@ -1,0 +1,103 @@
+"""A search with one seed or several: shown as it goes, and at the end what to do with the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from nasarch.device import keep_freed_memory
+from nasarch.files import write_text
+from nasarch.space import NATS
+
+from . import ranks
+from .figures import warnings_about
+from .found import Found
+from .gather import conclude
+from .loop import Progress
+from .nats import lookup
+from .run import Plan, Report, as_json, make_folder, run
+from .show import Display
+
+
+def search(plan: Plan, folder: Path) -> None:
+    """Search with every seed, or finish that; show it, and say at the end what to do with the result."""
+    if str(plan.bench.device) == "cpu":
+        keep_freed_memory()
+    console = Console(quiet=not ranks.is_first())
+    data, seeds = plan.bench.data, range(plan.job.seed, plan.job.seed + plan.job.runs)
+    where = str(plan.bench.device) + (f", {ranks.count()} processes" if ranks.count() > 1 else "")
+    console.print(f"{plan.method} on {data.name}: {len(data.train):,} training images, {data.num_classes} classes; {where}")
+    if ranks.is_first():
+        make_folder(folder)
+    if len(seeds) > 1 and ranks.is_first():
+        config = {"method": plan.method, "settings": asdict(plan.settings), "job": plan.job.to_dict()}
+        write_text(folder / "config.json", as_json(config))
+    results: list[Found] = []
+    try:
+        for seed in seeds:
+            place = folder if len(seeds) == 1 else folder / f"seed-{seed}"
+            results.append(_one(plan, seed, place, console))
+    except KeyboardInterrupt:
+        console.print(f"stopped; to go on: nasarch search {plan.command} --resume {folder}", soft_wrap=True)
+        raise
+    if ranks.is_first():
+        _conclude(plan, results, folder, console)
+
+
+def _one(plan: Plan, seed: int, place: Path, console: Console) -> Found:
+    if ranks.is_first():
+        make_folder(place)
+    with ExitStack() as stack:
+        reports: list[Report] = [stack.enter_context(Display(console, f"seed {seed}"))]
+        if plan.job.tensorboard and ranks.is_first():
+            from .board import Board
+
+            reports.append(stack.enter_context(Board(place / "events")))
+        found = run(plan, seed, place, lambda progress: _tell(reports, progress))
+    console.print(_choice(found, seed))
+    for words in warnings_about(found.genotype, plan.job.max_macs):
+        console.print(f"[yellow]warning:[/yellow] {words}", soft_wrap=True)
+    if found.genotype.space == NATS.name and plan.job.nats_table is not None:
+        console.print(lookup(found.genotype, plan.job.nats_table).line())
+    return found
+
+
+def _tell(reports: Sequence[Report], progress: Progress) -> None:
+    for report in reports:
+        report(progress)
+
+
+def _conclude(plan: Plan, results: Sequence[Found], folder: Path, console: Console) -> None:
+    last = folder
+    if len(results) > 1:
+        last = conclude(plan.recipe, plan.settings, plan.space, results, folder, console, with_consensus=plan.job.consensus)
+    console.print(_last_words(last, plan), soft_wrap=True)
+
+
+def _choice(found: Found, seed: int) -> Table:
+    """A line a node: the edges kept, the best one dropped, and by how much they are apart."""
+    table = Table(title=f"seed {seed}: what each node reads", title_justify="left")
+    for heading in ("cell", "node", "keeps", "drops first", "lead of the last kept"):
+        table.add_column(heading, justify="left" if heading in ("cell", "keeps") else "right")
+    for kind, node, weights, kept, dropped, lead in found.margins:
+        apart = "" if lead is None else f"{lead:.6f} of {weights[kept[-1]]:.4f}"
+        table.add_row(kind, str(node), ", ".join(map(str, kept)), "" if dropped is None else str(dropped), apart)
+    return table
+
+
+def _last_words(folder: Path, plan: Plan) -> str:
+    cell, classes = folder / "genotype.json", plan.bench.data.num_classes
+    model = "nas_nats" if plan.space.name == NATS.name else "nas_cifar"
+    return "\n".join(
+        [
+            f"found {cell} (picture: {folder / 'cell.png'})",
+            f"build:  import nasarch, timm; timm.create_model('{model}', genotype='{cell}', num_classes={classes})",
+            f"train:  timm's train.py DATA --device-modules nasarch --model {model} --model-kwargs genotype={cell} --num-classes {classes}",
+            f"export: nasarch export onnx {cell} -o model.onnx",
+        ]
+    )
