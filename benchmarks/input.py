@@ -1,11 +1,18 @@
-"""Images a second of `Batches` against torchvision's loader of PIL images, on the same cores in one run.
+"""Images a second of `Batches` against torchvision's loader, on the same cores in one run.
 
-Both crop with padding 4, flip and normalise 32x32 images that lie in memory, in batches of 256. torchvision's side is what the
-published code does: `Image.fromarray`, RandomCrop, RandomHorizontalFlip, ToTensor, Normalize in a DataLoader; with no worker
+Small images: both crop with padding 4, flip and normalise 32x32 images that lie in memory, in batches of 256. torchvision's side is
+what the published code does: `Image.fromarray`, RandomCrop, RandomHorizontalFlip, ToTensor, Normalize in a DataLoader; with no worker
 process and with one for each core (kept alive, the start of the epoch counted), the better of the two taken. The three are
 interleaved, wall-clock medians. What the images show does not matter here, so they are noise.
 
+Large images, with --data: the training images of a folder (with train/ or train.tar), unpacked, in batches of 64 of 224x224.
+torchvision's side is ImageFolder, RandomResizedCrop, RandomHorizontalFlip, ToTensor, Normalize in a DataLoader; nasarch reads the same
+files with as many workers, one for each core, and once has the images in memory; this process uses one thread. Every turn is an epoch
+that is not counted and two that are, so that what workers decoded ahead of time is paid for. Then all that again with every fourth
+image enlarged to 1024x1024, as photographs are.
+
     python benchmarks/input.py [--images 10000] [--rounds 5] [--cores 1] [--out results/input.json]
+    python benchmarks/input.py --data imagenette-subset [--rounds 3] [--cores 2] [--out results/input-large.json]
 """
 
 from __future__ import annotations
@@ -16,8 +23,11 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,11 +37,15 @@ import torchvision
 from PIL import Image
 from torchvision import transforms
 
+from nasarch.device import keep_freed_memory
 from nasarch.files import write_text
 from nasarch.search.batches import Batches
 from nasarch.search.data import Augmentation, Dataset, Images
+from nasarch.search.datasets import load
 
 BATCH = 256
+LARGE_BATCH = 64
+PHOTOGRAPH = 1024  # pixels a side
 
 
 class PilImages(torch.utils.data.Dataset[Any]):
@@ -84,6 +98,53 @@ def measure(data: Dataset, cores: int, rounds: int) -> dict[str, float]:
     return {name: statistics.median(one[name] for one in speeds) for name in loaders}
 
 
+def unpacked(path: Path, folder: Path, side: int | None) -> Path:
+    """The images below `path` in class folders below `folder`: as they are, or every fourth enlarged to a square of `side` pixels."""
+    train, step = load(path, in_memory=False).train, 1 if side is None else 4
+    for name, place in zip(train.names[::step], train.places[::step], strict=True):
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(place.read())
+        if side is not None:
+            Image.open(target).convert("RGB").resize((side, side), Image.Resampling.BICUBIC).save(target, "jpeg", quality=90)
+    return folder
+
+
+def folder_loader(folder: Path, data: Dataset, workers: int) -> Iterable[Any]:
+    """What ImageNet training scripts do."""
+    steps = [
+        transforms.RandomResizedCrop(224),
+        transforms.RandomHorizontalFlip(),
+        transforms.ToTensor(),
+        transforms.Normalize(data.mean, data.std),
+    ]
+    images = torchvision.datasets.ImageFolder(str(folder), transforms.Compose(steps))
+    return torch.utils.data.DataLoader(images, LARGE_BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+
+
+def turn(loader: Iterable[Any]) -> float:
+    """Images a second of the second and third epoch of three."""
+    speed(loader)
+    return statistics.harmonic_mean([speed(loader), speed(loader)])
+
+
+def measure_large(path: Path, cores: int, rounds: int, side: int | None) -> dict[str, float]:
+    """Median images a second of each loader."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = unpacked(path, Path(temporary), side)
+        data, held = (load(folder, in_memory=in_memory, size=size) for in_memory, size in ((False, None), (True, 224 if side else None)))
+        augmentation = Augmentation(crop_scale=(0.08, 1.0), flip=True)
+        files = replace(data.train, size=(224, 224), frame=(256, 256))
+        loaders = {
+            "torchvision": folder_loader(folder, data, cores),
+            "nasarch, on disk": Batches(files, data, batch_size=LARGE_BATCH, seed=0, augmentation=augmentation, workers=cores),
+            "nasarch, in memory": Batches(held.train, held, batch_size=LARGE_BATCH, seed=0, augmentation=augmentation),
+        }
+        turns = [{name: turn(loader) for name, loader in loaders.items()} for _ in range(rounds)]
+        del loaders
+    return {name: statistics.median(one[name] for one in turns) for name in turns[0]}
+
+
 def machine(cores: int) -> dict[str, Any]:
     return {
         "date": datetime.date.today().isoformat(),
@@ -96,23 +157,41 @@ def machine(cores: int) -> dict[str, Any]:
     }
 
 
+def report_small(images: int, cores: int, rounds: int) -> dict[str, Any]:
+    speeds = measure(noise(images), cores, rounds)
+    ratio = speeds["nasarch"] / max(speed for name, speed in speeds.items() if name != "nasarch")
+    return {"images_per_second": {name: round(speed) for name, speed in speeds.items()}, "ratio": round(ratio, 1)}
+
+
+def report_large(path: Path, cores: int, rounds: int) -> dict[str, Any]:
+    torch.set_num_threads(1)  # the other cores are the workers'
+    report: dict[str, Any] = {"workers": cores, "batch": LARGE_BATCH}
+    for name, side in (("as they are", None), (f"enlarged to {PHOTOGRAPH}x{PHOTOGRAPH}", PHOTOGRAPH)):
+        speeds = measure_large(path, cores, rounds, side)
+        report[name] = {
+            "images_per_second": {loader: round(speed) for loader, speed in speeds.items()},
+            "ratio": {loader: round(speed / speeds["torchvision"], 2) for loader, speed in speeds.items()},
+        }
+    return report
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Images a second of nasarch's batches against torchvision's PIL loader.")
+    parser = argparse.ArgumentParser(description="Images a second of nasarch's batches against torchvision's loader.")
     parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--data", type=Path, help="folder with large images; without it small ones in memory are measured")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)), help="threads of torch and worker processes")
     parser.add_argument("--out", help="JSON file for the figures")
     options = parser.parse_args()
     torch.set_num_threads(options.cores)
-    speeds = measure(noise(options.images), options.cores, options.rounds)
-    ratio = speeds["nasarch"] / max(speed for name, speed in speeds.items() if name != "nasarch")
-    report = {
-        **machine(options.cores),
-        "images_per_second": {name: round(speed) for name, speed in speeds.items()},
-        "ratio": round(ratio, 1),
-    }
+    keep_freed_memory()  # as a search on a CPU does
+    if options.data is None:
+        figures = report_small(options.images, options.cores, options.rounds)
+    else:
+        figures = report_large(options.data, options.cores, options.rounds)
+    report = {**machine(options.cores), **figures}
     for name, value in report.items():
-        print(f"{name:18} {value}")
+        print(f"{name:22} {value}")
     if options.out:
         write_text(options.out, json.dumps(report, indent=1) + "\n")
 

@@ -1,12 +1,13 @@
 """A search step of PC-DARTS: the supernet, computed per source node, against the literal per-edge twin of tests/reference.py.
 
-One step is an architecture gradient and a weight gradient on a batch each (K = 4, C = 16, 8 layers, 32x32 images). The sides take
+One step is an architecture gradient and a weight gradient on a batch each (K = `--partial`, C = 16, 8 layers, 32x32 images). The sides take
 turns; times are CPU seconds of this process on one thread, so that other load disturbs little. The twin is measured in PyTorch's
 default memory format, as the published networks run, and in channels_last. Saved activations are the bytes that autograd keeps
 between forward and backward, each storage once and parameters left out. Kernels are dispatched operations that compute
 something: views and allocations are not counted.
 
     python benchmarks/supernet.py [--partial 4] [--batch 64] [--rounds 5] [--out benchmarks/results/supernet.json]
+    python benchmarks/supernet.py --partial 1 --batch 16    (DARTS)
 """
 
 from __future__ import annotations

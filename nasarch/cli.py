@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import json as json_module
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,9 @@ from typing import Annotated, Any
 
 import tyro
 
+from nasarch.cli_search import cost, gather, presets, report, split
 from nasarch.demo import demo
+from nasarch.printing import print_json, print_rich
 
 Command = Callable[..., None]
 Group = Callable[[Sequence[str]], Mapping[str, Command]]  # gives its commands when it is named, so that their imports wait till then
@@ -41,11 +42,11 @@ def models(pattern: Pattern = "*", *, json: bool = False, markdown: bool = False
 
     found = entries(pattern)
     if json:
-        _print_json([asdict(entry) for entry in found])
+        print_json([asdict(entry) for entry in found])
     elif markdown:
         print(as_markdown(found))
     else:
-        _print_rich(table(found))
+        print_rich(table(found))
         print("", *NOTES, sep="\n")
 
 
@@ -62,7 +63,7 @@ def show(source: Source, *, json: bool = False) -> None:
     genotype = find(source)
     found = models_of(genotype)
     if json:
-        _print_json({"genotype": genotype.to_dict(), "models": [asdict(entry(model)) for model in found]})
+        print_json({"genotype": genotype.to_dict(), "models": [asdict(entry(model)) for model in found]})
     else:
         print(describe(genotype, found))
 
@@ -109,7 +110,7 @@ def profile(
     measured = profile_model(create(model), size=size, batch=batch, runs=runs, threads=threads, device=device)
     measured = replace(measured, model=label(model))
     if json:
-        _print_json(asdict(measured))
+        print_json(asdict(measured))
     else:
         print("\n".join(profile_lines(measured)))
 
@@ -140,7 +141,18 @@ def search(arguments: Sequence[str] = ()) -> Mapping[str, Command]:
     return commands(arguments)
 
 
-COMMANDS: dict[str, Command] = {"models": models, "show": show, "draw": draw, "profile": profile, "demo": demo}
+COMMANDS: dict[str, Command] = {
+    "models": models,
+    "show": show,
+    "draw": draw,
+    "profile": profile,
+    "demo": demo,
+    "presets": presets,
+    "cost": cost,
+    "split": split,
+    "report": report,
+    "gather": gather,
+}
 GROUPS: dict[str, Group] = {"search": search, "export": export}
 
 
@@ -191,18 +203,3 @@ def _help(commands: Mapping[str, Callable[..., Any]], program: str) -> str:
 
 def _summary(command: Callable[..., Any]) -> str:
     return (command.__doc__ or "").strip().splitlines()[0]
-
-
-def _print_json(value: object) -> None:
-    print(json_module.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _print_rich(table: Any) -> None:
-    """To a terminal at its width unless that would cut something; to a file or pipe at full width."""
-    from rich.console import Console
-
-    wide = Console(width=1000)
-    console = Console(highlight=False)
-    least = wide.measure(table).minimum if console.is_terminal else wide.measure(table).maximum
-    console.width = max(console.width, least)
-    console.print(table)

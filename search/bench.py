@@ -14,6 +14,7 @@ from torch import Tensor
 
 from nasarch.space import DARTS, Space
 
+from . import ranks
 from .batches import Batches
 from .checkpoint import Checkpoint
 from .data import Dataset, split_indices
@@ -42,6 +43,7 @@ class Bench:
         checkpoint: where the state is kept.
         amp: bf16 or fp16 for the network's arithmetic; off is exact.
         parts: indices of the training images for the weights and for the architecture, in place of the recipe's fractions.
+        workers: processes that decode images on disk, None for one a core.
         hessian: measure the largest eigenvalue of the architecture's Hessian after every epoch.
     """
 
@@ -53,6 +55,7 @@ class Bench:
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     amp: Precision = "off"
     parts: tuple[Tensor, Tensor] | None = None
+    workers: int | None = None
     hessian: bool = False
 
     def cells(self, nodes: int) -> Space:
@@ -77,7 +80,9 @@ class Bench:
 
     def _batches(self, indices: Tensor, batch_size: int, side: int) -> Batches:
         part, seed = self.data.train.subset(indices), 2 * self.seed + side
-        return Batches(part, self.data, batch_size=batch_size, seed=seed, device=self.device)
+        workers = None if self.workers is None else (self.workers + 1) // 2  # of two sides
+        share = {"rank": ranks.rank(), "ranks": ranks.count()}
+        return Batches(part, self.data, batch_size=batch_size, seed=seed, device=self.device, workers=workers, **share)
 
     def supernet(self, space: Space, candidates_ZEO: Tensor, *, stage: int = 0, **shape: Any) -> Supernet:
         """A network whose first weights are drawn by the seed and the number of the stage; `shape` as for `Supernet`."""

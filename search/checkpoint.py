@@ -15,7 +15,7 @@ import torch
 
 from nasarch.files import atomic_path
 
-FORMAT = "nasarch.checkpoint/1"
+FORMAT = "nasarch.checkpoint/2"
 
 
 class Checkpoint:

@@ -11,18 +11,21 @@ from types import ModuleType
 from typing import Annotated, Any, NamedTuple
 
 import tyro
+from torch import Tensor
 
 from nasarch.device import pick_device
 from nasarch.space import SPACES
 
 from . import darts, dots, edarts, ftso, pc_darts, ranks
 from .bench import Bench
+from .data import Dataset
 from .datasets import load
 from .job import Job, resumed
 from .presets import PRESETS, Preset, find
 from .run import Plan, check_unused
 from .scale import scaled
 from .seeds import search
+from .split_lists import read_split
 
 Command = Callable[..., None]
 
@@ -54,8 +57,9 @@ def commands(arguments: Sequence[str]) -> dict[str, Command]:
 def _command(name: str, arguments: Sequence[str]) -> Command:
     method, preset = METHODS[name], named_preset(name, arguments)
     start = preset.settings() if preset is not None else method.settings()
+    usual = Job(space=preset.space, data=preset.data) if preset is not None else Job()  # type: ignore[arg-type]
 
-    def command(settings: Any = start, job: Job = Job(space=preset.space if preset else "darts")) -> None:  # type: ignore[arg-type]  # noqa: B008
+    def command(settings: Any = start, job: Job = usual) -> None:
         search_with(name, settings, job, start)
 
     command.__doc__ = method.summary
@@ -97,9 +101,19 @@ def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
     folder = ranks.first_has(job.resume or job.out or usual)
     if job.resume is None and ranks.is_first():
         check_unused(folder)
-    data = load(job.data, size=job.size, root=job.root, download=job.download)
+    data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
+    parts = None if job.split is None else two_parts(job.split, data)
     genotype_name = job.name or _identifier(f"{stem}_{data.name}")
-    bench = Bench(data=data, space=SPACES[job.space], device=device, name=genotype_name, amp=job.amp, hessian=job.hessian)
+    bench = Bench(
+        data=data,
+        space=SPACES[job.space],
+        device=device,
+        name=genotype_name,
+        amp=job.amp,
+        parts=parts,
+        workers=job.workers,
+        hessian=job.hessian,
+    )
     known = find(name, job.preset) if job.preset is not None else None
     plan = Plan(
         command=name,
@@ -110,11 +124,33 @@ def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
         words=" ".join(["nasarch", *sys.argv[1:]]),
         job=job,
         preset=None if known is None else {"name": str(job.preset), "row": known.row, "reported": known.reported},
+        remarks=() if preset is None or job.resume is not None else tuple(remarks_on(settings, preset)),
     )
     try:
         search(plan, folder)
     finally:
         ranks.leave()
+
+
+def remarks_on(settings: Any, preset: Any) -> list[str]:
+    """What a user may not have meant: another batch size with the learning rate of the preset's (Goyal et al. 2017: in proportion)."""
+    if settings.batch_size == preset.batch_size or settings.lr != preset.lr:
+        return []
+    lr = preset.lr * settings.batch_size / preset.batch_size
+    sizes = f"batch size {settings.batch_size} instead of {preset.batch_size} with the same learning rate {settings.lr:g}"
+    return [f"{sizes}: in proportion it would be --lr {lr:.4g}; large rates for small batches end in skip connections"]
+
+
+def two_parts(folder: Path, data: Dataset) -> tuple[Tensor, Tensor]:
+    """The parts of a split for the weights and for the architecture.
+
+    Raises:
+        ValueError: it is no split of these data, or has another number of parts.
+    """
+    parts = read_split(folder, data)
+    if len(parts) != 2:
+        raise ValueError(f"--split {folder} has {len(parts)} parts: a search takes two, for the weights and for the architecture")
+    return parts[0], parts[1]
 
 
 def _identifier(text: str) -> str:

@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from nasarch.genotype import Genotype
 from nasarch.space import Space
 
-from .found import Found, Weights
+from .found import DECIMALS, Found, Margin, Weights
 
 DEALS = 200  # random deals into halves, for each number of runs
 
@@ -31,11 +30,9 @@ class Agreement(NamedTuple):
 
 
 def mean(runs: Sequence[Weights]) -> Weights:
-    """The mean tables."""
-    return Weights(
-        torch.stack([run.operations_ZEO for run in runs]).double().mean(0).float(),
-        torch.stack([run.edges_ZE for run in runs]).double().mean(0).float(),
-    )
+    """The mean tables, of the digits that files have: the same for runs just made and for those read."""
+    stacked = [torch.stack(tables) for tables in zip(*runs, strict=True)]
+    return Weights(*(torch.round(tables.double(), decimals=DECIMALS).mean(0).float() for tables in stacked))
 
 
 def consensus(recipe: ModuleType, settings: Any, space: Space, runs: Sequence[Weights], name: str) -> Found:
@@ -57,27 +54,30 @@ def _agreement(
     for _ in range(DEALS):
         order = torch.randperm(len(runs), generator=generator).tolist()
         halves = [[runs[i] for i in order[start : start + size]] for start in (0, size)]
-        first, second = (consensus(recipe, settings, space, half, "half").genotype for half in halves)
+        first, second = (consensus(recipe, settings, space, half, "half") for half in halves)
         shares.append(_shared(first, second))
     edges, operations = torch.tensor(shares).double().mean(0).tolist()
-    return Agreement(size, edges, operations, _chance(space))
+    return Agreement(size, edges, operations, _chance(first))
 
 
-def _shared(first: Genotype, second: Genotype) -> tuple[float, float]:
+def _choices(found: Found) -> list[Margin]:
+    """The nodes that choose among their edges; all nodes where every edge is given."""
+    return [margin for margin in found.margins if margin.dropped is not None] or found.margins
+
+
+def _shared(first: Found, second: Found) -> tuple[float, float]:
     """The share of edges, and of edges with their operations, that both cells have, over the nodes that choose."""
     edges, operations, count = 0, 0, 0
-    for kind, cell in first.cells.items():
-        for node, (a, b) in enumerate(zip(cell.nodes, second.cells[kind].nodes, strict=True), start=cell.inputs):
-            if len(a) < node or len(first.cells) == 1:
-                edges += len({op.source for op in a} & {op.source for op in b})
-                operations += len({*a} & {*b})
-                count += len(a)
-    return edges / max(count, 1), operations / max(count, 1)
+    for margin in _choices(first):
+        cells = [found.genotype.cells[margin.kind] for found in (first, second)]
+        a, b = (set(cell.nodes[margin.node - cell.inputs]) for cell in cells)
+        edges += len({op.source for op in a} & {op.source for op in b})
+        operations += len(a & b)
+        count += len(a)
+    return edges / count, operations / count
 
 
-def _chance(space: Space) -> float:
+def _chance(found: Found) -> float:
     """The share of edges that two random choices have in common, over the nodes that choose."""
-    if space.kept_edges is None:
-        return 1.0
-    choosing = [j for j in space.inner_nodes if j > space.kept_edges]
-    return sum(space.kept_edges / j for j in choosing) / max(len(choosing), 1)
+    shares = [len(margin.kept) / len(margin.weights) for margin in _choices(found)]
+    return sum(shares) / len(shares)

@@ -32,10 +32,9 @@ from .discretize import found, strongest_edges, strongest_operations, strongest_
 from .found import Found, Weights
 from .loop import Progress
 from .schedules import cosine
-from .updates import Update, exact_second_order, first_order, second_order
+from .updates import of_order
 
 PAPER = {"title": "DARTS: Differentiable Architecture Search", "venue": "ICLR", "year": 2019, "arxiv": "1806.09055"}
-ORDERS: dict[str, Update] = {"first": first_order, "second": second_order, "exact": exact_second_order}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +86,7 @@ def search(bench: Bench, recipe: Darts) -> Generator[Progress, None, Found]:
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers),
         arch,
         bench.sides(recipe.batch_size, recipe.fractions),
-        ORDERS[recipe.order],
+        of_order(recipe.order, bench.amp),
         recipe,
         epochs=recipe.epochs,
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),

@@ -1,6 +1,6 @@
-"""The values of a data set: images that fit in memory as uint8, their labels, and class-balanced splits of them.
+"""The values of a data set: images in memory as uint8 or on disk, their labels, and class-balanced splits of them.
 
-Knows no files and no devices' batches: `datasets` says where images come from, `batches` how they are shuffled and augmented.
+Reads no files and knows no devices' batches: `datasets` says where images come from, `batches` how they are shuffled and augmented.
 DARTS and PC-DARTS search on two halves of the training images (Liu et al. 2019, sec. 3.1; Xu et al. 2020, sec. 4.2), PC-DARTS and
 FTSO on 10 % and 2.5 % of each ImageNet class, eDARTS on 5 % and 5 % of CIFAR-10: all of them are one `split`. The published code
 cuts the unshuffled index list in two, so its halves depend on the order of the files and are not balanced; these are.
@@ -10,24 +10,30 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+from .files import Files, Listing, numbered
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
     """Labelled images: `pixels` uint8 [N, 3, H, W] and `labels` int64 [N].
 
+    Batches show them whole, or their centre in the height and width `shown`; a random resized crop is taken of the whole instead.
+
     Raises:
-        ValueError: another type or shape, or different numbers of images and labels.
+        ValueError: another type or shape, different numbers of images and labels, or less than what is to be shown.
     """
 
     pixels: Tensor
     labels: Tensor
+    shown: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         pixels, labels = self.pixels, self.labels
@@ -35,59 +41,82 @@ class Images:
             raise ValueError(f"pixels are {pixels.dtype} {list(pixels.shape)}; pass torch.uint8 [N, 3, H, W]")
         if labels.dtype != torch.int64 or labels.shape != pixels.shape[:1]:
             raise ValueError(f"labels are {labels.dtype} {list(labels.shape)} for {len(pixels)} images; pass torch.int64 [{len(pixels)}]")
+        if not (1 <= self.size[0] <= pixels.shape[2] and 1 <= self.size[1] <= pixels.shape[3]):
+            raise ValueError(f"images of {list(pixels.shape[2:])} pixels can't show {list(self.size)}; pass at most their own size")
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.pixels.shape[2], self.pixels.shape[3]
+        """Height and width in pixels of what they show."""
+        return self.shown or (self.pixels.shape[2], self.pixels.shape[3])
 
     def subset(self, indices: Tensor) -> Images:
         """The images at `indices` (int64 [M]), copied, in that order."""
-        return Images(self.pixels[indices], self.labels[indices])
+        return Images(self.pixels[indices], self.labels[indices], self.shown)
 
     def to(self, device: str | torch.device) -> Images:
         """The same images on `device`; no copy if they are there."""
-        return Images(self.pixels.to(device), self.labels.to(device))
+        return Images(self.pixels.to(device), self.labels.to(device), self.shown)
+
+    def lines(self) -> Iterable[bytes | memoryview]:
+        """What identifies the images: their shape, labels and pixels."""
+        yield repr(tuple(self.pixels.shape)).encode()
+        yield self.labels.cpu().numpy().astype("<i8").tobytes()
+        yield self.pixels.cpu().contiguous().numpy().data
+
+
+Part = TypeVar("Part", Images, Files)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
     """What may be done to an image without changing what it shows; the default is nothing.
 
-    `padding`: a crop of the image's own size at random from the image with so many black pixels around it; `flip`: left and right
-    swapped in half of the cases; `cutout`: a square of so many pixels a side, its centre anywhere, set to the mean colour
-    (DeVries and Taylor 2017, arXiv:1708.04552), partly outside at the border.
+    `padding`: a crop of the image's own size at random from the image with so many black pixels around it; `crop_scale`: instead, a
+    part of the image with a share of its area in this range and a ratio of width to height of 3/4 to 4/3, resized (torchvision's
+    RandomResizedCrop; PC-DARTS' searches on ImageNet take 0.08 to 1 on both sides of the data); `flip`: left and right swapped in half
+    of the cases; `cutout`: a square of so many pixels a side, its centre anywhere, set to the mean colour (DeVries and Taylor 2017,
+    arXiv:1708.04552), partly outside at the border.
     """
 
     padding: int = 0
     flip: bool = False
     cutout: int = 0
+    crop_scale: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.padding < 0 or self.cutout < 0:
             raise ValueError(f"{self}: padding and cutout are numbers of pixels; pass 0 for none")
+        if self.crop_scale is None:
+            return
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise ValueError(f"crop_scale={self.crop_scale}: pass the least and the largest share of the area, above 0 to 1")
+        if self.padding:
+            raise ValueError(f"padding={self.padding} and crop_scale={self.crop_scale}: an image is cropped in one way; leave one out")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Dataset:
-    """A data set in memory: its parts, its classes, and the augmentation that suits its images.
+    """A data set: its parts, in memory or on disk, its classes, and the augmentation that suits its images.
 
     `test` is None where there is no such part; no search looks at it. `source` says where the images are from, in words and
-    without the machine's own paths, for the provenance of what is found.
+    without the machine's own paths, for the provenance of what is found. `names` are those of the training images, in order, each
+    relative to the folder of its part ("cat/01.jpg"); None numbers them.
 
     Raises:
-        ValueError: fewer than two classes, labels outside them, or parts of different image sizes.
+        ValueError: fewer than two classes, labels outside them, parts of different image sizes, or another number of names.
     """
 
     name: str
-    train: Images
-    test: Images | None
+    train: Images | Files
+    test: Images | Files | None
     class_names: tuple[str, ...]
     augmentation: Augmentation
     source: str
+    names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:
@@ -99,9 +128,13 @@ class Dataset:
                 raise ValueError(
                     f"data {self.name!r}: test images are {part.size}, training images {self.size} pixels; bring them to one size"
                 )
+        if self.names is not None and not len(self.names) == len(set(self.names)) == len(self.train):
+            raise ValueError(
+                f"data {self.name!r}: {len(self.names)} names for {len(self.train)} training images; each needs one of its own"
+            )
 
     @property
-    def parts(self) -> tuple[Images, ...]:
+    def parts(self) -> tuple[Images | Files, ...]:
         return (self.train,) if self.test is None else (self.train, self.test)
 
     @property
@@ -115,7 +148,10 @@ class Dataset:
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Mean of each channel over the training images, 0 to 1, to four places (CIFAR-10: 0.4914, 0.4822, 0.4465)."""
+        """Mean of each channel over the training images, 0 to 1, to four places (CIFAR-10: 0.4914, 0.4822, 0.4465).
+
+        Of images on disk it is ImageNet's (0.485, 0.456, 0.406, timm's constants), and so is `std`, so that they need not all be read.
+        """
         return self._mean_and_std[0]
 
     @property
@@ -125,7 +161,11 @@ class Dataset:
 
     @cached_property
     def _mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        share = _histogram(self.train.pixels).double() / (len(self.train) * self.size[0] * self.size[1])
+        if isinstance(self.train, Files):
+            from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+            return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+        share = _histogram(self.train.pixels).double() / self.train.pixels[:, 0].numel()
         level = torch.arange(256, dtype=torch.float64) / 255
         mean = share @ level
         std = ((level - mean[:, None]).square() * share).sum(1).sqrt().clamp(min=1 / 255)
@@ -133,13 +173,21 @@ class Dataset:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of the shapes, labels and pixels of the parts: equal where the data are, whatever they came from."""
+        """SHA-256 (hex) that is equal where the data are, wherever they lie.
+
+        Of images in memory it is that of shapes, labels and pixels; of images on disk, none of which is decoded for it, that of the
+        sorted names, each with its number of bytes and its label.
+        """
         sha = hashlib.sha256()
         for part in self.parts:
-            sha.update(repr(tuple(part.pixels.shape)).encode())
-            sha.update(part.labels.cpu().numpy().astype("<i8").tobytes())
-            sha.update(part.pixels.cpu().contiguous().numpy().data)
+            for line in part.lines():
+                sha.update(line)
         return sha.hexdigest()
+
+    @property
+    def listing(self) -> Listing:
+        """Names and labels of the training images."""
+        return Listing(self.name, self.names or numbered(len(self.train)), self.train.labels)
 
 
 def _histogram(pixels: Tensor) -> Tensor:
@@ -155,7 +203,7 @@ def _rounded(values: Tensor) -> tuple[float, ...]:
     return tuple(round(value, 4) for value in values.tolist())
 
 
-def split(images: Images, fractions: Sequence[float], seed: int) -> tuple[Images, ...]:
+def split(images: Part, fractions: Sequence[float], seed: int) -> tuple[Part, ...]:
     """Disjoint class-balanced parts of `images`, each with its fraction of every class, drawn by `seed`.
 
     Raises:
@@ -164,7 +212,7 @@ def split(images: Images, fractions: Sequence[float], seed: int) -> tuple[Images
     return tuple(images.subset(indices) for indices in split_indices(images.labels, fractions, seed))
 
 
-def halves(images: Images, seed: int) -> tuple[Images, Images]:
+def halves(images: Part, seed: int) -> tuple[Part, Part]:
     """Two class-balanced halves: the weights' and the architecture's part of a bi-level search."""
     first, second = split(images, (0.5, 0.5), seed)
     return first, second

@@ -1,10 +1,19 @@
-"""Where a data set comes from: its name, or a path to images in class folders, becomes a `Dataset` in memory.
+"""Where a data set comes from: its name, or a path to images in class folders, becomes a `Dataset`.
 
 | name | images |
 |---|---|
 | `digits` | 1,797 handwritten digits, 8x8, of scikit-learn (Alpaydin and Kaynak 1998, UCI): enlarged to 32x32, no download |
 | `cifar10`, `cifar100` | torchvision's files (Krizhevsky 2009): 50,000 + 10,000, 32x32 |
-| a path | as `folders` describes it |
+| a path | as `folders` describes it; in memory if they fit, else left on disk |
+
+| images of a path | brought to | augmentation |
+|---|---|---|
+| all of one size, none asked for | stay as they are | by that size, as below |
+| below 64 pixels | the size asked for: shorter side resized, centre cut out | crops with an eighth of the side as padding, flips |
+| 64 pixels and more | shorter side 8/7 of the size asked for (256 for 224), the centre shown | random resized crops, flips |
+| of different sizes, most above 64 pixels, none asked for | 224 | likewise |
+
+In memory a random resized crop is taken of the centre square (256x256 for 224), on disk of the whole image.
 """
 
 from __future__ import annotations
@@ -17,10 +26,17 @@ import torch
 from PIL import Image
 
 from .data import Augmentation, Dataset, Images
-from .folders import LAYOUTS, check_memory, fit, read_folders
+from .decoding import DIFFERENT, check_memory, decode, fit, fits_memory, shape_of
+from .files import Files, Listing
+from .folders import LAYOUTS, Members, find_parts
 
 NAMES = ("digits", "cifar10", "cifar100")
 SIZES = range(8, 1025)
+LARGE = 64  # pixels a side from which images are treated as ImageNet's
+LARGE_SIZE = 224  # of what they show, if nothing else is said
+MARGIN = 8 / 7  # of the side that is kept to the one that is shown: 256 to 224
+CROP_SCALE = (0.08, 1.0)  # of the area; torchvision's, and that of the published ImageNet searches
+PROBED = 100  # images whose sizes are looked at
 TRAIN_DIGITS = 150  # of each class; the other 24 to 33 are the test part: 1,500 + 297
 
 
@@ -30,38 +46,58 @@ def load(
     download: bool = False,
     root: str | os.PathLike[str] | None = None,
     size: int | None = None,
+    in_memory: bool | None = None,
 ) -> Dataset:
-    """The data set `name_or_path`, decoded into memory; a name comes before a path (write ./digits for a folder of that name).
+    """The data set `name_or_path`; a name comes before a path (write ./digits for a folder of that name).
 
     The augmentation is random crops of the image with an eighth of its side as padding and horizontal flips (CIFAR's 4 pixels of
-    32, as in the papers), for digits only shifts of a sixteenth; `dataclasses.replace(data, augmentation=...)` changes it.
+    32, as in the papers), for digits only shifts of a sixteenth; from 64 pixels a side on it is random resized crops and flips, as in
+    the ImageNet searches. `dataclasses.replace(data, augmentation=...)` changes it.
 
     Args:
         download: fetch CIFAR's files if they are missing.
         root: folder of CIFAR's files; `cache_folder()` if None.
-        size: side in pixels of the square that all images are brought to; None keeps their own (digits: 32).
+        size: side in pixels of the square that all images are brought to; None keeps their own (digits: 32), or takes 224 for large
+            images of different sizes.
+        in_memory: decode all images of a path into memory (True), or leave them on disk and decode them in every epoch (False); None
+            does the first if they fit into 8 GiB.
 
     Raises:
-        ValueError: an unknown name or path, files that are missing or can't be fetched, or bad images (as `folders.read_folders`).
+        ValueError: an unknown name or path, files that are missing or can't be fetched, bad images or folders (as
+            `folders.find_parts` and `decoding.decode`), small images of different sizes and no size, or more than memory should hold.
     """
     if size is not None and size not in SIZES:
         raise ValueError(f"size {size}: choose {SIZES[0]} to {SIZES[-1]} pixels")
+    if name_or_path in NAMES and in_memory is False:
+        raise ValueError(f"data {name_or_path!r} is no set of image files, so it can't stay on disk; leave in_memory=False out")
     if name_or_path == "digits":
         return _digits(size or 32)
     if name_or_path in NAMES:
-        return _cifar(str(name_or_path), Path(os.path.expanduser(root)) if root else cache_folder(), download, size)
-    path = Path(os.path.expanduser(name_or_path))
-    if not os.path.exists(path):
-        raise ValueError(f"data {str(name_or_path)!r}: neither one of {', '.join(NAMES)} nor an existing path; a path holds {LAYOUTS}")
-    train, test, class_names, source = read_folders(path, size)
+        return _cifar(str(name_or_path), _root(root), download, size)
+    path = _existing(name_or_path)
+    parts, class_names, source = find_parts(path)
+    shape, frame, remark = _sizes(parts, size)
+    if in_memory is None:
+        in_memory = fits_memory(sum(len(part.names) for part in parts), frame or shape)
+    images = [_in_memory(part, shape, frame, parts) if in_memory else _on_disk(part, shape, frame) for part in parts]
     return Dataset(
-        name=path.resolve().name.removesuffix(".tar"),
-        train=train,
-        test=test,
+        name=_name(path),
+        train=images[0],
+        test=images[1] if images[1:] else None,
         class_names=class_names,
-        augmentation=_crops_and_flips(train.size),
-        source=source,
+        augmentation=_crops_and_flips(shape),
+        source=source + remark,
+        names=parts[0].names,
     )
+
+
+def listing(name_or_path: str | os.PathLike[str], *, download: bool = False, root: str | os.PathLike[str] | None = None) -> Listing:
+    """Names and labels of the training images of `load(name_or_path)`, without decoding files; arguments and errors as there."""
+    if name_or_path in NAMES:
+        return load(name_or_path, download=download, root=root).listing
+    path = _existing(name_or_path)
+    train = find_parts(path)[0][0]
+    return Listing(_name(path), train.names, train.labels)
 
 
 def cache_folder() -> Path:
@@ -69,8 +105,67 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nasarch"
 
 
+def _root(root: str | os.PathLike[str] | None) -> Path:
+    return Path(os.path.expanduser(root)) if root else cache_folder()
+
+
+def _existing(name_or_path: str | os.PathLike[str]) -> Path:
+    path = Path(os.path.expanduser(name_or_path))
+    if not os.path.exists(path):
+        raise ValueError(f"data {str(name_or_path)!r}: neither one of {', '.join(NAMES)} nor an existing path; a path holds {LAYOUTS}")
+    return path
+
+
+def _name(path: Path) -> str:
+    return path.resolve().name.removesuffix(".tar")
+
+
 def _crops_and_flips(size: tuple[int, int]) -> Augmentation:
+    if min(size) >= LARGE:
+        return Augmentation(crop_scale=CROP_SCALE, flip=True)
     return Augmentation(padding=min(size) // 8, flip=True)
+
+
+# ---- image files
+
+
+def _sizes(parts: list[Members], size: int | None) -> tuple[tuple[int, int], tuple[int, int] | None, str]:
+    """What images show (H, W), the frame that they are brought to before (None: they have that size), and a remark if it was chosen here.
+
+    Raises:
+        ValueError: small images of different sizes and no `size`.
+    """
+    if size is not None:
+        return (size, size), _frame(size), ""
+    places = parts[0].places
+    probed = places[:: -(-len(places) // PROBED)]
+    shapes = [shape_of(place) for place in probed]
+    if len(set(shapes)) == 1:
+        return shapes[0], None, ""
+    if sorted(map(min, shapes))[len(shapes) // 2] <= LARGE:
+        other = next(i for i, shape in enumerate(shapes) if shape != shapes[0])
+        raise ValueError(DIFFERENT.format(probed[other], *shapes[other], *shapes[0]))
+    frame = _frame(LARGE_SIZE)
+    return (LARGE_SIZE, LARGE_SIZE), frame, f"; of different sizes, so shorter side to {frame[0]} and centre of {LARGE_SIZE}x{LARGE_SIZE}"
+
+
+def _frame(size: int) -> tuple[int, int]:
+    side = round(size * MARGIN) if size >= LARGE else size
+    return side, side
+
+
+def _in_memory(part: Members, shape: tuple[int, int], frame: tuple[int, int] | None, parts: list[Members]) -> Images:
+    """All images of `part` decoded, as many as in all `parts` together fitting into memory."""
+    check_memory(sum(len(one.names) for one in parts), frame or shape)
+    pixels = decode(part.places, frame or shape, resize=frame is not None)
+    return Images(pixels, part.labels, None if frame in (None, shape) else shape)
+
+
+def _on_disk(part: Members, shape: tuple[int, int], frame: tuple[int, int] | None) -> Files:
+    return Files(part.places, part.labels, part.names, shape, frame)
+
+
+# ---- by name
 
 
 def _digits(size: int) -> Dataset:

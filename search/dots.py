@@ -59,6 +59,7 @@ PAPER = {
     "year": 2021,
     "arxiv": "2010.00969",
 }
+TRACE = 1e-7  # what files have digits for
 FREE = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect")
 PARAMETRIC = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
 
@@ -70,7 +71,8 @@ class Dots:
     Args:
         operation_epochs: of the operation search (sec. 4.1).
         topology_epochs: of the topology search (sec. 4.1).
-        warmup: so many epochs of each stage train the weights alone (sec. 4.1).
+        operation_warmup: so many epochs of the operation search train the weights alone (sec. 4.1).
+        topology_warmup: so many epochs of the topology search do (sec. 4.1).
         operation_layers: cells of the supernet of the operation search (sec. 4.1).
         topology_layers: cells of the supernet of the topology search (sec. 4.1; Table 6 tries others).
         operation_start: T_0 of the operation search (sec. 4.1).
@@ -96,7 +98,8 @@ class Dots:
 
     operation_epochs: int = 25
     topology_epochs: int = 35
-    warmup: int = 15
+    operation_warmup: int = 15
+    topology_warmup: int = 15
     operation_layers: int = 8
     topology_layers: int = 17
     operation_start: float = 10.0
@@ -120,11 +123,12 @@ class Dots:
     fractions: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
-        shortest = min(self.operation_epochs, self.topology_epochs)
-        if not 0 <= self.warmup < shortest:
-            raise ValueError(
-                f"warmup={self.warmup}, shortest stage {shortest} epochs: both stages need fewer epochs of warm-up than in all"
-            )
+        for name, warmup, epochs in (
+            ("operation_warmup", self.operation_warmup, self.operation_epochs),
+            ("topology_warmup", self.topology_warmup, self.topology_epochs),
+        ):
+            if not 0 <= warmup < epochs:
+                raise ValueError(f"{name}={warmup}, the stage has {epochs} epochs: it needs fewer epochs of warm-up than in all")
 
 
 def search(bench: Bench, recipe: Dots) -> Generator[Progress, None, Found]:
@@ -149,9 +153,9 @@ def _search_operations(bench: Bench, space: Space, recipe: Dots) -> Generator[Pr
         first_order if recipe.operation_levels == 2 else one_level,
         recipe,
         epochs=recipe.operation_epochs,
-        warmup=recipe.warmup,
+        warmup=recipe.operation_warmup,
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operation_epochs + recipe.topology_epochs),
-        temperature=annealed(recipe.operation_start, recipe.operation_decay, recipe.warmup),
+        temperature=annealed(recipe.operation_start, recipe.operation_decay, recipe.operation_warmup),
         derive=lambda: _by_operations(space, arch.weights(), bench.name),
         stage="operations",
     )
@@ -181,7 +185,7 @@ def _search_topology(bench: Bench, space: Space, recipe: Dots, candidates: Tenso
     sides = bench.sides if recipe.topology_levels == 2 else bench.whole
 
     def present() -> Found:
-        weights = arch.weights()
+        weights = traced(arch)
         kept = strongest_subsets(space, arch.subsets().detach(), arch.members_ZNSE, weights.edges_ZE)
         return derive(space, recipe, weights, bench.name, kept=kept)
 
@@ -192,13 +196,19 @@ def _search_topology(bench: Bench, space: Space, recipe: Dots, candidates: Tenso
         first_order if recipe.topology_levels == 2 else one_level,
         recipe,
         epochs=recipe.topology_epochs,
-        warmup=recipe.warmup,
+        warmup=recipe.topology_warmup,
         learning_rate=lambda epoch: rate(recipe.operation_epochs + epoch),
-        temperature=annealed(recipe.topology_start, recipe.topology_decay, recipe.warmup),
+        temperature=annealed(recipe.topology_start, recipe.topology_decay, recipe.topology_warmup),
         derive=present,
         stage="topology",
     )
     return present()
+
+
+def traced(arch: Relaxation) -> Weights:
+    """The weights, of which those of candidates are never zero: a cold softmax underflows, and none may hold all of an edge."""
+    weights = arch.weights()
+    return weights._replace(operations_ZEO=weights.operations_ZEO.clamp(min=TRACE) * arch.candidates_ZEO.cpu())
 
 
 def derive(space: Space, recipe: Dots, weights: Weights, name: str, *, kept: list[Kept] | None = None) -> Found:

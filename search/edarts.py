@@ -2,7 +2,7 @@
 
 | paper | here |
 |---|---|
-| sec. III-C, IV-B: DARTS, second order, is the base | `second_order`, `Relaxation()` |
+| sec. III-C, IV-B: DARTS, second order, is the base | `order`, `Relaxation()` |
 | sec. III-C: 2,500 images for the weights, 2,500 for alpha, 50 epochs | `images` |
 | sec. III-C: "sparse update", alpha moves once an epoch | `sparse` |
 | sec. III-A, IV-C: weight constants: sep 3x3 +0.0006, sep 5x5 +0.0004, "subtracting the same" from dil 5x5 and dil 3x3 | `attention` |
@@ -45,7 +45,7 @@ from .discretize import by_kind, found, given_edges, strongest_edges, strongest_
 from .found import Found, Weights
 from .loop import Progress
 from .schedules import cosine
-from .updates import Batch, State, Step, Update, first_order, second_order
+from .updates import Batch, State, Step, Update, of_order
 
 PAPER = {
     "title": "Operation and Topology Aware Fast Differentiable Architecture Search",
@@ -54,7 +54,6 @@ PAPER = {
     "year": 2021,
     "url": "https://zenodo.org/record/6678111",
 }
-ORDERS: dict[str, Update] = {"first": first_order, "second": second_order}
 CONSTANTS = {"sep_conv_3x3": 6e-4, "sep_conv_5x5": 4e-4, "dil_conv_5x5": -6e-4, "dil_conv_3x3": -4e-4}
 
 
@@ -108,6 +107,8 @@ class Edarts:
         if self.images is not None and self.images < 1:
             raise ValueError(f"images={self.images}: take 1 at least, or none for halves of the training images")
         only(DARTS, *self.operations)
+        if not set(self.operations) - {"none"}:
+            raise ValueError("operations: give one at least that is not none, such as sep_conv_3x3")
         if self.path is not None:
             read_path(self.path, DARTS.with_nodes(self.nodes))
 
@@ -143,7 +144,7 @@ def search(bench: Bench, recipe: Edarts) -> Generator[Progress, None, Found]:
     arch = bench.relaxation(space, candidates, spread=recipe.spread, bias=bias)
     if recipe.attention == "start":
         arch.alpha.data += constants_O.to(arch.alpha)
-    update = ORDERS[recipe.order]
+    update = of_order(recipe.order, bench.amp)
 
     yield from bench.train(
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers),

@@ -54,8 +54,8 @@ def warnings_about(cells: Genotype, max_macs: float) -> list[str]:
     for kind, count in skips(cells).items():
         if 2 * count >= edges[kind] and kind == "normal":
             found.append(
-                f"{count} of the {edges[kind]} edges of the {kind} cell are skip connections: such cells end in poor networks. Take the cell "
-                "of an earlier epoch (genotypes/), search for fewer epochs, with more --warmup (pc-darts, dots), or with edarts"
+                f"{count} of the {edges[kind]} edges of the {kind} cell are skip connections: such cells end in poor networks. Take the "
+                "cell of an earlier epoch (genotypes/), search for fewer epochs, with a longer warm-up (pc-darts, dots), or with edarts"
             )
     cost = imagenet_multi_adds(cells)
     if cost is not None and cost > max_macs:

@@ -84,7 +84,7 @@ def gather(
     from .command import METHODS
     from .run import check_unused
 
-    folders = [folder for run in runs for folder in (sorted(run.glob("seed-*")) or [run])]
+    folders = [folder for run in runs for folder in (_seeds(run) or [run])]
     if len(folders) < 2:
         raise ValueError(f"{len(folders)} run is nothing to bring together: name two at least, such as runs/a runs/b")
     check_unused(out)
@@ -92,8 +92,13 @@ def gather(
     method = next(method for method in METHODS.values() if method.title == config["method"])
     settings = method.settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()})
     space = replace(SPACES[config["space"]["name"]], nodes=config["space"]["nodes"])
-    cell = conclude(method.recipe, settings, space, results, make_folder(out), Console(), with_consensus=consensus)
-    print(f"wrote {cell}")
+    conclude(method.recipe, settings, space, results, make_folder(out), Console(), with_consensus=consensus)
+    print(f"wrote {out}")
+
+
+def _seeds(folder: Path) -> list[Path]:
+    """The runs in a folder of several, by number."""
+    return sorted(folder.glob("seed-*"), key=lambda path: (len(path.name), path.name))
 
 
 def _same(folders: Sequence[Path]) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def _same(folders: Sequence[Path]) -> dict[str, Any]:
     Raises:
         ValueError: they are not runs of the same search, or one seed is there twice.
     """
-    configs = [json.loads((folder / "config.json").read_text(encoding="utf-8")) for folder in folders]
+    configs = [_config(folder) for folder in folders]
     for folder, config in zip(folders, configs, strict=True):
         for key in SAME:
             if config.get(key) != configs[0].get(key):
@@ -112,6 +117,13 @@ def _same(folders: Sequence[Path]) -> dict[str, Any]:
         twice = next(seed for seed in seeds if seeds.count(seed) > 1)
         raise ValueError(f"seed {twice} is there twice: the runs have to be different ones; leave one of them out")
     return configs[0]
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"can't read {folder / 'config.json'} ({error}): give the folders of runs as a search leaves them") from error
 
 
 def _stability(counts: Sequence[Mapping[str, Any]]) -> Table:

@@ -15,11 +15,13 @@ class Job:
     """What every search is told besides the settings of its method.
 
     Args:
-        preset: settings of a row of the papers' tables, which other flags then change; `nasarch presets` lists them.
+        preset: settings and data of a row of the papers' tables, which other flags then change; `nasarch presets` lists them.
         data: digits, cifar10, cifar100, or a folder or tar file of class folders.
         size: bring all images to squares of so many pixels.
         root: folder of CIFAR's files.
         download: fetch CIFAR's files if they are missing.
+        in_memory: hold all images in memory (True) or decode them in every epoch (False); by default what fits is held.
+        workers: processes that decode images on disk; by default one a core.
         split: a folder by `nasarch split`, whose two lists train the weights and the architecture.
         space: darts, or nats for the cells of NATS-Bench's topology space.
         nats_table: a table of NATS-Bench's accuracies (columns arch, c10, c100, in16) to look the found cell up in.
@@ -42,6 +44,8 @@ class Job:
     size: int | None = None
     root: Path | None = None
     download: bool = False
+    in_memory: bool | None = None
+    workers: int | None = None
     split: Path | None = None
     space: Literal["darts", "nats"] = "darts"
     nats_table: Path | None = None
@@ -63,6 +67,8 @@ class Job:
             raise ValueError(f"--runs {self.runs}: choose 1 or more")
         if self.consensus and self.runs < 2:
             raise ValueError("--consensus takes the mean over several runs: add --runs 4, or more")
+        if self.nats_table is not None and self.space != "nats":
+            raise ValueError("--nats-table knows cells of NATS-Bench alone: add --space nats, or leave the table out")
 
     def to_dict(self) -> dict[str, Any]:
         """For config.json."""
@@ -81,7 +87,7 @@ def resumed(method: str, kind: type, folder: Path) -> tuple[Any, Job]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         named = {key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()}
-        told = {key: Path(value) if key in PATHS and value else value for key, value in config["job"].items()}
+        told: dict[str, Any] = {key: Path(value) if key in PATHS and value else value for key, value in config["job"].items()}
         found, settings = config["method"], kind(**named) if config["method"] == method else None
         job = Job(**told | {"resume": folder})
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -20,6 +20,7 @@ from .updates import Batch, State, Update, weights_only
 
 Measure = Callable[[State, Batch], Mapping[str, float]]
 ONE = constant(1.0)
+WARM = ": weights only"  # how the name of a stage ends while the architecture rests
 INTERVAL = 0.5  # seconds between two reports within an epoch
 
 
@@ -88,6 +89,7 @@ def fit(
     others = endless(valid) if valid is not None else None
     last = len(train) * epochs if iterations is None else iterations
     state.net.train()
+    state.arch.temperature = temperature(max(0, place.epochs - 1))  # type: ignore[assignment]  # of a stage that is over
     for epoch in range(place.epochs, epochs):
         steps = min(len(train), last - epoch * len(train))
         if steps <= 0 or place.is_over:
@@ -104,7 +106,7 @@ def fit(
             if ends or meter.due(INTERVAL):
                 loss, accuracy = meter.means(f"{stage}, epoch {epoch + 1}, step {step}", of_all=ends)
                 yield Progress(
-                    stage=stage + (": weights only" if epoch < warmup else ""),
+                    stage=stage + (WARM if epoch < warmup else ""),
                     epoch=epoch + 1,
                     epochs=epochs,
                     step=step,

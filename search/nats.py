@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,13 +34,27 @@ def lookup(cells: Genotype, table: Path) -> Known:
         ValueError: the table can't be read, misses a column, or has no such cell.
     """
     arch = cells.to_nats()
+    for row in _rows(table):
+        if row["arch"] == arch:
+            try:
+                return Known(arch, *(float(row[column]) for column in COLUMNS[1:]))
+            except ValueError as error:
+                raise ValueError(f"--nats-table {table}, cell {arch}: {error}; mend that row") from error
+    raise ValueError(f"--nats-table {table} has no cell {arch}: it is not the table of the whole topology space")
+
+
+def check_table(table: Path) -> None:
+    """Raise ValueError if `table` can't be read or misses a column: said before a search, not after it."""
+    next(_rows(table), None)
+
+
+def _rows(table: Path) -> Iterator[dict[str, str]]:
     try:
         with open(table, newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if missing := [column for column in COLUMNS if row.get(column) is None]:
                     raise ValueError(f"--nats-table {table} has no column {missing[0]!r}; it needs {', '.join(COLUMNS)}")
-                if row["arch"] == arch:
-                    return Known(arch, *(float(row[column]) for column in COLUMNS[1:]))
-    except OSError as error:
-        raise ValueError(f"can't read --nats-table {table}: {error.strerror}; give the path of a CSV with {', '.join(COLUMNS)}") from error
-    raise ValueError(f"--nats-table {table} has no cell {arch}: it is not the table of the whole topology space")
+                yield row
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or "no CSV"
+        raise ValueError(f"can't read --nats-table {table}: {reason}; give the path of a CSV with {', '.join(COLUMNS)}") from error

@@ -96,7 +96,7 @@ def search(bench: Bench, recipe: PcDarts) -> Generator[Progress, None, Found]:
     """Yields progress, returns what was found."""
     space = bench.cells(recipe.nodes)
     candidates = all_candidates(space)
-    shape = {"channels": recipe.channels, "layers": recipe.layers, "partial": recipe.partial}
+    shape = {"channels": recipe.channels, "layers": recipe.layers, "partial": recipe.partial, "random_channels": recipe.random_channels}
     arch = bench.relaxation(space, candidates, subset=int(recipe.edge_normalisation), spread=recipe.spread)
 
     yield from bench.train(

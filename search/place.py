@@ -38,13 +38,14 @@ class Place:
     def keep_epoch(self, epochs: int, *, is_over: bool) -> None:
         """An epoch ended; of a stage that is over only what others read is kept."""
         self.step, self.meter = 0, Meter(self.meter.device)
-        if is_over:
+        if is_over and self.checkpoint.path is not None:
             self.checkpoint.keep(self.stage, {"epochs": epochs, "step": 0, "is_over": True, "arch": self._arch()})
-        else:
+        elif not is_over:
             self.keep(epochs, 0)
 
     def keep(self, epochs: int, step: int) -> None:
         """Everything, after `step` steps of the epoch that follows `epochs` whole ones."""
+        meter = self.meter.state_dict()
         if self.checkpoint.path is None:
             return
         state = self.state
@@ -60,7 +61,7 @@ class Place:
                 "arch_optimizer": state.arch_optimizer.state_dict(),
                 "loaders": {name: loader.state_dict() for name, loader in self.loaders.items()},
                 "scaler": state.scaler.state_dict(),
-                "meter": self.meter.state_dict(),
+                "meter": meter,
             },
         )
 
@@ -83,7 +84,8 @@ class Place:
             self.state.scaler.load_state_dict(kept["scaler"])
         for name, loader in self.loaders.items():
             loader.load_state_dict(kept["loaders"][name])
-        self.meter.load_state_dict(kept["meter"])
+        if ranks.is_first():  # its sums are those of all processes
+            self.meter.load_state_dict(kept["meter"])
 
 
 class Meter:
@@ -109,8 +111,7 @@ class Meter:
     def means(self, place: str, *, of_all: bool) -> tuple[float, float]:
         """Loss and accuracy: of this process, or of all of them, which then have to ask at the same time."""
         self.reported = time.perf_counter()
-        sums = [float(self.loss), float(self.correct), float(self.images)]
-        loss, correct, images = ranks.total(sums, self.device) if of_all else sums
+        loss, correct, images = self._totals() if of_all else self._sums()
         if not math.isfinite(loss):
             raise ValueError(f"the loss is {loss} in {place}: choose a smaller learning rate")
         return loss / images, correct / images
@@ -120,7 +121,15 @@ class Meter:
         return ranks.count() * self.timed / (time.perf_counter() - self.start)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"loss": torch.as_tensor(self.loss).cpu(), "correct": int(self.correct), "images": self.images}
+        """The sums of all processes, which have to ask at the same time."""
+        loss, correct, images = self._totals()
+        return {"loss": loss, "correct": int(correct), "images": int(images)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.loss, self.correct, self.images = state["loss"], state["correct"], state["images"]
+
+    def _totals(self) -> list[float]:
+        return ranks.total(self._sums(), self.device)
+
+    def _sums(self) -> list[float]:
+        return [float(self.loss), float(self.correct), float(self.images)]

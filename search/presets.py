@@ -1,22 +1,21 @@
-"""Presets: a named row of a paper's table, with what the paper reports for it. Knows all recipes."""
+"""All presets, by the method's command. Knows all recipes."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
 
+from . import presets_darts, presets_dots, presets_edarts, presets_ftso, presets_pc_darts
+from .preset import Preset as Preset
+from .preset import Presets
 
-class Preset(NamedTuple):
-    """`settings()` gives the recipe's frozen settings; `row` says where the paper has them, `reported` what came out there."""
-
-    settings: Callable[[], Any]
-    row: str
-    reported: str
-    space: str = "darts"
-
-
-PRESETS: Mapping[str, Mapping[str, Preset]] = {"darts": {}, "pc-darts": {}, "ftso": {}, "dots": {}, "edarts": {}}
+PRESETS: Mapping[str, Presets] = {
+    "darts": presets_darts.PRESETS,
+    "pc-darts": presets_pc_darts.PRESETS,
+    "ftso": presets_ftso.PRESETS,
+    "dots": presets_dots.PRESETS,
+    "edarts": presets_edarts.PRESETS,
+}
 
 
 def find(method: str, name: str) -> Preset:

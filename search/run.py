@@ -50,6 +50,7 @@ from .loop import Progress
 Search = Generator[Progress, None, Found]
 Report = Callable[[Progress], None]
 PACKAGES = ("nasarch", "torch", "timm")
+SAME = ("method", "settings", "seed", "name", "data", "space", "amp", "processes")  # of config.json, to go on from a checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +66,7 @@ class Plan:
         words: the command line, for the provenance.
         job: what else the command was told, by which `--resume` repeats it.
         preset: name, row of the paper and reported result, if the settings come from one.
+        remarks: warnings about the settings.
     """
 
     command: str
@@ -75,6 +77,7 @@ class Plan:
     words: str
     job: Job
     preset: dict[str, str] | None = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def space(self) -> Space:
@@ -118,7 +121,7 @@ def run(plan: Plan, seed: int, folder: Path, report: Report) -> Found:
     if finished is not None:
         return finished
     config = _config(plan, seed)
-    checkpoint = _checkpoint(folder / "checkpoint.pt", {key: config[key] for key in ("method", "settings", "seed", "name", "data", "amp")})
+    checkpoint = _checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
     if ranks.is_first():
         write_text(folder / "config.json", as_json(config))
     start = time.perf_counter()
@@ -165,12 +168,17 @@ def read_found(folder: Path) -> Found:
 
 @contextmanager
 def _stopping_at_signals(checkpoint: Checkpoint) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the checkpoint for a stop; the handlers from before come back at once and after the block."""
+    """SIGINT and SIGTERM ask the checkpoint for a stop; the handlers from before come back at once and after the block.
+
+    One of several processes gets such signals twice, from the terminal and from torchrun, which ends those that don't stop: there the
+    handlers come back after the block alone.
+    """
     before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def ask(number: int, frame: FrameType | None) -> None:
         checkpoint.stop_requested = True
-        _set_handlers(before)
+        if ranks.count() == 1:
+            _set_handlers(before)
 
     _set_handlers(dict.fromkeys(before, ask))
     try:

@@ -19,7 +19,7 @@ from .figures import warnings_about
 from .found import Found
 from .gather import conclude
 from .loop import Progress
-from .nats import lookup
+from .nats import check_table, lookup
 from .run import Plan, Report, as_json, make_folder, run
 from .show import Display
 
@@ -29,9 +29,12 @@ def search(plan: Plan, folder: Path) -> None:
     if str(plan.bench.device) == "cpu":
         keep_freed_memory()
     console = Console(quiet=not ranks.is_first())
+    if plan.job.nats_table is not None:
+        check_table(plan.job.nats_table)
     data, seeds = plan.bench.data, range(plan.job.seed, plan.job.seed + plan.job.runs)
     where = str(plan.bench.device) + (f", {ranks.count()} processes" if ranks.count() > 1 else "")
     console.print(f"{plan.method} on {data.name}: {len(data.train):,} training images, {data.num_classes} classes; {where}")
+    _warn(console, plan.remarks)
     if ranks.is_first():
         make_folder(folder)
     if len(seeds) > 1 and ranks.is_first():
@@ -60,11 +63,15 @@ def _one(plan: Plan, seed: int, place: Path, console: Console) -> Found:
             reports.append(stack.enter_context(Board(place / "events")))
         found = run(plan, seed, place, lambda progress: _tell(reports, progress))
     console.print(_choice(found, seed))
-    for words in warnings_about(found.genotype, plan.job.max_macs):
-        console.print(f"[yellow]warning:[/yellow] {words}", soft_wrap=True)
-    if found.genotype.space == NATS.name and plan.job.nats_table is not None:
-        console.print(lookup(found.genotype, plan.job.nats_table).line())
+    _warn(console, warnings_about(found.genotype, plan.job.max_macs))
+    if plan.job.nats_table is not None:
+        console.print(lookup(found.genotype, plan.job.nats_table).line(), soft_wrap=True, highlight=False)
     return found
+
+
+def _warn(console: Console, remarks: Sequence[str]) -> None:
+    for words in remarks:
+        console.print(f"[yellow]warning:[/yellow] {words}", soft_wrap=True, highlight=False)
 
 
 def _tell(reports: Sequence[Report], progress: Progress) -> None:
@@ -92,7 +99,7 @@ def _choice(found: Found, seed: int) -> Table:
 
 def _last_words(folder: Path, plan: Plan) -> str:
     cell, classes = folder / "genotype.json", plan.bench.data.num_classes
-    model = "nas_nats" if plan.space.name == NATS.name else "nas_cifar"
+    model = "nas_bench_201" if plan.space.name == NATS.name else "nas_cifar"
     return "\n".join(
         [
             f"found {cell} (picture: {folder / 'cell.png'})",

@@ -30,7 +30,9 @@ from nasarch.space import Space
 from nasarch.stem import build_stem
 
 from .candidates import check_candidates
-from .fan import Fan
+from .convolutions import NormedConv
+from .fan import Fan, are_alike, shuffle_order
+from .sampling import Choice, Sampler
 
 
 class SearchCell(nn.Module):
@@ -40,48 +42,62 @@ class SearchCell(nn.Module):
     comes from the inputs, and the cell is computed by one product with a composed matrix (`_linear`).
     """
 
-    order: Tensor
-
-    def __init__(self, space: Space, candidates_EO: Tensor, inputs: Sequence[nn.Module], channels: int, stride: int, partial: int) -> None:
+    def __init__(
+        self,
+        space: Space,
+        candidates_EO: Tensor,
+        inputs: Sequence[nn.Module],
+        channels: int,
+        stride: int,
+        partial: int,
+        *,
+        sampled: bool = False,
+    ) -> None:
         super().__init__()
         self.preprocess = nn.ModuleList(inputs)
         self.inner, self.concat, self.channels, self.partial = space.inner_nodes, space.concat(), channels, partial
-        strides = [stride if i < space.inputs else 1 for i in range(self.inner[-1])]
-        fans = [Fan(space, candidates_EO, i, channels, s, partial) for i, s in enumerate(strides)]
-        self.fans = nn.ModuleList(fans)
-        self.targets = [fan.targets for fan in fans]
+        order_C = torch.arange(channels) if sampled else shuffle_order(channels, partial)
+
+        def fan(sources: Sequence[int], stride: int) -> Fan:
+            return Fan(space, candidates_EO, sources, order_C, channels // partial, stride)
+
+        alike = not sampled and are_alike(space, candidates_EO, range(space.inputs))
+        readers = [fan(range(space.inputs), stride)] if alike else [fan([i], stride) for i in range(space.inputs)]
+        self.inputs_are_linear = all(fan.is_linear for fan in readers)
+        if self.inputs_are_linear:  # and have no weights
+            readers = [fan([i], stride) for i in range(space.inputs)]
+        fans = readers + [fan([i], 1) for i in self.inner[:-1]]
+        self.fans, self.readers = nn.ModuleList(fans), len(readers)
+        self.sources, self.targets = [fan.sources for fan in fans], [fan.targets for fan in fans]
         self.entries = [entry for fan in fans for entry in fan.entries]
         self.counts = [len(fan.entries) for fan in fans]
-        fed = {j for fan in fans[: space.inputs] for targets in fan.targets for j in targets}
-        self.is_linear = all(fan.is_linear for fan in fans[space.inputs :]) and fed == set(self.inner)
-        self.inputs_are_linear = all(fan.is_linear for fan in fans[: space.inputs])
-        self.register_buffer("order", shuffle_order(channels, partial), persistent=False)
+        fed = {j for fan in readers for targets in fan.targets for j in targets}
+        self.is_linear = not sampled and all(fan.is_linear for fan in fans[self.readers :]) and fed == set(self.inner)
 
-    def forward(self, previous: Tensor, current: Tensor, mixes: Iterator[Tensor]) -> Tensor:
+    def forward(self, previous: Tensor, current: Tensor, mixes: Iterator[Tensor], choices: Sequence[Choice] = ()) -> Tensor:
+        """`choices`: of the nodes but the last, the channels that go through the operations, where they are sampled."""
         inputs = (previous, current)[-len(self.preprocess) :]
         states = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
         mixes_by_fan = [[next(mixes) for _ in range(count)] for count in self.counts]
-        return self._linear(states, mixes_by_fan) if self.is_linear else self._by_node(states, mixes_by_fan)
+        return self._linear(states, mixes_by_fan) if self.is_linear else self._by_node(states, mixes_by_fan, choices)
 
-    def _by_node(self, states: list[Tensor], mixes_by_fan: Sequence[Sequence[Tensor]]) -> Tensor:
+    def _by_node(self, states: list[Tensor], mixes_by_fan: Sequence[Sequence[Tensor]], choices: Sequence[Choice]) -> Tensor:
         received: dict[int, list[Tensor]] = {j: [] for j in self.inner}
-        for i, (fan, mixes) in enumerate(zip(self.fans, mixes_by_fan, strict=True)):
-            if i in received:
-                states.append(self._node(received[i]))
-            for target, share in fan(states[i], mixes):
+        for fan, sources, mixes in zip(self.fans, self.sources, mixes_by_fan, strict=True):
+            if sources[0] in received:
+                states.append(self._node(received[sources[0]]))
+            for target, share in fan([states[i] for i in sources], mixes, choices[sources[0]] if choices else None):
                 received[target].append(share)
         states.append(self._node(received[self.inner[-1]]))
         return torch.cat([states[j] for j in self.concat], dim=1)
 
     def _node(self, shares: list[Tensor]) -> Tensor:
-        """The sum of the shares; with partial channels both parts are concatenated and shuffled (`shuffle_order`)."""
+        """The sum of the shares; with partial channels those of the taken channels come to their places among the shuffled ones."""
         if self.partial == 1:
             return reduce(add, shares)
-        whole = reduce(add, [share for share in shares if share.shape[1] == self.channels])
-        parts = list(whole.permute(0, 2, 3, 1).split(self.channels // self.partial, dim=3))
-        taken = [share.permute(0, 2, 3, 1) for share in shares if share.shape[1] < self.channels]
-        parts[0] = reduce(add, taken, parts[0])
-        return torch.stack(parts, dim=4).flatten(3).permute(0, 3, 1, 2)
+        whole = [share for share in shares if share.shape[1] == self.channels]
+        taken = [share for share in shares if share.shape[1] < self.channels]
+        return reduce(add, whole + ([self._widened(reduce(add, taken))] if taken else []))
 
     def _linear(self, states: list[Tensor], mixes_by_fan: Sequence[Sequence[Tensor]]) -> Tensor:
         """Every node is a matrix [C, M] times a basis of M channels: the inputs, or what the nodes receive if those are not linear."""
@@ -91,18 +107,19 @@ class SearchCell(nn.Module):
             basis = states
             maps.update(enumerate(self._unit(states)))
         else:
-            for i in range(len(states)):
-                for target, share in self.fans[i](states[i], mixes_by_fan[i]):
+            for k in range(self.readers):
+                for target, share in self.fans[k]([states[i] for i in self.sources[k]], mixes_by_fan[k]):
                     received[target].append(self._widened(share))
             basis = [reduce(add, received[j]) for j in self.inner]
             received = {j: [block] for j, block in zip(self.inner, self._unit(basis), strict=True)}
-        for i in range(self.inner[-1] + 1):
+        for (i, *_), (targets, *_), mixes in zip(self.sources, self.targets, mixes_by_fan, strict=True):
             if i in received:
-                maps[i] = reduce(add, received[i])[self.order]
-            if i in maps and i < len(self.fans):
-                products = mixes_by_fan[i][0].unflatten(0, (-1, self.channels)) @ maps[i]
-                for target, product in zip(self.targets[i][0], products, strict=True):
+                maps[i] = reduce(add, received[i])
+            if i in maps:
+                products = mixes[0].unflatten(0, (-1, self.channels)) @ maps[i]
+                for target, product in zip(targets, products, strict=True):
                     received[target].append(product)
+        maps[self.inner[-1]] = reduce(add, received[self.inner[-1]])
         matrix = torch.cat([maps[j] for j in self.concat])[:, :, None, None]
         if not self.inputs_are_linear:
             return F.conv2d(torch.cat(basis, dim=1), matrix)
@@ -114,19 +131,19 @@ class SearchCell(nn.Module):
         return torch.eye(self.channels * len(basis), dtype=basis[0].dtype, device=basis[0].device).split(self.channels)
 
     def _widened(self, share: Tensor) -> Tensor:
-        """A share of the taken channels as one of all channels, the others zero."""
-        return F.pad(share, (0, 0, 0, 0, 0, self.channels - share.shape[1]))
-
-
-def shuffle_order(channels: int, partial: int) -> Tensor:
-    """[C]: the channel that comes to each place when `partial` blocks of channels are shuffled, 0, C / K, 2 C / K, ..., 1, ..."""
-    return torch.arange(channels).view(partial, -1).t().flatten()
+        """A share of the taken channels as one of all channels after the shuffle: each is followed by K - 1 others, which are zero."""
+        if share.shape[1] == self.channels:
+            return share
+        return F.pad(share.permute(0, 2, 3, 1).unsqueeze(4), (0, self.partial - 1)).flatten(3).permute(0, 3, 1, 2)
 
 
 class Supernet(nn.Module):
     """The search network: images [B, 3, H, W] and a mixing table [Z, E, O] -> logits [B, num_classes].
 
     `candidates_ZEO` is a Boolean mask: what is not a candidate is not built, and its mixing weight has to be zero.
+
+    With `random_channels` the channels that go through the operations are drawn anew in every training pass (sampling.py), which
+    takes more time and memory. Passes on the same batch then differ, so that finite differences (second order) see noise.
 
     Raises:
         ValueError: `partial` does not divide the channels, or a node is left without any candidate.
@@ -144,6 +161,7 @@ class Supernet(nn.Module):
         partial: int = 1,
         num_classes: int = 10,
         stem: str = "cifar",
+        random_channels: bool = False,
     ) -> None:
         super().__init__()
         check_candidates(space, candidates_ZEO)
@@ -160,10 +178,12 @@ class Supernet(nn.Module):
             else:
                 z = space.kinds.index(kind)
                 inputs = _preprocess(widths, c, halved) if self.two_inputs else [nn.Identity()]
-                cell = SearchCell(space, candidates_ZEO[z], inputs, c, stride, partial)
+                cell = SearchCell(space, candidates_ZEO[z], inputs, c, stride, partial, sampled=random_channels)
                 self.cells.append(cell)
                 entries += [entry + z * len(space.edges) * (len(space.operations) + 2) for entry in cell.entries]
             widths, halved = [widths[1], c * (1 if kind == RESIDUAL else len(space.concat()))], stride == 2
+        self.sampler = Sampler() if random_channels else None
+        self.widths = [(len(cell.fans), cell.channels, cell.channels // partial) for cell in self.cells if isinstance(cell, SearchCell)]
         self.shapes = [entry.shape for entry in entries]
         self.register_buffer("entries", torch.cat([entry.flatten() for entry in entries]), persistent=False)
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[1], num_classes))
@@ -174,12 +194,13 @@ class Supernet(nn.Module):
 
     def forward(self, x_BCHW: Tensor, mix_ZEO: Tensor) -> Tensor:
         mixes = self._gather(mix_ZEO)
+        choices = iter(self.sampler(self.widths, x_BCHW.device) if self.sampler else [()] * len(self.widths))
         states = [x_BCHW.contiguous(memory_format=torch.channels_last)]
         for block in self.stem:
             states.append(block(states[-1]))
         previous, current = self._read(states[-2] if len(self.stem) > 1 else states[-1]), self._read(states[-1])
         for cell in self.cells:
-            output = cell(previous, current, mixes) if isinstance(cell, SearchCell) else cell(previous, current)
+            output = cell(previous, current, mixes, next(choices)) if isinstance(cell, SearchCell) else cell(previous, current)
             previous, current = current, self._read(output)
         return self.head(output)
 
@@ -203,7 +224,8 @@ def _preprocess(widths: Sequence[int], channels: int, halved: bool) -> list[nn.M
     Without the ReLU at their start: see `Supernet._read`.
     """
     first = factorized_reduce if halved else relu_conv_bn
-    return [first(widths[0], channels, affine=False)[1:], relu_conv_bn(widths[1], channels, affine=False)[1:]]
+    blocks = [first(widths[0], channels, affine=False), relu_conv_bn(widths[1], channels, affine=False)]
+    return [NormedConv(conv, norm) for _, conv, norm in blocks if isinstance(norm, nn.BatchNorm2d)]
 
 
 @contextmanager

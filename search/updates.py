@@ -134,6 +134,18 @@ def exact_second_order(state: State, train: Batch, valid: Batch) -> Step:
     return weights_only(state, train, valid)
 
 
+def of_order(order: str, precision: str) -> Update:
+    """DARTS' update of an order: first, second or exact.
+
+    Raises:
+        ValueError: `precision` is fp16, whose loss scaling knows no products of gradients.
+    """
+    if order != "first" and precision == "fp16":
+        raise ValueError(f"order {order} is not computed in fp16, where products of gradients underflow: take --amp bf16 or off")
+    orders: dict[str, Update] = {"first": first_order, "second": second_order, "exact": exact_second_order}
+    return orders[order]
+
+
 def arch_second_order(state: State, train: Batch, valid: Batch, *, epsilon: float = 1e-2) -> None:
     """Liu et al. 2019, eq. 7 and 8: d L_val(w') / d alpha - xi * (d L_train(w+) - d L_train(w-)) / d alpha / (2 h).
 

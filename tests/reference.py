@@ -77,14 +77,19 @@ class MixedEdge(nn.Module):
         self.c, self.k, self.stride = c // k, k, stride
         self.operations = nn.ModuleDict({str(o): operation(name, c // k, stride) for o, name in names.items()})
 
-    def forward(self, x: Tensor, weight_O: Tensor) -> Tensor:
-        taken, left = x[:, : self.c], x[:, self.c :]
+    def forward(self, x: Tensor, weight_O: Tensor, chosen: list[int] | None = None) -> Tensor:
+        """`chosen`: the channels that S takes; they return to their places, and nothing is shuffled."""
+        rest = [channel for channel in range(x.shape[1]) if chosen is not None and channel not in chosen]
+        taken, left = (x[:, : self.c], x[:, self.c :]) if chosen is None else (x[:, chosen], x[:, rest])
         mixed = sum(weight_O[int(o)] * module(taken) for o, module in self.operations.items())
-        if self.k == 1:
+        if self.k == 1 and chosen is None:
             return mixed
         total = sum(weight_O[int(o)] for o in self.operations)
         left = left if self.stride == 1 else F.max_pool2d(left, 2)
-        return shuffle(torch.cat([mixed, total * left], dim=1), self.k)
+        joined = torch.cat([mixed, total * left], dim=1)
+        if chosen is None:
+            return shuffle(joined, self.k)
+        return torch.stack([joined[:, (chosen + rest).index(channel)] for channel in range(x.shape[1])], dim=1)
 
 
 class TwinCell(nn.Module):
@@ -99,11 +104,14 @@ class TwinCell(nn.Module):
             names = {o: name for o, name in enumerate(space.operations) if candidates_EO[e, o]}
             self.edges.append(MixedEdge(c, 2 if reduction and source < space.inputs else 1, names, k))
 
-    def forward(self, s0: Tensor, s1: Tensor, operations_EO: Tensor, edges_E: Tensor) -> Tensor:
+    def forward(self, s0: Tensor, s1: Tensor, operations_EO: Tensor, edges_E: Tensor, chosen_E=None) -> Tensor:
+        chosen_E = [None] * len(self.edges) if chosen_E is None else chosen_E
         states = [self.pre0(s0), self.pre1(s1)] if self.space.inputs == 2 else [s1]
         for j in self.space.inner_nodes:
             incoming = [e for e, edge in enumerate(self.space.edges) if edge.target == j and len(self.edges[e].operations)]
-            states.append(sum(edges_E[e] * self.edges[e](states[self.space.edges[e].source], operations_EO[e]) for e in incoming))
+            states.append(
+                sum(edges_E[e] * self.edges[e](states[self.space.edges[e].source], operations_EO[e], chosen_E[e]) for e in incoming)
+            )
         return torch.cat([states[j] for j in self.space.concat()], dim=1)
 
 
@@ -125,8 +133,9 @@ class TwinSupernet(nn.Module):
             reduction_prev, c_pp, c_p = reduction, c_p, c * len(space.concat())
         self.classifier = nn.Linear(c_p, num_classes)
 
-    def forward(self, x: Tensor, operations_ZEO: Tensor, edges_ZE: Tensor) -> Tensor:
+    def forward(self, x: Tensor, operations_ZEO: Tensor, edges_ZE: Tensor, chosen=None) -> Tensor:
+        """`chosen`: for each cell and each edge the channels that are taken, if not the first ones."""
         s0 = s1 = self.stem(x)
-        for z, cell in zip(self.kinds, self.cells, strict=True):
-            s0, s1 = s1, cell(s0, s1, operations_ZEO[z], edges_ZE[z])
+        for i, (z, cell) in enumerate(zip(self.kinds, self.cells, strict=True)):
+            s0, s1 = s1, cell(s0, s1, operations_ZEO[z], edges_ZE[z], None if chosen is None else chosen[i])
         return self.classifier(s1.mean((2, 3)))

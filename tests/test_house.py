@@ -17,8 +17,17 @@ KNOWS_NOTHING_OF = {
     "nasarch.search.relaxation": {"supernet", "discretize", "updates", "loop", "batches", "data"},
     "nasarch.search.discretize": {"supernet", "relaxation", "updates", "loop", "batches", "data"},
     "nasarch.search.updates": {"supernet", "relaxation", "discretize", "loop", "batches", "data", "schedules"},
-    "nasarch.search.loop": {"supernet", "relaxation", "discretize", "data", "ftso"},
+    "nasarch.search.fan": {"supernet", "relaxation", "discretize", "updates", "loop", "batches", "data"},
+    "nasarch.search.candidates": {"supernet", "relaxation", "discretize", "updates", "loop", "batches", "data"},
+    "nasarch.search.loop": {"supernet", "relaxation", "discretize", "data", "bench", "run"},
+    "nasarch.search.place": {"supernet", "relaxation", "discretize", "data", "loop", "bench", "run"},
+    "nasarch.search.found": {"supernet", "relaxation", "discretize", "updates", "loop", "checkpoint", "batches", "data"},
+    "nasarch.search.checkpoint": {"supernet", "relaxation", "discretize", "updates", "loop", "place", "batches", "data", "bench", "run"},
+    "nasarch.search.schedules": {"supernet", "relaxation", "discretize", "updates", "loop", "batches", "data", "ranks"},
+    "nasarch.search.ranks": {"supernet", "relaxation", "discretize", "updates", "loop", "place", "batches", "data", "checkpoint"},
 }
+RECIPES = {"darts", "pc_darts", "dots", "ftso", "edarts"}
+KNOW_RECIPES = {"command"} | {name.split(".")[-1] for name in FILES if name.startswith("nasarch.search.preset")}
 PURE = {"nasarch.space", "nasarch.genotype", "nasarch.cell_graph", "nasarch.genotype_text", "nasarch.strict_json", "nasarch.provenance"}
 
 
@@ -57,6 +66,16 @@ def test_the_zoo_imports_neither_search_nor_export(name: str) -> None:
 def test_the_engine_keeps_its_parts_apart(name: str) -> None:
     known = imports(FILES[name], "nasarch.search")
     assert not {f"nasarch.search.{other}" for other in KNOWS_NOTHING_OF[name]} & known
+
+
+@pytest.mark.parametrize("name", sorted(name for name in FILES if name.startswith("nasarch.search.")))
+def test_recipes_are_known_to_the_command_and_the_presets_alone(name: str) -> None:
+    known = {f"nasarch.search.{recipe}" for recipe in RECIPES} & imports(FILES[name], "nasarch.search")
+    assert not known or name.split(".")[-1] in KNOW_RECIPES
+
+
+def test_finds_the_recipes() -> None:
+    assert {f"nasarch.search.{name}" for name in RECIPES | KNOW_RECIPES} <= FILES.keys()
 
 
 @pytest.mark.parametrize("name", sorted(PURE))

@@ -12,15 +12,24 @@ import torch
 from nasarch.search import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.bench import Bench
 from nasarch.search.candidates import all_candidates, winners
-from nasarch.search.found import Found
+from nasarch.search.found import Found, Weights
 from nasarch.search.loop import Progress
-from nasarch.space import DARTS
+from nasarch.search.relaxation import Relaxation
+from nasarch.space import DARTS, NATS, Space
 from tests.colours import data
 
 SMALL = {"epochs": 2, "layers": 3, "channels": 8, "batch_size": 8}
 GROUPS = (dots.FREE, dots.PARAMETRIC)
 SHORT_DOTS = dots.Dots(
-    operation_epochs=2, topology_epochs=3, warmup=1, operation_layers=3, topology_layers=4, channels=8, batch_size=8, arch_lr=1e-2
+    operation_epochs=2,
+    topology_epochs=3,
+    operation_warmup=1,
+    topology_warmup=1,
+    operation_layers=3,
+    topology_layers=4,
+    channels=8,
+    batch_size=8,
+    arch_lr=1e-2,
 )
 METHODS: dict[str, tuple[ModuleType, Any]] = {
     "darts, first order": (darts, darts.Darts(order="first", **SMALL)),
@@ -39,9 +48,9 @@ METHODS: dict[str, tuple[ModuleType, Any]] = {
 all_methods = pytest.mark.parametrize(("recipe", "settings"), METHODS.values(), ids=METHODS)
 
 
-def finish(recipe: ModuleType, settings: Any, seed: int = 0) -> tuple[list[Progress], Found]:
+def finish(recipe: ModuleType, settings: Any, seed: int = 0, space: Space = DARTS) -> tuple[list[Progress], Found]:
     """The epochs' last reports, and what was found."""
-    steps, running = [], recipe.search(Bench(data=data(), seed=seed), settings)
+    steps, running = [], recipe.search(Bench(data=data(), space=space, seed=seed), settings)
     while True:
         try:
             steps.append(next(running))
@@ -72,6 +81,14 @@ def test_margins_belong_to_the_cell(recipe: ModuleType, settings: Any) -> None:
     for margin in found.margins:
         assert margin.kept == tuple(edge.source for edge in found.genotype.cells[margin.kind].nodes[margin.node - 2])
         assert margin.lead is None or margin.lead >= -1e-5 or recipe is dots  # which keeps the best pair, not the best two
+
+
+@all_methods
+def test_none_does_not_stay_even_where_it_dominates(recipe: ModuleType, settings: Any) -> None:
+    operations = torch.rand(2, 14, 8, generator=torch.Generator().manual_seed(0)) / 100
+    operations[:, :, DARTS.operations.index("none")] = 0.9
+    found = recipe.derive(DARTS, settings, Weights(operations, torch.rand(2, 14)), "cell")
+    assert all(edge.operation != "none" for cell in found.genotype.cells.values() for node in cell.nodes for edge in node)
 
 
 @all_methods
@@ -109,3 +126,81 @@ def test_dots_anneals_each_stage_after_its_warm_up_and_runs_one_cosine() -> None
 def test_dots_keeps_one_operation_of_each_group_on_every_edge() -> None:
     mask = winners(torch.rand(2, 14, 8), all_candidates(DARTS), torch.tensor([[n in g for n in DARTS.operations] for g in GROUPS]))
     assert (mask[..., :4].sum(2) == 1).all() and (mask[..., 4:].sum(2) == 1).all()
+
+
+@pytest.mark.parametrize(("operation_levels", "topology_levels", "steps"), [(2, 1, [3, 6]), (1, 1, [6, 6]), (2, 2, [3, 3]), (1, 2, [6, 3])])
+def test_dots_on_one_level_sees_all_images_and_on_two_a_half(operation_levels: Any, topology_levels: Any, steps: list[int]) -> None:
+    short = {"operation_epochs": 1, "topology_epochs": 1, "operation_warmup": 0, "topology_warmup": 0, "nodes": 2, "topology_layers": 3}
+    epochs, _ = finish(dots, replace(SHORT_DOTS, operation_levels=operation_levels, topology_levels=topology_levels, **short))
+    assert [epoch.steps for epoch in epochs] == steps
+
+
+def test_dots_without_groups_keeps_one_operation_an_edge_that_is_not_none() -> None:
+    """Table 5."""
+    recipe, settings = METHODS["dots, of DARTS' operations"]
+    epochs, found = finish(recipe, settings)
+    assert (epochs[0].found.weights.operations_ZEO > 0).all()
+    assert ((found.weights.operations_ZEO > 0).sum(2) == 1).all() and not found.weights.operations_ZEO[:, :, 0].any()
+
+
+def test_dots_takes_the_other_candidate_where_none_holds_all_of_an_edge() -> None:
+    """At the end of its annealing the softmax of the operations is exactly 0 or 1."""
+    candidates = torch.zeros(2, 14, 8, dtype=torch.bool)
+    candidates[:, :, [0, 7]] = True
+    arch = Relaxation(DARTS, candidates, subset=2, operation_scale=1e-3)
+    arch.alpha.data[:, :, 0], arch.temperature = 0.5, 0.02
+    assert (arch.operations()[:, :, 7] == 0).all()
+    found = dots.derive(DARTS, dots.Dots(), dots.traced(arch), "cell")
+    assert {edge.operation for cell in found.genotype.cells.values() for node in cell.nodes for edge in node} == {"dil_conv_5x5"}
+
+
+@pytest.mark.parametrize("iterations", [None, 1])
+def test_ftso_searches_operators_on_the_edges_that_its_topology_kept(iterations: int | None) -> None:
+    recipe, settings = METHODS["ftso, operators by gradient"]
+    epochs, found = finish(recipe, replace(settings, iterations=iterations))
+    topology, operators = ([e for e in epochs if e.stage == stage] for stage in ("topology", "operators"))
+    assert ([e.steps for e in topology], [e.steps for e in operators]) == ([1] if iterations else [3, 3], [3, 3])
+    for cells in [e.genotype for e in operators] + [found.genotype]:
+        assert sources(cells) == sources(topology[-1].genotype)
+    for z, cell in enumerate(found.genotype.cells.values()):
+        searched = {edge for edge, row in zip(DARTS.edges, found.weights.operations_ZEO[z], strict=True) if row.any()}
+        assert searched == {(edge.source, node) for node, edges in enumerate(cell.nodes, start=2) for edge in edges}
+
+
+def sources(cells: Any) -> list[list[int]]:
+    return [[edge.source for edge in node] for cell in cells.cells.values() for node in cell.nodes]
+
+
+NATS_SMALL = {"epochs": 2, "layers": 1, "channels": 8, "batch_size": 8}
+NATS_METHODS: dict[str, tuple[ModuleType, Any]] = {
+    "darts": (darts, darts.Darts(order="second", **NATS_SMALL)),
+    "pc_darts": (pc_darts, pc_darts.PcDarts(warmup=0, **NATS_SMALL)),
+    "ftso, operators by gradient": (
+        ftso,
+        ftso.Ftso(operator="gradient", operation="nor_conv_3x3", operator_epochs=2, partial=1, **NATS_SMALL),
+    ),
+}
+
+
+@pytest.mark.parametrize(("recipe", "settings"), NATS_METHODS.values(), ids=NATS_METHODS)
+def test_cells_of_nats_bench_keep_all_edges_and_never_none(recipe: ModuleType, settings: Any) -> None:
+    epochs, found = finish(recipe, settings, space=NATS)
+    assert [sorted(node) for node in sources(found.genotype)] == [[0], [0, 1], [0, 1, 2]]
+    assert "none" not in found.genotype.to_nats() and len(epochs) == 2
+    dominated = Weights(torch.eye(5)[0].expand(1, 6, 5) + 0.01, torch.ones(1, 6))
+    assert "none" not in recipe.derive(NATS, settings, dominated, "cell").genotype.to_nats()
+
+
+def test_ftso_replaces_the_edges_of_nats_bench_without_a_step() -> None:
+    settings = ftso.Ftso(operation="nor_conv_3x3", **NATS_SMALL)
+    (epochs, found), (_, other) = finish(ftso, settings, space=NATS), finish(ftso, settings, seed=1, space=NATS)
+    conv = "nor_conv_3x3"
+    assert epochs == [] and found[:2] == other[:2]
+    assert found.genotype.to_nats() == f"|{conv}~0|+|{conv}~0|{conv}~1|+|{conv}~0|{conv}~1|{conv}~2|"
+
+
+def test_dots_refuses_a_space_that_keeps_all_edges() -> None:
+    with pytest.raises(
+        ValueError, match="space 'nats' keeps all edges, DOTS chooses pairs of them: search it with darts, pc-darts or ftso"
+    ):
+        finish(dots, SHORT_DOTS, space=NATS)

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from nasarch.cli import main
+from nasarch.genotype import Genotype
 from nasarch.search.bench import Bench
 from nasarch.search.checkpoint import Checkpoint
 from nasarch.search.found import Found
@@ -25,9 +26,11 @@ from tests.test_recipes import METHODS
 FLAGS = ["--data", "digits", "--size", "8", "--layers", "3", "--channels", "4", "--batch-size", "64", "--epochs", "5", "--device", "cpu"]
 
 
-def follow(recipe: Any, settings: Any, checkpoint: Checkpoint, stop_at: int | None = None) -> tuple[list[Progress], Found | None]:
+def follow(
+    recipe: Any, settings: Any, checkpoint: Checkpoint, stop_at: int | None = None, **bench: Any
+) -> tuple[list[Progress], Found | None]:
     """Run to the end, or ask for a stop at the report of that number."""
-    reports, running = [], recipe.search(Bench(data=data(), checkpoint=checkpoint), settings)
+    reports, running = [], recipe.search(Bench(data=data(), checkpoint=checkpoint, **bench), settings)
     while True:
         try:
             reports.append(next(running))
@@ -86,6 +89,52 @@ def test_a_killed_search_is_resumed_bit_for_bit(number: signal.Signals, tmp_path
     assert not (broken / "checkpoint.pt").exists()
 
 
+SMALL = ["--data", "digits", "--size", "8", "--nodes", "2", "--channels", "4", "--batch-size", "32", "--device", "cpu"]
+TENTHS = ["--fractions", "0.1", "0.1"]
+FIVE_EPOCHS = {
+    "darts": ["--layers", "3", "--epochs", "5", *TENTHS],
+    "pc-darts": ["--layers", "3", "--epochs", "5", "--warmup", "1", "--random-channels", *TENTHS],
+    "dots": [
+        *("--operation-layers", "3", "--operation-epochs", "2", "--operation-warmup", "1"),
+        *("--topology-layers", "3", "--topology-epochs", "3", "--topology-warmup", "1"),
+        *TENTHS,
+    ],
+    "ftso": ["--layers", "3", "--epochs", "2", "--operator", "gradient", "--operator-epochs", "3", *TENTHS],
+    "edarts": ["--layers", "3", "--epochs", "5", "--images", "150", "--path", "01-12"],
+}
+KILLED_IN_EPOCH_3 = """
+import os, signal, sys
+from nasarch.cli import main
+from nasarch.search import loop, show
+
+loop.INTERVAL, tell, ends = 0.0, show.Display.__call__, []
+
+def tell_or_die(display, progress):
+    if sum(ends) == 2 and progress.step == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    ends.append(progress.ends_epoch)
+    tell(display, progress)
+
+show.Display.__call__ = tell_or_die
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("method", FIVE_EPOCHS)
+def test_every_method_goes_on_bit_for_bit_after_a_kill_in_epoch_3(method: str, tmp_path: Path) -> None:
+    unbroken, broken, flags = tmp_path / "unbroken", tmp_path / "broken", [*SMALL, *FIVE_EPOCHS[method]]
+    assert main(["search", method, "--out", str(unbroken), *flags]) == 0
+    command = [sys.executable, "-c", KILLED_IN_EPOCH_3, "search", method, "--out", str(broken), *flags]
+    assert subprocess.run(command, capture_output=True, timeout=240).returncode == -signal.SIGKILL
+    assert not (broken / "genotype.json").exists() and len(lines(broken)) == 2
+    assert main(["search", method, "--resume", str(broken)]) == 0
+    for key in ("stage", "epoch", "loss", "accuracy", "learning_rate", "temperature", "skips"):
+        assert [line[key] for line in lines(broken)] == [line[key] for line in lines(unbroken)]
+    for name in (*(f"genotypes/epoch-{epoch}.json" for epoch in range(1, 6)), "edges.json", "weights.json", "weights.jsonl", "cell.png"):
+        assert (broken / name).read_bytes() == (unbroken / name).read_bytes()
+    assert Genotype.load(broken / "genotype.json") == Genotype.load(unbroken / "genotype.json")
+
+
 def test_a_finished_run_is_read_and_several_are_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "runs"
     assert main(["search", "ftso", "--out", str(folder), "--runs", "2", *FLAGS, "--iterations", "1"]) == 0
@@ -123,7 +172,7 @@ def test_bad_checkpoints_are_refused_in_one_line(tmp_path: Path, capsys: pytest.
     (folder / "checkpoint.pt").write_bytes(good[: len(good) // 2])
     says("damaged", "another folder")
     torch.save(older, folder / "checkpoint.pt")
-    says("nasarch.checkpoint/0", "nasarch.checkpoint/1")
+    says("nasarch.checkpoint/0", "nasarch.checkpoint/2")
     (folder / "checkpoint.pt").write_bytes(good)
     says("FTSO", "not by DARTS", method="darts")
     (folder / "config.json").write_text(json.dumps(config | {"settings": config["settings"] | {"lr": 0.5}}))

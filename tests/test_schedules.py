@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from nasarch.search.schedules import constant, cosine
+from nasarch.search.schedules import annealed, constant, cosine, warmed_up
 
 
 def test_cosine_starts_at_its_start_and_never_reaches_its_end() -> None:
@@ -20,3 +20,14 @@ def test_one_epoch_runs_at_the_start() -> None:
 
 def test_constant() -> None:
     assert {constant(0.3)(epoch) for epoch in range(9)} == {0.3}
+
+
+def test_annealing_begins_when_the_warm_up_is_over() -> None:
+    temperature = annealed(10.0, 0.5, 3)
+    assert [temperature(epoch) for epoch in range(6)] == [10.0, 10.0, 10.0, 10.0, 5.0, 2.5]
+
+
+def test_a_rate_that_warms_up_rises_to_where_the_schedule_starts_and_then_follows_it() -> None:
+    rate = warmed_up(cosine(0.5, 0.0, 50), 5)
+    assert [rate(epoch) for epoch in range(5)] == [0.1, 0.2, 0.5 * 3 / 5, 0.4, 0.5]
+    assert rate(5) == cosine(0.5, 0.0, 50)(5) and warmed_up(cosine(0.5, 0.0, 50), 0)(0) == 0.5

@@ -12,6 +12,7 @@ from PIL import Image
 
 from nasarch.cli import main
 from nasarch.genotype import Genotype
+from nasarch.search.report import write_report
 
 SMALL = ["--layers", "3", "--channels", "4", "--batch-size", "64", "--size", "8", "--iterations", "2"]
 
@@ -83,6 +84,44 @@ def test_what_is_wrong_is_said_in_one_line(flags: list[str], words: list[str], t
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and all(word in lines[0] for word in words)
     assert not (out / "genotype.json").exists()
+
+
+CONV = "nor_conv_3x3"
+ALL_CONV = f"|{CONV}~0|+|{CONV}~0|{CONV}~1|+|{CONV}~0|{CONV}~1|{CONV}~2|"
+NATS = ["search", "ftso", "--space", "nats", "--data", "digits", "--size", "8", "--operation", CONV, "--device", "cpu"]
+
+
+def test_a_cell_of_nats_bench_without_a_step_is_a_run_with_its_row_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "table.csv").write_text(f"arch,c10,c100,in16\n{ALL_CONV},93.76,71.11,41.44\n")
+    assert main([*NATS, "--out", str(tmp_path / "run"), "--nats-table", str(tmp_path / "table.csv"), "--operator", "replace"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{ALL_CONV} in the table: 93.76 % on CIFAR-10" in printed and "create_model('nas_bench_201'" in printed
+    found = Genotype.load(tmp_path / "run" / "genotype.json")
+    assert found.to_nats() == ALL_CONV and not (tmp_path / "run" / "metrics.jsonl").exists()
+    model = timm.create_model("nas_bench_201", genotype=str(tmp_path / "run" / "genotype.json"), num_classes=10)
+    assert model.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert "finished, 0 epochs" in write_report([tmp_path / "run"], tmp_path / "report").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--nats-table", "nowhere.csv"], "can't read --nats-table nowhere.csv: No such file"),
+        (["--nats-table", "nowhere.csv", "--space", "darts"], "--nats-table knows cells of NATS-Bench alone: add --space nats"),
+    ],
+)
+def test_a_table_that_can_not_be_used_is_refused_before_the_search(
+    flags: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*NATS, "--out", str(tmp_path / "run"), *flags]) == 2
+    assert words in capsys.readouterr().err and not (tmp_path / "run").exists()
+
+
+def test_a_tenth_of_the_epochs_is_asked_for_by_scale(tmp_path: Path) -> None:
+    flags = ["--operator", "gradient", "--operator-epochs", "10", "--scale", "0.1", "--nodes", "2"]
+    assert main(["search", "ftso", "--out", str(tmp_path / "run"), "--device", "cpu", *SMALL, *flags]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (config["settings"]["operator_epochs"], config["settings"]["epochs"], config["job"]["scale"]) == (1, 1, 0.1)
 
 
 def test_a_folder_in_use_is_left_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks.supernet import saved_bytes, sides
 from nasarch.search.candidates import all_candidates, only
-from nasarch.search.fan import Convolutions
-from nasarch.search.supernet import Supernet
-from nasarch.space import DARTS
-from tests.reference import TwinSupernet
+from nasarch.search.convolutions import Convolutions, Depthwise, NormedConv
+from nasarch.search.supernet import SearchCell, Supernet
+from nasarch.space import DARTS, NATS
+from tests.reference import TwinCell, TwinSupernet
 
 RELATIVE = 1e-10
 
@@ -46,18 +49,35 @@ def pairs(net: Supernet, twin: TwinSupernet) -> list[tuple[Tensor, Tensor]]:
     found = list(zip(_state(net.stem), _state(twin.stem), strict=True)) + list(zip(_state(net.head), _state(twin.classifier), strict=True))
     for cell, other in zip(net.cells, twin.cells, strict=True):
         found += list(zip(_state(cell.preprocess), _state(nn.ModuleList([other.pre0, other.pre1])), strict=True))
-        for fan in cell.fans:
-            for share, (edges, columns) in zip(fan.shares, fan.contents, strict=True):
-                for i, o in enumerate(columns):
-                    if isinstance(share, Convolutions):
-                        wide = nn.ModuleList([share.bodies[i], share.norms[i]])
-                        for p, e in enumerate(edges):
-                            slices = [entry.chunk(len(edges))[p] for entry in _state(wide)]
-                            found += list(zip(slices, _state(other.edges[e].operations[str(o)]), strict=True))
-                    else:
-                        twins = [other.edges[e].operations[str(o)] for e in edges if str(o) in other.edges[e].operations]
-                        found += [pair for module in twins for pair in zip(_state(share.pools[i]), _state(module), strict=True)]
+        found += cell_pairs(cell, other)
     return found
+
+
+def cell_pairs(cell: SearchCell, other: TwinCell) -> list[tuple[Tensor, Tensor]]:
+    """As `pairs`, of all that lies on the edges of a cell."""
+    found: list[tuple[Tensor, Tensor]] = []
+    for fan in cell.fans:
+        for share, (edges, columns) in zip(fan.shares, fan.contents, strict=True):
+            for s, row in enumerate(edges):
+                for i, o in enumerate(columns):
+                    twins = [other.edges[e].operations[str(o)] for e in row if str(o) in other.edges[e].operations]
+                    for place, module in enumerate(twins):
+                        ours = copy_of(share, i, s, len(edges), place, len(row))
+                        found += list(zip(ours, _state(module), strict=True))
+    return found
+
+
+def copy_of(share: nn.Module, operation: int, source: int, sources: int, place: int, edges: int) -> list[Tensor]:
+    """The slices of the entries of `share` that are one of its operations on one of the edges from one of its sources."""
+    if not isinstance(share, Convolutions):
+        return [entry.chunk(sources)[source] for entry in _state(share.pools[operation])]
+    at, name = [(f, k) for f, family in enumerate(share.names) for k in range(len(family))][operation]
+    index, family = source * len(share.names[at]) + name, share.families[at]
+    separate = [_state(layer.convs[index]) for layer in family.layers if isinstance(layer, Depthwise)]
+    joint = [[w.chunk(family.size)[index] for w in _state(layer.conv)] for layer in family.layers if isinstance(layer, NormedConv)]
+    convs = [w for pair in itertools.zip_longest(separate, joint, fillvalue=[]) for ws in pair for w in ws]
+    norms = [w.chunk(family.size)[index] for layer in family.layers if isinstance(layer, NormedConv) for w in _state(layer.norm)]
+    return [entry.chunk(edges)[place] for entry in convs + norms]
 
 
 def _state(module: nn.Module) -> list[Tensor]:
@@ -90,16 +110,19 @@ def close(ours: Tensor, theirs: Tensor) -> None:
     assert (ours - theirs).abs().max() <= RELATIVE * theirs.abs().max().clamp_min(1e-30)
 
 
-def images(n: int = 4) -> tuple[Tensor, Tensor]:
+def images(n: int = 4, size: int = 16) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(2)
-    return torch.randn(n, 3, 16, 16, generator=generator, dtype=torch.float64), torch.randint(10, (n,), generator=generator)
+    return torch.randn(n, 3, size, size, generator=generator, dtype=torch.float64), torch.randint(10, (n,), generator=generator)
 
 
-@pytest.mark.parametrize("partial", [1, 2, 4])
-@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
-def test_equals_the_literal_twin(mask: Tensor, partial: int) -> None:
+CASES = [pytest.param(mask, partial, 16, id=f"{name}-{partial}") for name, mask in MASKS.items() for partial in (1, 2, 4)]
+CASES += [pytest.param(MASKS["all"], partial, 20, id=f"odd maps-{partial}") for partial in (1, 4)]
+
+
+@pytest.mark.parametrize(("mask", "partial", "size"), CASES)
+def test_equals_the_literal_twin(mask: Tensor, partial: int, size: int) -> None:
     net, twin = both(mask, partial)
-    (operations, edges), (x, y) = tables(mask), images()
+    (operations, edges), (x, y) = tables(mask), images(size=size)
     ours = net(x, operations * edges[:, :, None])
     loss = F.cross_entropy(ours, y)
     arch = torch.autograd.grad(loss, [operations, edges], retain_graph=True)
@@ -118,16 +141,92 @@ def test_equals_the_literal_twin(mask: Tensor, partial: int) -> None:
         if not other.requires_grad:
             close(entry, other)
     assert all(p.grad.abs().max() > 0 for p in net.parameters())
-    for entry, other in _gradient_pairs(net, twin):
+    for entry, other in gradient_pairs(net, twin):
         close(entry, other)
 
 
-def _gradient_pairs(net: Supernet, twin: TwinSupernet) -> list[tuple[Tensor, Tensor]]:
+def gradient_pairs(net: Supernet, twin: TwinSupernet) -> list[tuple[Tensor, Tensor]]:
     """As `pairs`, of the gradients: parameters are replaced by their gradients first."""
     for module in (net, twin):
         for p in module.parameters():
             p.data = p.grad if p.grad is not None else torch.zeros_like(p)
     return [(ours, theirs) for ours, theirs in pairs(net, twin) if theirs.requires_grad]
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mask", [MASKS["all"], MASKS["skip"]], ids=["all", "skip"])
+def test_second_derivatives_equal_the_twins(mask: Tensor, training: bool) -> None:
+    """The product of the Hessian with a vector that has the weights themselves as entries."""
+    net, twin = (module.train(training) for module in both(mask, partial=2))
+    (operations, edges), (x, y) = tables(mask), images()
+    found = []
+    for module, logits in ((net, net(x, operations * edges[:, :, None])), (twin, twin(x, operations, edges))):
+        inputs = [operations, edges, *module.parameters()]
+        loss = F.cross_entropy(logits, y)
+        slope = torch.autograd.grad(loss, inputs[2:], create_graph=True, allow_unused=True, materialize_grads=True)
+        along = sum((g * p.detach()).sum() for g, p in zip(slope, inputs[2:], strict=True))
+        product = torch.autograd.grad(along, inputs, allow_unused=True, materialize_grads=True)
+        found.append(product[:2])
+        for p, value in zip(module.parameters(), product[2:], strict=True):
+            p.grad = value
+    live = mask & torch.tensor([name != "none" for name in DARTS.operations])
+    close(found[0][0] * live, found[1][0] * live)
+    close(found[0][1], found[1][1])
+    for entry, other in gradient_pairs(net, twin):
+        close(entry, other)
+
+
+@pytest.mark.parametrize("partial", [1, 4])
+def test_a_cell_of_nats_bench_equals_the_twin(partial: int) -> None:
+    mask = all_candidates(NATS)[0]
+    torch.manual_seed(0)
+    net = Supernet(NATS, mask[None], channels=8, layers=1, partial=partial).double()
+    cell, twin = net.cells[0], TwinCell(NATS, mask, 8, 8, 8, False, False, partial).double()
+    with torch.no_grad():
+        for ours, theirs in cell_pairs(cell, twin):
+            theirs.copy_(ours)
+    x, mix = torch.randn(4, 8, 9, 9, dtype=torch.float64), torch.rand(1, *mask.shape, dtype=torch.float64, requires_grad=True)
+    ours, theirs = cell(x, x, net._gather(mix)), twin(x, x, mix[0], torch.ones(len(mask), dtype=torch.float64))
+    close(ours, theirs)
+    gradients = [torch.autograd.grad(out.square().sum(), mix)[0] * (torch.arange(5) > 0) for out in (ours, theirs)]
+    close(*gradients)
+
+
+def test_a_step_launches_few_kernels_and_keeps_little() -> None:
+    """The promises of benchmarks/supernet.py that no clock is needed for: PC-DARTS with 16 channels and 8 layers."""
+    torch.manual_seed(0)
+    ours, twin, _ = sides(4).values()
+    batch = torch.randn(8, 3, 32, 32), torch.randint(10, (8,))
+    assert max(ours.kernels(batch)) <= 3600
+    kept, twin_kept = (saved_bytes(lambda side=side: side.loss(batch), [*side.net.parameters()]) for side in (ours, twin))
+    assert kept <= twin_kept / 2.4
+
+
+def test_runs_under_autocast() -> None:
+    torch.manual_seed(0)
+    net = Supernet(DARTS, all_candidates(DARTS), channels=8, layers=3, partial=2)
+    mix = torch.rand(2, 14, 8, requires_grad=True)
+    x, y = torch.randn(8, 3, 16, 16), torch.randint(10, (8,))
+    found = []
+    for enabled in (True, False):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = F.cross_entropy(net(x, mix), y)
+        found.append([loss, *torch.autograd.grad(loss, [mix, *net.parameters()])])
+    assert all(g.isfinite().all() and g.dtype == torch.float32 for g in found[0])
+    assert abs(found[0][0] - found[1][0]) < 0.05 * found[1][0]
+
+
+def test_gradients_have_the_same_bits_on_two_threads() -> None:
+    torch.manual_seed(0)
+    net = Supernet(DARTS, all_candidates(DARTS), channels=16, layers=3, partial=4).eval()
+    mix, (x, y) = torch.rand(2, 14, 8, requires_grad=True), images(16)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        runs = [torch.autograd.grad(F.cross_entropy(net(x.float(), mix), y), [mix, *net.parameters()]) for _ in range(4)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for run in runs[1:] for a, b in zip(runs[0], run, strict=True))
 
 
 @pytest.mark.parametrize(("partial", "count"), [(1, 1_930_618), (4, 299_578)])

@@ -1,0 +1,79 @@
+"""An epoch in figures, and what is wrong with a cell."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from nasarch.genotype import Cell, Genotype, Op, resolve
+from nasarch.search.figures import epoch_line, imagenet_multi_adds, peak_memory, skips, warnings_about
+from nasarch.search.found import Found, Weights
+from nasarch.search.loop import Progress
+from nasarch.space import DARTS
+
+
+def cells(*normal: str) -> Genotype:
+    """A cell whose normal edges carry these operations, two a node."""
+    nodes = tuple(tuple(Op(normal[2 * n + i], i) for i in range(2)) for n in range(len(normal) // 2))
+    convolutions = tuple(tuple(Op("sep_conv_3x3", i) for i in range(2)) for _ in nodes)
+    concat = DARTS.with_nodes(len(nodes)).concat()
+    return Genotype("cell", DARTS.name, {"normal": Cell(nodes, concat), "reduction": Cell(convolutions, concat)})
+
+
+SKIP, CONV = "skip_connect", "sep_conv_3x3"
+NATS_SKIPS = Genotype.from_nats("|skip_connect~0|+|none~0|none~1|+|skip_connect~0|skip_connect~1|skip_connect~2|")
+
+
+def test_half_of_the_edges_as_skip_connections_are_a_collapse() -> None:
+    (words,) = warnings_about(cells(*[SKIP] * 4, *[CONV] * 4), max_macs=1e9)
+    assert words.startswith("4 of the 8 edges of the normal cell are skip connections") and "earlier epoch" in words and "edarts" in words
+    assert warnings_about(cells(*[SKIP] * 3, *[CONV] * 5), max_macs=1e9) == []
+
+
+def test_a_cell_that_costs_too_much_gets_a_width_that_does_not() -> None:
+    heavy = cells(*["sep_conv_5x5"] * 8)
+    cost = imagenet_multi_adds(heavy)
+    assert cost is not None
+    (words,) = warnings_about(heavy, max_macs=600)
+    assert f"has {cost:.0f} M multi-adds, more than --max-macs 600" in words and "another seed" in words
+    channels = int(words.split("about ")[1].split(")")[0])
+    assert channels % 2 == 0 and cost * (channels / 48) ** 2 <= 600
+    assert warnings_about(heavy, max_macs=cost) == []
+
+
+@pytest.mark.parametrize("name", ["darts_v2_cifar", "pc_darts_cifar", "dots_cifar"])
+def test_nothing_is_wrong_with_a_published_cell(name: str) -> None:
+    assert warnings_about(resolve(name), max_macs=600) == []
+
+
+def test_a_cell_of_nats_bench_has_skips_and_no_imagenet_network() -> None:
+    assert skips(NATS_SKIPS) == {"normal": 4} and imagenet_multi_adds(NATS_SKIPS) is None
+    assert "skip connections" in warnings_about(NATS_SKIPS, max_macs=1)[0]
+
+
+def test_the_line_of_an_epoch_says_all_but_the_tables() -> None:
+    found = Found(cells(*[CONV] * 8), [], Weights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
+    progress = Progress(
+        stage="topology",
+        epoch=1,
+        epochs=2,
+        step=3,
+        steps=3,
+        loss=1.5,
+        accuracy=0.5,
+        images_per_second=10.0,
+        learning_rate=0.1,
+        temperature=1.0,
+        found=found,
+        figures={"eigenvalue": 0.25},
+    )
+    line = json.loads(json.dumps(epoch_line(progress)))
+    said = {"stage", "epoch", "epochs", "step", "steps", "loss", "accuracy", "images_per_second", "learning_rate", "temperature"}
+    assert line.keys() == said | {"eigenvalue", "skips", "multi_adds", "memory"}
+    assert line["skips"] == {"normal": 0, "reduction": 0} and line["eigenvalue"] == 0.25 and line["multi_adds"] > 100
+
+
+def test_memory_is_that_of_this_process() -> None:
+    assert 50 < peak_memory() < 1e6
