@@ -81,8 +81,8 @@ class Bench:
     def _batches(self, indices: Tensor, batch_size: int, side: int) -> Batches:
         part, seed = self.data.train.subset(indices), 2 * self.seed + side
         workers = None if self.workers is None else (self.workers + 1) // 2  # of two sides
-        share = {"rank": ranks.rank(), "ranks": ranks.count()}
-        return Batches(part, self.data, batch_size=batch_size, seed=seed, device=self.device, workers=workers, **share)
+        rank, count = ranks.rank(), ranks.count()
+        return Batches(part, self.data, batch_size=batch_size, seed=seed, device=self.device, workers=workers, rank=rank, ranks=count)
 
     def supernet(self, space: Space, candidates_ZEO: Tensor, *, stage: int = 0, **shape: Any) -> Supernet:
         """A network whose first weights are drawn by the seed and the number of the stage; `shape` as for `Supernet`."""

@@ -20,7 +20,8 @@ Note:
     hand: 50, the most in Table 1.
 Note:
     NATS-Bench: "based on DARTS" (sec. 4.3) is taken as DARTS' own batch, learning rates and whole channels. Nothing of the topology
-    is open there, so `nats` trains nothing; Table 4 has a cell of replaced operators alone.
+    is open there, so `nats` trains nothing; Table 4's figures are those of a cell with nor_conv_1x1 on one edge, so they
+    are not what replacing by one operation gives.
 """
 
 from __future__ import annotations

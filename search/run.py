@@ -17,6 +17,7 @@ first one writes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import signal
@@ -238,7 +239,6 @@ def stability(found: Sequence[Found]) -> list[dict[str, Any]]:
 
 
 def _config(plan: Plan, seed: int) -> dict[str, Any]:
-    data = plan.bench.data
     return {
         "method": plan.method,
         "settings": asdict(plan.settings),
@@ -249,12 +249,22 @@ def _config(plan: Plan, seed: int) -> dict[str, Any]:
         "amp": plan.bench.amp,
         "processes": ranks.count(),
         "job": plan.job.to_dict() | {"seed": seed, "runs": 1, "consensus": False},
-        "data": {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest},
+        "data": _about(plan.bench),
         "device": device_name(torch.device(plan.bench.device)),
         "threads": torch.get_num_threads(),
         "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
         "command": plan.words,
     }
+
+
+def _about(bench: Bench) -> dict[str, Any]:
+    """Which images, and which of them on which side if a split says so."""
+    data = bench.data
+    known = {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest}
+    if bench.parts is None:
+        return known
+    indices = "/".join(" ".join(map(str, part.tolist())) for part in bench.parts)
+    return known | {"split": [len(part) for part in bench.parts], "split_sha256": hashlib.sha256(indices.encode()).hexdigest()}
 
 
 def _provenance(plan: Plan, config: dict[str, Any], seconds: float) -> dict[str, Any]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -35,14 +37,15 @@ def counted() -> Iterator[list[str]]:
 
 def finish(settings: Edarts) -> tuple[Found, torch.Tensor]:
     """What was found, and alpha at the end."""
-    checkpoint = Checkpoint()
-    running = search(Bench(data=data(), checkpoint=checkpoint), settings)
-    while True:
-        try:
-            next(running)
-        except StopIteration as stop:
-            ((alpha, _),) = [stage["arch"]["alpha"] for stage in checkpoint.stages.values()]
-            return stop.value, alpha
+    with TemporaryDirectory() as folder:
+        checkpoint = Checkpoint(Path(folder) / "checkpoint.pt")
+        running = search(Bench(data=data(), checkpoint=checkpoint), settings)
+        while True:
+            try:
+                next(running)
+            except StopIteration as stop:
+                ((alpha, _),) = [stage["arch"]["alpha"] for stage in checkpoint.stages.values()]
+                return stop.value, alpha
 
 
 @pytest.mark.parametrize(

@@ -21,11 +21,11 @@ from nasarch.space import NATS
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 SMALL = {"layers": 3, "channels": 8, "batch_size": 25}
-FEW = (0.02, 0.02)  # of the training images on each side: the named budget is two epochs of them
+IMAGES = 50  # of the training images on each side: the named budget is an epoch or two of them
 METHODS: dict[str, tuple[Any, Any]] = {
-    "darts": (darts, darts.Darts(order="first", epochs=2, fractions=FEW, **SMALL)),
-    "darts, second order": (darts, darts.Darts(order="second", epochs=1, fractions=FEW, **SMALL)),
-    "pc-darts": (pc_darts, pc_darts.PcDarts(epochs=2, warmup=1, fractions=FEW, **SMALL)),
+    "darts": (darts, darts.Darts(order="first", epochs=2, **SMALL)),
+    "darts, second order": (darts, darts.Darts(order="second", epochs=1, **SMALL)),
+    "pc-darts": (pc_darts, pc_darts.PcDarts(epochs=2, warmup=1, **SMALL)),
     "dots": (
         dots,
         dots.Dots(
@@ -37,12 +37,11 @@ METHODS: dict[str, tuple[Any, Any]] = {
             topology_layers=4,
             channels=8,
             batch_size=25,
-            fractions=FEW,
         ),
     ),
-    "ftso": (ftso, ftso.Ftso(fractions=FEW, **SMALL)),
-    "ftso, operators by gradient": (ftso, ftso.Ftso(operator="gradient", operator_epochs=1, fractions=FEW, **SMALL)),
-    "edarts": (edarts, edarts.Edarts(epochs=2, images=50, **SMALL)),
+    "ftso": (ftso, ftso.Ftso(**SMALL)),
+    "ftso, operators by gradient": (ftso, ftso.Ftso(operator="gradient", operator_epochs=1, **SMALL)),
+    "edarts": (edarts, edarts.Edarts(epochs=2, images=IMAGES, **SMALL)),
 }
 NATS_METHODS = {
     "darts": METHODS["darts"],
@@ -68,15 +67,13 @@ def search(recipe: Any, bench: Bench, settings: Any) -> Found:
             return stop.value
 
 
-def enough(settings: Any, data: Dataset) -> Any:
-    """The settings, with so large a part of a small data set that a batch can be filled."""
-    if hasattr(settings, "fractions") and 0.02 * len(data.train) < 25:
-        return replace(settings, fractions=(50 / len(data.train),) * 2)
-    return settings
+def few(settings: Any, data: Dataset) -> Any:
+    """The settings, on so few images."""
+    return replace(settings, fractions=(IMAGES / len(data.train),) * 2) if hasattr(settings, "fractions") else settings
 
 
 def check(recipe: Any, bench: Bench, settings: Any) -> Genotype:
-    settings = enough(settings, bench.data)
+    settings = few(settings, bench.data)
     found, again = (search(recipe, bench, settings) for _ in range(2))
     assert found[:2] == again[:2]
     assert Genotype.from_dict(found.genotype.to_dict()) == found.genotype
