@@ -41,7 +41,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nasarch.space import DARTS, NATS, Space
+from nasarch.space import Space
 
 from .bench import Bench
 from .candidates import on, only
@@ -106,14 +106,12 @@ class Ftso:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name}={value}: a search takes 1 at least")
-        space = NATS if self.operation in NATS.operations[2:4] else DARTS
-        only(space, *self.topology_operation)
-        one_operation(space, self.operation)
 
 
 def search(bench: Bench, recipe: Ftso) -> Generator[Progress, None, Found]:
     """Yields progress, returns what was found."""
     space = bench.cells(recipe.nodes)
+    one_operation(space, recipe.operation)  # refused before anything is searched
     if space.kept_edges is None:
         result = _all_edges(space, recipe, bench.name)
     else:
