@@ -1,13 +1,15 @@
 """A search step of PC-DARTS: the supernet, computed per source node, against the literal per-edge twin of tests/reference.py.
 
 One step is an architecture gradient and a weight gradient on a batch each (K = `--partial`, C = 16, 8 layers, 32x32 images). The sides take
-turns; times are CPU seconds of this process on one thread, so that other load disturbs little. The twin is measured in PyTorch's
+turns; times are CPU seconds of this process on one thread, so that other load disturbs little, or on a GPU seconds until it has
+finished (fp32 without TF32, as the twin). The twin is measured in PyTorch's
 default memory format, as the published networks run, and in channels_last. Saved activations are the bytes that autograd keeps
 between forward and backward, each storage once and parameters left out. Kernels are dispatched operations that compute
 something: views and allocations are not counted.
 
     python benchmarks/supernet.py [--partial 4] [--batch 64] [--rounds 5] [--out benchmarks/results/supernet.json]
     python benchmarks/supernet.py --partial 1 --batch 16    (DARTS)
+    python benchmarks/supernet.py --device cuda --batch 256 --rounds 20
 """
 
 from __future__ import annotations
@@ -94,17 +96,24 @@ class Side:
         return found
 
 
-def cpu_seconds(run: Callable[[], None]) -> float:
-    start = time.process_time()
+def seconds_of(run: Callable[[], None], device: torch.device) -> float:
+    """CPU seconds of this process, or seconds until the GPU has finished."""
+    if device.type == "cpu":
+        start = time.process_time()
+        run()
+        return time.process_time() - start
+    torch.cuda.synchronize()
+    start = time.perf_counter()
     run()
-    return time.process_time() - start
+    torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
-def sides(partial: int) -> dict[str, Side]:
+def sides(partial: int, device: torch.device) -> dict[str, Side]:
     mask = all_candidates(DARTS)
-    arch = Relaxation(DARTS, mask, subset=1, spread=1e-3)
-    net = Supernet(DARTS, mask, channels=16, layers=8, partial=partial)
-    twins = [TwinSupernet(DARTS, mask, channels=16, layers=8, partial=partial) for _ in range(2)]
+    arch = Relaxation(DARTS, mask, subset=1, spread=1e-3).to(device)
+    net = Supernet(DARTS, mask, channels=16, layers=8, partial=partial).to(device)
+    twins = [TwinSupernet(DARTS, mask, channels=16, layers=8, partial=partial).to(device) for _ in range(2)]
     last = twins[1].to(memory_format=torch.channels_last)
     return {
         "nasarch": Side(net, lambda x: net(x, arch()), arch, separate=True),
@@ -120,28 +129,30 @@ def main() -> None:
     parser.add_argument("--partial", type=int, default=4)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    batch = torch.randn(options.batch, 3, 32, 32), torch.randint(10, (options.batch,))
-    contestants = sides(options.partial)
+    device = options.device
+    batch = torch.randn(options.batch, 3, 32, 32, device=device), torch.randint(10, (options.batch,), device=device)
+    contestants = sides(options.partial, device)
 
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(options.rounds + 1):
         for name, side in contestants.items():
-            seconds = cpu_seconds(lambda side=side: side.step(batch))  # type: ignore[misc]
+            seconds = seconds_of(lambda side=side: side.step(batch), device)  # type: ignore[misc]
             if turn:  # the first one warms up
                 times[name].append(seconds)
     result = {
-        "machine": f"{platform.machine()}, {platform.processor() or 'CPU'}, 1 thread",
+        "machine": f"{platform.machine()}, 1 thread" if device.type == "cpu" else torch.cuda.get_device_name(device),
         "torch": torch.__version__,
         "date": time.strftime("%Y-%m-%d"),
         "K": options.partial,
         "batch": options.batch,
         "sides": {
             name: {
-                "cpu_seconds": [round(t, 3) for t in times[name]],
+                "seconds": [round(t, 3) for t in times[name]],
                 "saved_MB": round(saved_bytes(lambda side=side: side.loss(batch), list(side.net.parameters())) / 1e6, 1),  # type: ignore[misc]
                 "kernels_arch_and_weights": side.kernels(batch),
             }
