@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +27,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        raise ValueError(f"can't write {path}: {error.strerror or error}; choose a file in a folder that you may write to") from error
+        remedy = "free some space there" if error.errno == errno.ENOSPC else "choose a file in a folder that you may write to"
+        raise ValueError(f"can't write {path}: {error.strerror or error}; {remedy}") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

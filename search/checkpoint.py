@@ -7,6 +7,7 @@ the next one reads; the present stage goes on where it was, bit for bit on a CPU
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,17 @@ class Checkpoint:
         return self.stages.get(name)
 
     def keep(self, name: str, state: dict[str, Any]) -> None:
-        """Replace the state of stage `name`, and the file."""
+        """Replace the state of stage `name`, and the file.
+
+        Raises:
+            ValueError: the file can't be written, for instance on a full disk; the one from before is as it was.
+        """
         self.stages[name] = state
         if self.path is not None:
+            content = io.BytesIO()  # torch's own writer of files says nothing of a full disk
+            torch.save({"format": FORMAT, "identity": self.identity, "stages": self.stages}, content)
             with atomic_path(self.path) as temporary:
-                torch.save({"format": FORMAT, "identity": self.identity, "stages": self.stages}, temporary)
+                temporary.write_bytes(content.getbuffer())
 
 
 def _read(path: Path, identity: dict[str, Any]) -> dict[str, dict[str, Any]]:

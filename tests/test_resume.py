@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -202,3 +203,16 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(tmp_path: Path
         for _ in running:
             pass
     assert path.read_bytes() == kept
+
+
+def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    checkpoint = Checkpoint(tmp_path / "checkpoint.pt")
+    checkpoint.keep("a", {"epochs": 1})
+    kept = checkpoint.path.read_bytes()
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(ValueError, match="can't write .*checkpoint.pt: No space left on device; free some space"):
+        checkpoint.keep("a", {"epochs": 2})
+    assert checkpoint.path.read_bytes() == kept and [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
