@@ -17,14 +17,16 @@ from typing import Annotated, Any
 
 import tyro
 
-from nasarch.cli_search import cost, gather, presets, report, split
+from nasarch.cli_search import cost, gather, presets, report, split, train
 from nasarch.demo import demo
 from nasarch.printing import print_json, print_rich
 
 Command = Callable[..., None]
 Group = Callable[[Sequence[str]], Mapping[str, Command]]  # gives its commands when it is named, so that their imports wait till then
+Builder = Callable[[Sequence[str]], Command]  # gives the command, whose flags' defaults depend on the arguments
 Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
+Run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|RUN")]
 Out = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE")]
 
 
@@ -129,9 +131,36 @@ def onnx(source: Source, *, out: Out, checkpoint: Path | None = None, size: int 
     print(export_model(source, out, checkpoint=checkpoint, size=size))
 
 
+def hub(
+    source: Run,
+    *,
+    out: Path | None = None,
+    checkpoint: Path | None = None,
+    data: str | None = None,
+    size: int | None = None,
+    push: str | None = None,
+    public: bool = False,
+) -> None:
+    """Export a model to a folder that timm, transformers and onnxruntime load, and upload it to the Hub.
+
+    Args:
+        source: a model's name, a genotype's .json file, the folder of a search or training, or with --push alone a folder written before.
+        out: the folder to write, a new one.
+        checkpoint: trained weights (.safetensors); by default those of the folder, else the weights are random.
+        data: what the weights were trained on, for labels and preprocessing: cifar10, cifar100, imagenet, digits.
+        size: height and width of the images in pixels; by default those of the training or the model.
+        push: upload to this repository, OWNER/NAME, in one commit; a new one is private.
+        public: make a new repository public.
+    """
+    from nasarch.export.hub import hub
+
+    for done in hub(source, out=out, checkpoint=checkpoint, data=data, size=size, repository=push, public=public):
+        print(done)
+
+
 def export(arguments: Sequence[str] = ()) -> Mapping[str, Command]:
-    """Take a model out: onnx."""
-    return {"onnx": onnx}
+    """Take a model out: onnx, hub."""
+    return {"onnx": onnx, "hub": hub}
 
 
 def search(arguments: Sequence[str] = ()) -> Mapping[str, Command]:
@@ -153,6 +182,7 @@ COMMANDS: dict[str, Command] = {
     "report": report,
     "gather": gather,
 }
+BUILDERS: dict[str, Builder] = {"train": train}
 GROUPS: dict[str, Group] = {"search": search, "export": export}
 
 
@@ -161,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # of a terminal without Unicode
     try:
-        _run(sys.argv[1:] if argv is None else list(argv), COMMANDS, GROUPS, "nasarch")
+        _run(sys.argv[1:] if argv is None else list(argv), COMMANDS, BUILDERS, GROUPS, "nasarch")
         sys.stdout.flush()
         return 0
     except ValueError as error:
@@ -177,19 +207,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 0
 
 
-def _run(arguments: Sequence[str], commands: Mapping[str, Command], groups: Mapping[str, Group], program: str) -> None:
+def _run(
+    arguments: Sequence[str], commands: Mapping[str, Command], builders: Mapping[str, Builder], groups: Mapping[str, Group], program: str
+) -> None:
     """Run the command that the first argument names; it is the only one whose parser is built."""
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
-    if name in commands:
-        tyro.cli(commands[name], args=rest, prog=f"{program} {name}", config=(tyro.conf.FlagCreatePairsOff,))
+    if name in commands or name in builders:
+        command = builders[name](rest) if name in builders else commands[name]
+        tyro.cli(command, args=rest, prog=f"{program} {name}", config=(tyro.conf.FlagCreatePairsOff,))
     elif name in groups:
-        _run(rest, groups[name](rest), {}, f"{program} {name}")
+        _run(rest, groups[name](rest), {}, {}, f"{program} {name}")
     elif name in ("-h", "--help"):
-        print(_help({**commands, **groups}, program))
+        print(_help({**commands, **builders, **groups}, program))
     elif name == "--version":
         print(f"nasarch {version('nasarch')}")
     else:
-        known = [*commands, *groups]
+        known = [*commands, *builders, *groups]
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)};"
         raise ValueError(f"unknown command {f'{program} {name}'!r}; {hint} `{program} --help` says more")

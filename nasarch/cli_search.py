@@ -1,10 +1,11 @@
-"""The commands around `nasarch search`: what can be searched and what it costs, and what to do with data and runs.
+"""The commands around `nasarch search`: what can be searched and what it costs, what to do with data and runs, and training.
 
 What they do lies in nasarch.search, which is imported when one of them is run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -103,3 +104,10 @@ def gather(runs: Runs, *, out: Folder, consensus: bool = True) -> None:
     from nasarch.search.gather import gather
 
     gather(runs, out=out, consensus=consensus)
+
+
+def train(arguments: Sequence[str] = ()) -> Callable[..., None]:
+    """Train a model or the network of a genotype by a paper's recipe, and test it."""
+    from nasarch.search.train_command import command
+
+    return command(arguments)

@@ -61,14 +61,12 @@ def _read(path: Path, identity: dict[str, Any]) -> dict[str, dict[str, Any]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and zip raise all kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"checkpoint {path} is damaged ({reason}): start the search again in another folder") from error
+        raise ValueError(f"checkpoint {path} is damaged ({reason}): start again in another folder") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"checkpoint {path} has format {found!r}, this version reads {FORMAT!r}: resume with the version that wrote it")
     for key, value in identity.items():
         if content["identity"].get(key) != value:
             other = content["identity"].get(key)
-            raise ValueError(
-                f"checkpoint {path} is of a search with {key} {other!r}, not {value!r}: resume it with its own settings and data"
-            )
+            raise ValueError(f"checkpoint {path} is of a run with {key} {other!r}, not {value!r}: resume it with its own settings and data")
     return content["stages"]

@@ -126,7 +126,7 @@ def run(plan: Plan, seed: int, folder: Path, report: Report) -> Found:
     if ranks.is_first():
         write_text(folder / "config.json", as_json(config))
     start = time.perf_counter()
-    with _stopping_at_signals(checkpoint):
+    with stopping_at_signals(checkpoint):
         found = _follow(plan.begin(seed, checkpoint), folder, report, checkpoint.epochs)
     seconds = time.perf_counter() - start
     found = found._replace(genotype=replace(found.genotype, provenance=_provenance(plan, config, seconds)))
@@ -168,7 +168,7 @@ def read_found(folder: Path) -> Found:
 
 
 @contextmanager
-def _stopping_at_signals(checkpoint: Checkpoint) -> Iterator[None]:
+def stopping_at_signals(checkpoint: Checkpoint) -> Iterator[None]:
     """SIGINT and SIGTERM ask the checkpoint for a stop; the handlers from before come back at once and after the block.
 
     One of several processes gets such signals twice, from the terminal and from torchrun, which ends those that don't stop: there the

@@ -1,0 +1,249 @@
+"""Training a fixed network, as a generator of progress. Knows one step, the epochs and the checkpoint; no files, no test images.
+
+Of a network with an auxiliary head the loss is that of the classifier plus `aux_weight` times that of the head (Szegedy et al. 2015).
+Loss, gradients and optimiser are as in the papers' code: mean cross entropy, SGD, the gradient's norm clipped.
+
+What chance decides in a step (drop path, mixup, colours) depends on the seed, the step and the process alone, so a training that goes
+on from its checkpoint makes the same steps, bit for bit on a CPU. Torch's and, for mixup, NumPy's global generators are seeded for it.
+
+On a CPU weights and images lie channels last: measured on one thread (pc_darts_cifar, 32x32 pixels) a step took 1.02 s instead of 1.28
+(5 cells, 16 channels, batch 64), 1.81 s instead of 2.60 (8 cells, 36 channels, batch 32).
+
+Several processes average their gradients; the running statistics of BN are averaged when the state is kept, which does not change a
+step, but after a stop within an epoch these statistics are not bit for bit those of an unbroken training.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from timm.data import Mixup
+from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from nasarch.network import CellNetwork
+
+from . import ranks
+from .batches import Batch, Batches
+from .checkpoint import Checkpoint
+from .place import AGREEMENT, Meter
+from .train_colour import jittered
+from .train_recipes import Training
+from .weights import check_fit
+
+INTERVAL = 0.5  # seconds between two reports within an epoch
+STAGE = "training"  # its name in the checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training is. Loss (what is minimised) and accuracy (0 to 1) are means over the images that this epoch has seen so far."""
+
+    epoch: int  # 1 to epochs
+    epochs: int
+    step: int  # 1 to steps, within the epoch
+    steps: int
+    loss: float
+    accuracy: float
+    images_per_second: float
+    learning_rate: float
+    drop_path: float
+
+    @property
+    def ends_epoch(self) -> bool:
+        return self.step == self.steps
+
+
+class Learner:
+    """A network, its optimiser, and one step of them. `colours` are the mean and standard deviation by which images were normalised.
+
+    `precision` is the type of the network's arithmetic where autocast lowers it; `scaler` the loss scaling that float16 needs.
+    """
+
+    def __init__(
+        self,
+        net: CellNetwork,
+        settings: Training,
+        *,
+        seed: int,
+        colours: tuple[tuple[float, ...], tuple[float, ...]],
+        precision: torch.dtype | None = None,
+    ) -> None:
+        self.device = next(net.parameters()).device
+        self.is_cpu = self.device.type == "cpu"
+        self.net = net.to(memory_format=torch.channels_last) if self.is_cpu else net
+        self.settings, self.seed, self.precision = settings, seed, precision
+        self.optimizer = torch.optim.SGD(
+            net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov
+        )
+        self.ema = ModelEmaV3(net, settings.ema, use_warmup=True) if settings.ema else None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == torch.float16)
+        smoothing, classes = settings.label_smoothing, net.num_classes
+        self.loss: nn.Module = LabelSmoothingCrossEntropy(smoothing) if smoothing else nn.CrossEntropyLoss()
+        self.mixup = Mixup(settings.mixup, label_smoothing=smoothing, num_classes=classes) if settings.mixup else None
+        self.mean, self.std = torch.tensor(colours, device=self.device)[..., None, None]
+
+    def start_epoch(self, epoch: int) -> tuple[float, float]:
+        """Learning rate and drop path of the epoch, which are set here."""
+        rate, drop = self.settings.learning_rate(epoch), self.settings.drop_path_rate(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.net.set_drop_path(drop)
+        self.net.train()
+        return rate, drop
+
+    def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
+        """Step `number` of the training: its mean loss, and how many of the images were classified rightly."""
+        x, y = batch
+        chance = random.Random(f"{self.seed} {ranks.rank()} {number}")
+        torch.manual_seed(chance.getrandbits(63))
+        if self.settings.colour_jitter:
+            generator = torch.Generator().manual_seed(chance.getrandbits(63))
+            x = (jittered(x * self.std + self.mean, self.settings.colour_jitter, generator) - self.mean) / self.std
+        target = y
+        if self.mixup is not None and len(y) % 2 == 0:  # timm mixes pairs; an odd last batch stays as it is
+            np.random.seed(chance.getrandbits(32))
+            x, target = self.mixup(x.clone(), y)
+        logits, loss = self._loss(x, target)
+        self.scaler.scale(loss).backward()
+        self._descend(number)
+        return loss.detach(), (logits.detach().argmax(1) == y).sum()
+
+    def _loss(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        criterion = self.loss if target.ndim == 1 else SoftTargetCrossEntropy()
+        if self.is_cpu:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
+            said = self.net(x)
+        if not isinstance(said, tuple):
+            return said, criterion(said.float(), target)
+        logits, auxiliary = said
+        return logits, criterion(logits.float(), target) + self.settings.aux_weight * criterion(auxiliary.float(), target)
+
+    def _descend(self, number: int) -> None:
+        parameters = list(self.net.parameters())
+        ranks.average(parameter.grad for parameter in parameters)
+        self.scaler.unscale_(self.optimizer)
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(self.net, step=number + 1)
+
+    def result(self) -> CellNetwork:
+        """What is tested and saved: the network, or its moving average."""
+        return self.net if self.ema is None else self.ema.module
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on. Of several processes all have to ask at the same time."""
+        for net in (self.net, self.result()):
+            ranks.average([buffer for buffer in net.buffers() if buffer.is_floating_point()])
+        ranks.check_same(repr(self.net.fc.weight.sum().item()) if ranks.count() > 1 else "", "weights")
+        return {
+            "net": self.net.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "cells": self.net.genotype.to_dict()["cells"],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError if it is the state of another network: says which weights differ."""
+        check_fit(self.net, state["net"], "the checkpoint")
+        if state["cells"] != self.net.genotype.to_dict()["cells"]:
+            raise ValueError("the checkpoint is of other cells, whose weights have the same shapes: train them in another folder")
+        self.net.load_state_dict(state["net"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"]:  # empty where nothing is scaled
+            self.scaler.load_state_dict(state["scaler"])
+
+
+def fit(learner: Learner, batches: Batches, checkpoint: Checkpoint) -> Iterator[Progress]:
+    """Train over the batches, from where the checkpoint is; report twice a second and at an epoch's end, and keep the state there.
+
+    Raises:
+        ValueError: the loss is not finite; the checkpoint then holds the state before this epoch. Or the checkpoint is of another network.
+        KeyboardInterrupt: the checkpoint asked for a stop, after a step, and holds the state.
+    """
+    epochs, steps, meter = learner.settings.epochs, len(batches), Meter(learner.device)
+    first, done = _take_up(learner, batches, meter, checkpoint)
+    for epoch in range(first, epochs):
+        rate, drop = learner.start_epoch(epoch)
+        stops, unseen = False, list[Tensor]()
+        for step, batch in zip(range(done + 1, steps + 1), batches, strict=False):
+            result = learner.step(batch, epoch * steps + step - 1)
+            meter.add(*result, len(batch[1]), 0)
+            unseen.append(result[0])
+            ends = step == steps
+            if ends or meter.due(INTERVAL):
+                _check_finite(unseen, step, steps, epoch)
+                unseen.clear()
+                loss, accuracy = meter.means(f"epoch {epoch + 1}", of_all=ends)
+                yield Progress(
+                    epoch=epoch + 1,
+                    epochs=epochs,
+                    step=step,
+                    steps=steps,
+                    loss=loss,
+                    accuracy=accuracy,
+                    images_per_second=meter.images_per_second(),
+                    learning_rate=rate,
+                    drop_path=drop,
+                )
+            stops = _stop_requested(checkpoint, step, learner.device, ends=ends)
+            if stops and not ends:
+                _check_finite(unseen, step, steps, epoch)
+                _keep(learner, batches, meter, checkpoint, epoch, step)
+                raise KeyboardInterrupt
+        done, meter = 0, Meter(learner.device)
+        _keep(learner, batches, meter, checkpoint, epoch + 1, 0)
+        if stops and epoch + 1 < epochs:
+            raise KeyboardInterrupt
+
+
+def _check_finite(losses: list[Tensor], step: int, steps: int, epoch: int) -> None:
+    """Raise ValueError if one of the last losses, up to that of `step`, is not finite: names the first."""
+    wrong = [i for i, loss in enumerate(torch.stack(losses).tolist() if losses else ()) if not math.isfinite(loss)]
+    if wrong:
+        first = wrong[0]
+        raise ValueError(
+            f"the loss is {losses[first].item()} in epoch {epoch + 1}, step {step - len(losses) + 1 + first} of {steps}: choose a smaller "
+            "learning rate (--lr), in another folder"
+        )
+
+
+def _stop_requested(checkpoint: Checkpoint, step: int, device: torch.device, *, ends: bool) -> bool:
+    """Whether somebody asked for a stop. Several processes have to agree; they ask each other now and then, in the same step."""
+    if ranks.count() > 1:
+        return (ends or step % AGREEMENT == 0) and ranks.any_of(checkpoint.stop_requested, device)
+    return checkpoint.stop_requested
+
+
+def _keep(learner: Learner, batches: Batches, meter: Meter, checkpoint: Checkpoint, epochs: int, step: int) -> None:
+    """Everything, after `step` steps of the epoch that follows `epochs` whole ones."""
+    state = learner.state_dict() | {"epochs": epochs, "step": step, "batches": batches.state_dict(), "meter": meter.state_dict()}
+    if checkpoint.path is not None:
+        checkpoint.keep(STAGE, state)
+
+
+def _take_up(learner: Learner, batches: Batches, meter: Meter, checkpoint: Checkpoint) -> tuple[int, int]:
+    """Load what was kept: the epochs that are over, and the steps of the next one."""
+    state = checkpoint.stage(STAGE)
+    if state is None:
+        return 0, 0
+    learner.load_state_dict(state)
+    batches.load_state_dict(state["batches"])
+    if ranks.is_first():  # its sums are those of all processes
+        meter.load_state_dict(state["meter"])
+    return state["epochs"], state["step"]

@@ -1,0 +1,89 @@
+"""What the tests of exports share: small models whose logits depend on their images, their weights in a file, cells of no zoo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import timm
+import torch
+from torch import Tensor, nn
+
+from nasarch.export.check import Agreement, sample_images
+from nasarch.export.onnx import OnnxReport
+from nasarch.genotype import Genotype
+
+FOLDER = ["README.md", "cells.png", "cells.svg", "config.json", "genotype.json", "model.safetensors", "onnx/model.onnx"]
+
+
+class Tiny(nn.Module):
+    """The smallest module with logits."""
+
+    def __init__(self, num_classes: int = 4) -> None:
+        super().__init__()
+        self.conv, self.bn, self.fc = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Linear(8, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.bn(self.conv(x)).relu().mean((2, 3)))
+
+
+def with_statistics(model: Any, size: int) -> Any:
+    """`model` after a pass in training mode that gives its BNs the statistics of images, so that the logits depend on them."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.train()(sample_images(8, model.in_chans, size, size))
+    return model
+
+
+def logits(model: nn.Module, images: Tensor) -> Tensor:
+    """In evaluation mode, with the mode restored."""
+    mode = model.training
+    with torch.no_grad():
+        result = model.eval()(images)
+    model.train(mode)
+    return result
+
+
+def trained(name: str, **arguments: Any) -> Any:
+    """A small model as a training leaves it."""
+    torch.manual_seed(0)
+    return with_statistics(timm.create_model(name, **{"cells": 3, "channels": 4, **arguments}), 32).eval()
+
+
+def save(model: nn.Module, path: Path) -> Path:
+    """The weights of `model` in a safetensors file."""
+    safetensors.torch.save_file({key: value.contiguous() for key, value in model.state_dict().items()}, path)
+    return path
+
+
+def new_cell(name: str, path: Path, **provenance: Any) -> Genotype:
+    """A genotype that no zoo holds, in a file."""
+    like = Genotype.load(Path(__file__).parents[1] / "genotypes" / "pc_darts_cifar.json").to_dict()
+    like["cells"]["normal"]["nodes"][0] = [["max_pool_3x3", 0], ["dil_conv_3x3", 1]]
+    genotype = Genotype.from_dict({**like, "name": name, "provenance": provenance})
+    genotype.save(path)
+    return genotype
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def without_onnx(model: nn.Module, path: Path, **_: Any) -> OnnxReport:
+    """Stands in for the ONNX exporter, which has its own tests and takes most of the time."""
+    path.parent.mkdir()
+    path.write_text("no graph")
+    return OnnxReport(
+        path=path,
+        architecture="any",
+        input_size=(3, 32, 32),
+        num_classes=10,
+        size_bytes=8,
+        agreement=Agreement(0.0, 1.0, 1.0, 0.0),
+        torch_ms=1.0,
+        onnx_ms=1.0,
+        threads=1,
+    )

@@ -1,0 +1,171 @@
+"""A folder is pushed in one commit, loads from the Hub with the same logits, and what the Hub or the network refuses is one clear line."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from nasarch.cli import main
+from nasarch.export import hub as exporter
+from nasarch.export.hub import export_hub
+from nasarch.export.push import check_name, push
+from tests import hub_server
+from tests.exported import FOLDER, files, without_onnx
+from tests.small_models import images, small
+
+pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")  # huggingface_hub's own, of its transport
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
+    """An empty Hub, to which huggingface_hub in this process talks."""
+    with hub_server.running() as hub:
+        monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_PROGRESS_BARS", True)
+        monkeypatch.setenv("HF_TOKEN", hub_server.TOKEN)
+        yield hub
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "out" / "onnx").mkdir(parents=True)
+    for name in FOLDER:
+        (tmp_path / "out" / name).write_text(f"{name} of OWNER/NAME")
+    return tmp_path / "out"
+
+
+def test_a_push_through_the_command_loads_from_the_hub_with_the_same_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a new process, as a user has it: HF_ENDPOINT names the server."""
+    model = small("pc_darts_cifar", cells=3).eval()
+    monkeypatch.setattr(exporter, "build_model", lambda *_: model)
+    monkeypatch.setattr(exporter, "export_onnx", without_onnx)
+    folder = export_hub("pc_darts_cifar", tmp_path / "out").path
+    code = (
+        "import sys, nasarch, timm, torch; from nasarch.cli import main;"
+        "place, out = sys.argv[1:];"
+        "assert main(['export', 'hub', place, '--push', 'me/minute_cell']) == 0;"
+        "model = timm.create_model('hf-hub:me/minute_cell', pretrained=True).eval();"
+        "x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1));"
+        "torch.save(model(x).detach(), out)"
+    )
+    with hub_server.running() as hub:
+        home = {"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
+        environment = {**os.environ, **home, "HF_ENDPOINT": hub.url, "HF_TOKEN": hub_server.TOKEN}
+        command = [sys.executable, "-c", code, str(folder), str(tmp_path / "logits.pt")]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    repository = hub.repositories["me/minute_cell"]
+    assert f"pushed to {hub.url}/me/minute_cell (private), commit {repository.sha}" in done.stdout
+    assert len(repository.commits) == 1 and sorted(repository.files) == FOLDER
+    assert all(content == (folder / name).read_bytes() for name, content in repository.files.items())
+    assert set(hub.large.values()) == {(folder / name).read_bytes() for name in FOLDER if name.endswith(hub_server.LARGE)}
+    assert "hf-hub:me/minute_cell" in (folder / "README.md").read_text(encoding="utf-8")
+    with torch.no_grad():
+        assert torch.equal(torch.load(tmp_path / "logits.pt", weights_only=True), model(images("pc_darts_cifar")))
+
+
+def test_a_new_repository_is_private_unless_asked_and_an_old_one_is_updated(server: hub_server.Hub, folder: Path) -> None:
+    assert push(folder, "me/one").private is True and push(folder, "me/two", public=True).private is False
+    assert (server.repositories["me/one"].private, server.repositories["me/two"].private) == (True, False)
+    (folder / "README.md").write_text("a new card")
+    assert push(folder, "me/one", public=True).private is None
+    again = server.repositories["me/one"]
+    assert again.private and again.files["README.md"] == b"a new card" and len(again.commits) == 2
+
+
+@pytest.mark.parametrize(
+    "token, repository, fail, message",
+    [
+        (None, "me/x", {}, "there is no token for .*: run `hf auth login` or set HF_TOKEN"),
+        (
+            "hf_wrong",
+            "me/x",
+            {},
+            r"refuses the token \(401\): make one with write access at .*/settings/tokens.*nothing was uploaded",
+        ),
+        (hub_server.TOKEN, "you/x", {}, r"may not write to you/x \(403\).*another OWNER; nothing was uploaded to you/x"),
+        (hub_server.TOKEN, "you/theirs", {}, r"may not write to you/theirs \(403\)"),
+        (hub_server.TOKEN, "me/x", {"/commit/": 403}, r"may not write to me/x \(403\).*me/x is there, with none of these files"),
+        (hub_server.TOKEN, "me/x", {"/lfs/": 410}, "the Hub answers 410: .*me/x is there, with none of these files"),
+        (hub_server.TOKEN, "me/x", {"/preupload/": 404}, r"the Hub has no me/x for this token \(404\)"),
+        (hub_server.TOKEN, "me/x", {"/repos/create": 402}, "the Hub answers 402: .*nothing was uploaded"),
+    ],
+)
+def test_what_the_hub_refuses_is_one_line_with_the_remedy(
+    server: hub_server.Hub,
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    token: str | None,
+    repository: str,
+    fail: dict[str, int],
+    message: str,
+) -> None:
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no token"))
+    monkeypatch.setenv("HF_TOKEN", token or "")
+    server.fail = fail
+    server.repositories["you/theirs"] = hub_server.Repository(private=False)
+    with pytest.raises(ValueError, match=message) as refusal:
+        push(folder, repository)
+    assert "\n" not in str(refusal.value) and str(refusal.value).endswith(f"`nasarch export hub {folder} --push {repository}` uploads it")
+    assert files(folder) == FOLDER and not any(found.files for found in server.repositories.values())
+    assert token is not None or not server.requests
+
+
+def test_the_card_names_the_repository_that_it_is_pushed_to(server: hub_server.Hub, folder: Path) -> None:
+    card = 'timm.create_model("hf-hub:{0}", pretrained=True); from_pretrained("{0}")'
+    (folder / "README.md").write_text(card.format("OWNER/NAME"))
+    for name in ("you/first", "me/second"):
+        try:
+            [*exporter.hub(folder, repository=name)]
+        except ValueError as error:
+            assert "403" in str(error)
+        assert (folder / "README.md").read_text() == card.format(name)
+    assert server.repositories["me/second"].files["README.md"].decode() == card.format("me/second")
+
+
+def test_a_push_that_broke_off_is_finished_by_the_next_one(server: hub_server.Hub, folder: Path) -> None:
+    server.fail = {"/commit/": 400}
+    with pytest.raises(ValueError, match="the repository me/x is there, with none of these files"):
+        push(folder, "me/x")
+    assert server.repositories["me/x"].files == {} and len(server.large) == 3
+    server.fail, server.requests = {}, []
+    push(folder, "me/x")
+    assert sorted(server.repositories["me/x"].files) == FOLDER
+    assert not [path for method, path in server.requests if method == "PUT"], "what was uploaded is not uploaded again"
+
+
+def test_a_network_that_is_down_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # where nothing listens
+    monkeypatch.setenv("HF_TOKEN", hub_server.TOKEN)
+    with pytest.raises(
+        ValueError, match="the connection to http://127.0.0.1:9 failed: .*; nothing was uploaded to me/x; .* is complete"
+    ) as refusal:
+        push(folder, "me/x")
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["x", "me/x/y", "me/", "/x", "me/a b", "me/a--b", "me/" + "x" * 100, "", "me/x.git", "../x"])
+def test_a_name_that_is_not_owner_and_name_is_refused_before_anything_is_sent(server: hub_server.Hub, folder: Path, name: str) -> None:
+    with pytest.raises(ValueError, match=f"{re.escape(repr(name))} is no name on the Hub; legal is OWNER/NAME"):
+        push(folder, name)
+    assert not server.requests and check_name("me/My_cell-1.0") == "me/My_cell-1.0"
+
+
+def test_the_command_hands_all_arguments_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(exporter, "hub", lambda *args, **kwargs: calls.append((args, kwargs)) or ["written", "pushed"])
+    flags = ["--checkpoint", "w.safetensors", "--data", "cifar10", "--size", "64", "--push", "me/x", "--public"]
+    assert main(["export", "hub", "pc_darts_cifar", "--out", "folder", *flags]) == 0
+    told = {"out": Path("folder"), "checkpoint": Path("w.safetensors"), "data": "cifar10", "size": 64, "repository": "me/x", "public": True}
+    assert calls == [(("pc_darts_cifar",), told)]
+    assert capsys.readouterr().out == "written\npushed\n"

@@ -1,0 +1,38 @@
+"""A training of seconds: a few noisy images of three colours, three cells, four channels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nasarch.search.data import Dataset
+from nasarch.search.train_plan import TrainJob, TrainPlan, subject
+from nasarch.search.train_recipes import RECIPES, Training
+from tests.colours import data
+
+SETTINGS = Training(epochs=4, batch_size=16, lr=0.1, cutout=0, aux_weight=0.0, drop_path=0.2, cells=3, channels=4)
+COMMAND = ["--data", "digits", "--size", "8", "--recipe", "shallow", "--cells", "3", "--channels", "4", "--device", "cpu"]
+
+
+def colours() -> Dataset:
+    """Of the same colours, a test part too."""
+    whole = data(96).train
+    return replace(data(48), train=whole.subset(torch.arange(48)), test=whole.subset(torch.arange(48, 96)))
+
+
+def plan(settings: Training = SETTINGS, *, source: str | Path = "pc_darts_cifar", on: Dataset | None = None, **job: Any) -> TrainPlan:
+    on = on or colours()
+    told = TrainJob(**{"recipe": "cifar", "device": "cpu", **job})
+    named = RECIPES[told.recipe]
+    return TrainPlan(
+        subject=subject(str(source), named, settings, on),
+        recipe=named,
+        settings=settings,
+        data=on,
+        device=torch.device("cpu"),
+        job=told,
+        words="nasarch train",
+    )
