@@ -178,11 +178,8 @@ COMMANDS: dict[str, Command] = {
     "demo": demo,
     "presets": presets,
     "cost": cost,
-    "split": split,
-    "report": report,
-    "gather": gather,
 }
-BUILDERS: dict[str, Builder] = {"train": train}
+BUILDERS: dict[str, Builder] = {"report": report, "gather": gather, "split": split, "train": train}
 GROUPS: dict[str, Group] = {"search": search, "export": export}
 
 

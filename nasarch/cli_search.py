@@ -1,22 +1,20 @@
 """The commands around `nasarch search`: what can be searched and what it costs, what to do with data and runs, and training.
 
-What they do lies in nasarch.search, which is imported when one of them is run.
+What they do lies in nasarch.search, which is imported when one of them is run. Those whose arguments are told there, too, are named here
+with a summary, and return the command.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from nasarch.printing import print_json, print_rich
 
+Command = Callable[..., None]
 Method = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="METHOD")]
-Data = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
-Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
-Folder = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")]
 
 
 def presets(method: Method = "*", *, json: bool = False) -> None:
@@ -57,56 +55,28 @@ def cost(*, kernel: int = 5, channels: int = 512, nodes: int = 7, operations: in
         print("", "one cell, by FTSO's Theorems 1 and 2, for which every operation of DARTS is a plain convolution; not measured", sep="\n")
 
 
-def split(
-    data: Data,
-    *,
-    out: Folder,
-    fractions: tuple[float, ...] = (0.1, 0.025),
-    seed: int = 0,
-    root: Path | None = None,
-    download: bool = False,
-) -> None:
-    """Split training images by class at random into parts of given fractions, and write lists of their names.
-
-    Args:
-        data: digits, cifar10, cifar100, or a folder or tar file of class folders; no image is decoded.
-        out: the folder for the lists, part-1.txt, part-2.txt, ..., and split.json, by which a search knows them.
-        fractions: of the images of each class, one for each part; by default those of the ImageNet searches, 10 % and 2.5 %.
-        seed: of the split; the same seed gives the same split on every machine.
-        root: folder of CIFAR's files.
-        download: fetch CIFAR's files if they are missing.
-    """
+def split(arguments: Sequence[str] = ()) -> Command:
+    """Split training images by class at random into parts of given fractions, and write lists of their names."""
     from nasarch.search.split_command import split
 
-    split(data, out=out, fractions=fractions, seed=seed, root=root, download=download)
+    return split
 
 
-def report(runs: Runs, *, out: Path | None = None) -> None:
-    """Write a page on searches: settings, curves, weights over time, cells, margins, stability, cost.
-
-    Args:
-        runs: folders of searches, finished or not, or of several seeds; several are compared.
-        out: folder of the page and its pictures; by default report/ in the first run's folder.
-    """
+def report(arguments: Sequence[str] = ()) -> Command:
+    """Write a page on searches: settings, curves, weights over time, cells, margins, stability, cost."""
     from nasarch.search.report import report
 
-    report(runs, out=out)
+    return report
 
 
-def gather(runs: Runs, *, out: Folder, consensus: bool = True) -> None:
-    """Bring together runs of the same search with other seeds, from this machine or others: stability, and the cell of the mean weights.
-
-    Args:
-        runs: folders of finished runs, or folders whose seed-N are such.
-        out: a new folder for the results.
-        consensus: derive the cell of the mean weights, and how far halves of the runs agree.
-    """
+def gather(arguments: Sequence[str] = ()) -> Command:
+    """Bring together runs of the same search with other seeds: stability, and the cell of the mean weights."""
     from nasarch.search.gather import gather
 
-    gather(runs, out=out, consensus=consensus)
+    return gather
 
 
-def train(arguments: Sequence[str] = ()) -> Callable[..., None]:
+def train(arguments: Sequence[str] = ()) -> Command:
     """Train a model or the network of a genotype by a paper's recipe, and test it."""
     from nasarch.search.train_command import command
 

@@ -69,17 +69,17 @@ def _provenance(runs: Sequence[Genotype], rows: Sequence[Agreement]) -> dict[str
 
 
 def gather(
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")],
     *,
-    out: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
-    consensus: bool = True,
+    out: Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")],
+    stability_only: bool = False,
 ) -> None:
     """Bring together runs of the same search with other seeds, from this machine or others: stability, and the cell of the mean weights.
 
     Args:
         runs: folders of finished runs, or folders whose seed-N are such.
         out: a new folder for the results.
-        consensus: derive the cell of the mean weights, and how far halves of the runs agree.
+        stability_only: leave out the cell of the mean weights, and how far halves of the runs agree.
     """
     from .command import METHODS
     from .run import check_unused
@@ -92,7 +92,7 @@ def gather(
     method = next(method for method in METHODS.values() if method.title == config["method"])
     settings = method.settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()})
     space = replace(SPACES[config["space"]["name"]], nodes=config["space"]["nodes"])
-    conclude(method.recipe, settings, space, results, make_folder(out), Console(), with_consensus=consensus)
+    conclude(method.recipe, settings, space, results, make_folder(out), Console(), with_consensus=not stability_only)
     print(f"wrote {out}")
 
 

@@ -287,18 +287,29 @@ def test_an_interrupt_ends_with_status_130(run: Run, monkeypatch: pytest.MonkeyP
 def test_help_lists_every_command_with_its_summary(run: Run) -> None:
     for arguments in ([], ["-h"], ["--help"]):
         status, out, _ = run(*arguments)
-        assert status == 0 and all(re.search(rf"^  {name} +\w", out, re.MULTILINE) for name in {**cli.COMMANDS, **cli.GROUPS})
+        assert status == 0 and all(
+            re.search(rf"^  {name} +\w", out, re.MULTILINE) for name in {**cli.COMMANDS, **cli.BUILDERS, **cli.GROUPS}
+        )
     assert run("--version").out == f"nasarch {nasarch.__version__}\n"
 
 
-@pytest.mark.parametrize("name", [*cli.COMMANDS, *(f"{group} {name}" for group, commands in cli.GROUPS.items() for name in commands(()))])
+@pytest.mark.parametrize(
+    "name", [*cli.COMMANDS, *cli.BUILDERS, *(f"{group} {name}" for group, commands in cli.GROUPS.items() for name in commands(()))]
+)
 def test_every_command_explains_all_its_arguments(name: str, run: Run) -> None:
     status, out, _ = run(*name.split(), "--help")
     assert status == 0 and f"usage: nasarch {name}" in out
-    command = cli.COMMANDS.get(name) or cli.GROUPS[name.split()[0]](())[name.split()[1]]
+    command = command_of(name)
     for what, names in documented(command):
         described = re.search(r"Args:\n(.*)", what.__doc__ or "", re.DOTALL)
         assert described and all(f" {argument}:" in described[1] for argument in names)
+
+
+def command_of(name: str) -> Any:
+    """The function behind `nasarch NAME`."""
+    if name in cli.BUILDERS:
+        return cli.BUILDERS[name](())
+    return cli.COMMANDS.get(name) or cli.GROUPS[name.split()[0]](())[name.split()[1]]
 
 
 def documented(command: Any) -> list[tuple[Any, list[str]]]:

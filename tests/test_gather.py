@@ -79,7 +79,7 @@ def test_runs_gathered_later_give_the_same(runs: Path, as_one: bool, tmp_path: P
 
 
 def test_without_a_consensus_the_counts_alone_are_written(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gather((runs,), out=tmp_path / "all", consensus=False)
+    gather((runs,), out=tmp_path / "all", stability_only=True)
     assert [p.name for p in (tmp_path / "all").iterdir()] == ["stability.json"]
     assert capsys.readouterr().out.rstrip().endswith(f"wrote {tmp_path / 'all'}".splitlines()[-1])
 
