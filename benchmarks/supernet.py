@@ -109,7 +109,10 @@ def seconds_of(run: Callable[[], None], device: torch.device) -> float:
     return time.perf_counter() - start
 
 
-def sides(partial: int, device: torch.device) -> dict[str, Side]:
+CPU = torch.device("cpu")
+
+
+def sides(partial: int, device: torch.device = CPU) -> dict[str, Side]:
     mask = all_candidates(DARTS)
     arch = Relaxation(DARTS, mask, subset=1, spread=1e-3).to(device)
     net = Supernet(DARTS, mask, channels=16, layers=8, partial=partial).to(device)
@@ -129,7 +132,7 @@ def main() -> None:
     parser.add_argument("--partial", type=int, default=4)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--device", type=torch.device, default=CPU)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)

@@ -111,7 +111,8 @@ class Ftso:
 def search(bench: Bench, recipe: Ftso) -> Generator[Progress, None, Found]:
     """Yields progress, returns what was found."""
     space = bench.cells(recipe.nodes)
-    one_operation(space, recipe.operation)  # refused before anything is searched
+    if recipe.operator == "replace":
+        one_operation(space, recipe.operation)  # refused before anything is searched
     if space.kept_edges is None:
         result = _all_edges(space, recipe, bench.name)
     else:
