@@ -15,7 +15,7 @@ from torch import Tensor
 from nasarch.space import DARTS, Space
 
 from . import ranks
-from .batches import Batches
+from .batches import Batches, both_sides
 from .checkpoint import Checkpoint
 from .data import Dataset, split_indices
 from .hessian import largest_eigenvalue
@@ -71,18 +71,19 @@ class Bench:
 
     def sides(self, batch_size: int, fractions: tuple[float, float]) -> tuple[Batches, Batches]:
         """Batches for the weights and for the architecture."""
-        first, second = (self._batches(part, batch_size, i) for i, part in enumerate(self.indices(fractions)))
-        return first, second
+        weights, arch = self.indices(fractions)
+        train = self.data.train
+        return both_sides((train.subset(weights), train.subset(arch)), self.data, batch_size=batch_size, **self._loading())  # type: ignore[misc]
 
     def whole(self, batch_size: int, fractions: tuple[float, float]) -> tuple[Batches, None]:
         """Batches of the images of both sides together, for one level."""
-        return self._batches(torch.cat(self.indices(fractions)).sort().values, batch_size, 0), None
+        part = self.data.train.subset(torch.cat(self.indices(fractions)).sort().values)
+        loading = self._loading()
+        return Batches(part, self.data, batch_size=batch_size, **loading | {"seed": 2 * loading["seed"]}), None
 
-    def _batches(self, indices: Tensor, batch_size: int, side: int) -> Batches:
-        part, seed = self.data.train.subset(indices), 2 * self.seed + side
-        workers = None if self.workers is None else (self.workers + 1) // 2  # of two sides
-        rank, count = ranks.rank(), ranks.count()
-        return Batches(part, self.data, batch_size=batch_size, seed=seed, device=self.device, workers=workers, rank=rank, ranks=count)
+    def _loading(self) -> dict[str, Any]:
+        """What all batches of this search share."""
+        return {"seed": self.seed, "device": self.device, "workers": self.workers, "rank": ranks.rank(), "ranks": ranks.count()}
 
     def supernet(self, space: Space, candidates_ZEO: Tensor, *, stage: int = 0, **shape: Any) -> Supernet:
         """A network whose first weights are drawn by the seed and the number of the stage; `shape` as for `Supernet`."""

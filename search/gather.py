@@ -27,7 +27,8 @@ from nasarch.space import SPACES, Space
 
 from .consensus import Agreement, agreements, consensus
 from .found import Found
-from .run import as_json, make_folder, read_found, stability
+from .history import kept_counts
+from .run import as_json, make_folder, read_found
 
 SAME = ("method", "settings", "data", "space")  # of config.json, in all runs that are gathered
 
@@ -36,7 +37,8 @@ def conclude(
     recipe: ModuleType, settings: Any, space: Space, results: Sequence[Found], folder: Path, console: Console, *, with_consensus: bool
 ) -> Path:
     """Write and show what the runs have in common; returns the folder of the cell to go on with: the consensus, or the first run's."""
-    counts = stability(results)
+    rows = kept_counts([result.margins for result in results])
+    counts = [row | {"kept": {str(i): n for i, n in enumerate(row["kept"])}} for row in rows]
     write_text(folder / "stability.json", as_json(counts))
     console.print(_stability(counts))
     first = results[0].genotype
@@ -44,13 +46,13 @@ def conclude(
         return folder / f"seed-{first.to_dict()['provenance']['source']['seed']}"
     weights = [result.weights for result in results]
     out = make_folder(folder / "consensus")
-    rows = agreements(recipe, settings, space, weights)
+    agreement = agreements(recipe, settings, space, weights)
     cells = consensus(recipe, settings, space, weights, first.name).genotype
-    cells = replace(cells, provenance=_provenance([result.genotype for result in results], rows))
-    write_text(out / "agreement.json", as_json([row._asdict() for row in rows]))
+    cells = replace(cells, provenance=_provenance([result.genotype for result in results], agreement))
+    write_text(out / "agreement.json", as_json([row._asdict() for row in agreement]))
     draw(cells, out / "cell.png")
     cells.save(out / "genotype.json")
-    console.print(_agreement(rows))
+    console.print(_agreement(agreement))
     return out
 
 

@@ -13,8 +13,6 @@ from .batches import Batches
 from .checkpoint import Checkpoint
 from .updates import State
 
-AGREEMENT = 10  # steps between two questions to the other processes
-
 
 class Place:
     """How far a stage is, its state laid down in the checkpoint and taken up again."""
@@ -29,11 +27,8 @@ class Place:
             self._take_up(kept)
 
     def stop_requested(self, step: int, *, ends: bool) -> bool:
-        """Whether somebody asked for a stop. Several processes have to agree; they ask each other now and then, in the same step."""
-        asked = self.checkpoint.stop_requested
-        if ranks.count() > 1:
-            return (ends or step % AGREEMENT == 0) and ranks.any_of(asked, self.meter.device)
-        return asked
+        """Whether somebody asked for a stop, of which all processes hear at once."""
+        return ranks.agreed_stop(self.checkpoint.stop_requested, step, self.meter.device, ends=ends)
 
     def keep_epoch(self, epochs: int, *, is_over: bool) -> None:
         """An epoch ended; of a stage that is over only what others read is kept."""

@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
+AGREEMENT = 10  # steps between two questions of `agreed_stop`
 
 
 def join(device: str) -> str:
@@ -81,6 +82,13 @@ def total(values: Sequence[float], device: torch.device | str) -> list[float]:
 def any_of(flag: bool, device: torch.device | str) -> bool:
     """Whether the flag is up in one process at least."""
     return total([float(flag)], device)[0] > 0
+
+
+def agreed_stop(asked: bool, step: int, device: torch.device | str, *, ends: bool) -> bool:
+    """Whether somebody asked for a stop. Several processes have to agree; they ask each other now and then, in the same step."""
+    if count() == 1:
+        return asked
+    return (ends or step % AGREEMENT == 0) and any_of(asked, device)
 
 
 def first_has(value: T) -> T:

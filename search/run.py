@@ -23,8 +23,7 @@ import platform
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -226,16 +225,6 @@ class Lines:
     def add(self, value: Mapping[str, Any]) -> None:
         self.lines.append(json.dumps(value) + "\n")
         write_text(self.path, "".join(self.lines))
-
-
-def stability(found: Sequence[Found]) -> list[dict[str, Any]]:
-    """For each node how often each source was kept, over runs of the same search."""
-    rows = []
-    for same_node in zip(*(run.margins for run in found), strict=True):
-        kind, node = same_node[0][:2]
-        counts = Counter(source for margin in same_node for source in margin.kept)
-        rows.append({"kind": kind, "node": node, "kept": {str(i): counts[i] for i in range(node)}, "runs": len(found)})
-    return rows
 
 
 def _config(plan: Plan, seed: int) -> dict[str, Any]:

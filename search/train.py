@@ -33,7 +33,7 @@ from nasarch.network import CellNetwork
 from . import ranks
 from .batches import Batch, Batches
 from .checkpoint import Checkpoint
-from .place import AGREEMENT, Meter
+from .place import Meter
 from .train_colour import jittered
 from .train_recipes import Training
 from .weights import check_fit
@@ -201,7 +201,7 @@ def fit(learner: Learner, batches: Batches, checkpoint: Checkpoint) -> Iterator[
                     learning_rate=rate,
                     drop_path=drop,
                 )
-            stops = _stop_requested(checkpoint, step, learner.device, ends=ends)
+            stops = ranks.agreed_stop(checkpoint.stop_requested, step, learner.device, ends=ends)
             if stops and not ends:
                 _check_finite(unseen, step, steps, epoch)
                 _keep(learner, batches, meter, checkpoint, epoch, step)
@@ -221,13 +221,6 @@ def _check_finite(losses: list[Tensor], step: int, steps: int, epoch: int) -> No
             f"the loss is {losses[first].item()} in epoch {epoch + 1}, step {step - len(losses) + 1 + first} of {steps}: choose a smaller "
             "learning rate (--lr), in another folder"
         )
-
-
-def _stop_requested(checkpoint: Checkpoint, step: int, device: torch.device, *, ends: bool) -> bool:
-    """Whether somebody asked for a stop. Several processes have to agree; they ask each other now and then, in the same step."""
-    if ranks.count() > 1:
-        return (ends or step % AGREEMENT == 0) and ranks.any_of(checkpoint.stop_requested, device)
-    return checkpoint.stop_requested
 
 
 def _keep(learner: Learner, batches: Batches, meter: Meter, checkpoint: Checkpoint, epochs: int, step: int) -> None:
