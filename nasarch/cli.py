@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from nasarch.cli_export import export
 from nasarch.cli_search import cost, gather, presets, report, split, train
 from nasarch.demo import demo
 from nasarch.printing import print_json, print_rich
@@ -26,7 +27,6 @@ Group = Callable[[Sequence[str]], Mapping[str, Command]]  # gives its commands w
 Builder = Callable[[Sequence[str]], Command]  # gives the command, whose flags' defaults depend on the arguments
 Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
-Run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|RUN")]
 Out = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE")]
 
 
@@ -115,52 +115,6 @@ def profile(
         print_json(asdict(measured))
     else:
         print("\n".join(profile_lines(measured)))
-
-
-def onnx(source: Source, *, out: Out, checkpoint: Path | None = None, size: int | None = None) -> None:
-    """Export a model to one ONNX file that is checked against PyTorch.
-
-    Args:
-        source: a model's name or a genotype's .json file.
-        out: the file to write.
-        checkpoint: trained weights (.safetensors); without them the weights are random.
-        size: height and width of the images in pixels; by default those of the model.
-    """
-    from nasarch.export.onnx import export_model
-
-    print(export_model(source, out, checkpoint=checkpoint, size=size))
-
-
-def hub(
-    source: Run,
-    *,
-    out: Path | None = None,
-    checkpoint: Path | None = None,
-    data: str | None = None,
-    size: int | None = None,
-    push: str | None = None,
-    public: bool = False,
-) -> None:
-    """Export a model to a folder that timm, transformers and onnxruntime load, and upload it to the Hub.
-
-    Args:
-        source: a model's name, a genotype's .json file, the folder of a search or training, or with --push alone a folder written before.
-        out: the folder to write, a new one.
-        checkpoint: trained weights (.safetensors); by default those of the folder, else the weights are random.
-        data: what the weights were trained on, for labels and preprocessing: cifar10, cifar100, imagenet, digits.
-        size: height and width of the images in pixels; by default those of the training or the model.
-        push: upload to this repository, OWNER/NAME, in one commit; a new one is private.
-        public: make a new repository public.
-    """
-    from nasarch.export.hub import hub
-
-    for done in hub(source, out=out, checkpoint=checkpoint, data=data, size=size, repository=push, public=public):
-        print(done)
-
-
-def export(arguments: Sequence[str] = ()) -> Mapping[str, Command]:
-    """Take a model out: onnx, hub."""
-    return {"onnx": onnx, "hub": hub}
 
 
 def search(arguments: Sequence[str] = ()) -> Mapping[str, Command]:
