@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from timm.layers import DropPath
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from nasarch import genotype
 from nasarch.operations import build, factorized_reduce, relu_conv_bn
@@ -32,27 +33,32 @@ class Zero(nn.Module):
 
 
 class Node(nn.Module):
-    """The sum of `edges`, the i-th of which reads state `sources[i]`."""
+    """The sum of `edges`, the i-th of which reads state `sources[i]`: its positive part if `rectified[i]`."""
 
-    def __init__(self, sources: Sequence[int], edges: Sequence[nn.Module]) -> None:
+    def __init__(self, sources: Sequence[int], edges: Sequence[nn.Module], rectified: Sequence[bool]) -> None:
         super().__init__()
-        self.sources = list(sources)
+        self.sources, self.rectified = list(sources), list(rectified)
         self.edges = nn.ModuleList(edges)
 
-    def forward(self, states: list[Tensor]) -> Tensor:
+    def forward(self, states: list[Tensor], positive: list[Tensor]) -> Tensor:
         total = states[0]
         for i, edge in enumerate(self.edges):
-            term = edge(states[self.sources[i]])
+            source = self.sources[i]
+            term = edge(positive[source] if self.rectified[i] else states[source])
             total = term if i == 0 else total + term
         return total
 
 
-def _edge(operation: str, channels: int, stride: int, drop_path_rate: float, dd: dict[str, Any]) -> nn.Module:
-    """The operation, and after it the drop path, which an identity goes without (Larsson et al. 2017 as Liu et al. 2019 use it)."""
+def _edge(operation: str, channels: int, stride: int, drop_path_rate: float, dd: dict[str, Any]) -> tuple[nn.Module, bool]:
+    """The operation without its first ReLU, after it the drop path, which an identity goes without (Larsson et al. 2017 as Liu et
+    al. 2019 use it), and whether there was a ReLU: the cell computes it once for all edges that leave a state."""
     module = build(operation, channels, stride, **dd)
+    rectified = isinstance(module, nn.Sequential) and isinstance(module[0], nn.ReLU)
+    if rectified:
+        module[0] = nn.Identity()  # type: ignore[index]
     if operation == "skip_connect" and stride == 1:
-        return module
-    return nn.Sequential(OrderedDict(op=module, drop_path=DropPath(drop_path_rate)))
+        return module, rectified
+    return nn.Sequential(OrderedDict(op=module, drop_path=DropPath(drop_path_rate))), rectified
 
 
 def _node(
@@ -61,10 +67,10 @@ def _node(
     """Inner node `node`; `state` says where the output of each node lies. Edges from the inputs of the cell have its stride."""
     edges = [edge for edge in cell.edges_of(node) if edge.operation != "none"]
     if not edges:
-        return Node([1], [Zero(channels, stride)])
+        return Node([1], [Zero(channels, stride)], [False])
     strides = [stride if edge.source < cell.inputs else 1 for edge in edges]
-    modules = [_edge(edge.operation, channels, s, drop_path_rate, dd) for edge, s in zip(edges, strides, strict=True)]
-    return Node([state[edge.source] for edge in edges], modules)
+    built = [_edge(edge.operation, channels, s, drop_path_rate, dd) for edge, s in zip(edges, strides, strict=True)]
+    return Node([state[edge.source] for edge in edges], [module for module, _ in built], [rectified for _, rectified in built])
 
 
 def needed(cell: genotype.Cell) -> frozenset[int]:
@@ -83,7 +89,8 @@ class Cell(nn.Module):
     [B, out_channels, H / stride, W / stride], sizes rounded up. A cell of one input (NATS-Bench) reads c_{k-1}, which has
     `channels` channels, as it is; a cell of two brings both to `channels` channels first.
 
-    States 0 and 1 are c_{k-2} and c_{k-1}; the inner nodes follow in their order.
+    States 0 and 1 are c_{k-2} and c_{k-1}; the inner nodes follow in their order. Most operations begin with a ReLU: it is computed once
+    a state, not once an edge.
     """
 
     def __init__(
@@ -111,16 +118,24 @@ class Cell(nn.Module):
         inner = [j for j in cell.live if j in used]
         state = {j: i for i, j in enumerate([*range(cell.inputs), *inner], start=2 - cell.inputs)}
         self.nodes = nn.ModuleDict({str(j): _node(cell, j, state, channels, stride, drop_path_rate, dd) for j in inner})
+        read = {edge for node in self.nodes.values() for edge in zip(node.sources, node.rectified, strict=True)}
+        self.rectified = [(i, True) in read for i in range(2 + len(inner))]
         self.concat = [state[j] for j in cell.live_concat]
         self.out_channels = len(self.concat) * channels
 
     def forward(self, previous: Tensor, current: Tensor) -> Tensor:
         states = [self.preprocess[0](previous), self.preprocess[1](current)]
+        positive = [self._positive(0, states[0]), self._positive(1, states[1])]
         for node in self.nodes.values():
-            states.append(node(states))
+            x = node(states, positive)
+            states.append(x)
+            positive.append(self._positive(len(positive), x))
         if len(self.concat) == 1:
             return states[self.concat[0]]
         return torch.cat([states[i] for i in self.concat], dim=1)
+
+    def _positive(self, state: int, x: Tensor) -> Tensor:
+        return F.relu(x) if self.rectified[state] else x
 
 
 class ResidualReduction(nn.Module):

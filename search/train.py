@@ -34,6 +34,7 @@ from . import ranks
 from .batches import Batch, Batches
 from .checkpoint import Checkpoint
 from .place import Meter
+from .quick import quicken
 from .train_colour import jittered
 from .train_recipes import Training
 from .weights import check_fit
@@ -78,7 +79,7 @@ class Learner:
     ) -> None:
         self.device = next(net.parameters()).device
         self.is_cpu = self.device.type == "cpu"
-        self.net = net.to(memory_format=torch.channels_last) if self.is_cpu else net
+        self.net = quicken(net.to(memory_format=torch.channels_last)) if self.is_cpu else net
         self.settings, self.seed, self.precision = settings, seed, precision
         self.optimizer = torch.optim.SGD(
             net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov

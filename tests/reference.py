@@ -1,11 +1,12 @@
-"""The literal twin of the supernet: one module for each edge and operation, straight from the equations. Slow, and easy to check.
+"""The literal twins of the supernet and of the zoo's networks: a module for each edge and operation, straight from the equations.
 
     f_ij(x_i; S) = sum_o  softmax(alpha_ij)_o * o(S * x_i) + (1 - S) * x_i          PC-DARTS (Xu et al. 2020) eq. 1
     x_j          = sum_{i<j}  softmax(beta_j)_i * f_ij(x_i)                         eq. 2
 
 S takes the first C / K channels; after the concatenation of both parts the channels are shuffled (sec. 4.2's code: groups of
 K). With K = 1 and uniform edge weights of one it is DARTS. Every batch normalisation, pooling and `none` is computed where the
-equations have it. Written for the tests and benchmarks alone.
+equations have it. In a network of the zoo a node is the sum of its two edges, each with its own ReLU and its own drop path (Liu et al.
+2019, sec. 3.2). Written for the tests and benchmarks alone.
 """
 
 from __future__ import annotations
@@ -25,43 +26,52 @@ class Zero(nn.Module):
 
 
 class HalvingSkip(nn.Module):
-    def __init__(self, c_in: int, c_out: int) -> None:
+    def __init__(self, c_in: int, c_out: int, affine: bool = False) -> None:
         super().__init__()
         self.left = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
         self.right = nn.Conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
-        self.norm = nn.BatchNorm2d(c_out, affine=False)
+        self.norm = nn.BatchNorm2d(c_out, affine=affine)
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(x)
         return self.norm(torch.cat([self.left(x), self.right(x[:, :, 1:, 1:])], dim=1))
 
 
-def conv_block(c_in: int, c_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out, affine=False))
+def conv_block(c_in: int, c_out: int, affine: bool = False) -> nn.Sequential:
+    return nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out, affine=affine))
 
 
-def half(c: int, kernel: int, stride: int, dilation: int) -> list[nn.Module]:
+def half(c: int, kernel: int, stride: int, dilation: int, affine: bool) -> list[nn.Module]:
     padding = dilation * (kernel - 1) // 2
     depthwise = nn.Conv2d(c, c, kernel, stride=stride, padding=padding, dilation=dilation, groups=c, bias=False)
-    return [nn.ReLU(), depthwise, nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c, affine=False)]
+    return [nn.ReLU(), depthwise, nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c, affine=affine)]
 
 
 def operation(name: str, c: int, stride: int) -> nn.Module:
+    """Of a search: pooling is normalised, and no BN is affine."""
     if name == "none":
         return Zero(stride)
     if name == "skip_connect":
         return nn.Identity() if stride == 1 else HalvingSkip(c, c)
-    if name == "max_pool_3x3":
-        return nn.Sequential(nn.MaxPool2d(3, stride, 1), nn.BatchNorm2d(c, affine=False))
-    if name == "avg_pool_3x3":
-        return nn.Sequential(nn.AvgPool2d(3, stride, 1, count_include_pad=False), nn.BatchNorm2d(c, affine=False))
+    if name in POOLING:
+        return nn.Sequential(POOLING[name](stride), nn.BatchNorm2d(c, affine=False))
+    return convolutions(name, c, stride, affine=False)
+
+
+POOLING = {
+    "max_pool_3x3": lambda stride: nn.MaxPool2d(3, stride, 1),
+    "avg_pool_3x3": lambda stride: nn.AvgPool2d(3, stride, 1, count_include_pad=False),
+}
+
+
+def convolutions(name: str, c: int, stride: int, affine: bool) -> nn.Module:
     kind, kernel = name[:3], int(name[-1])
     if kind == "nor":
         conv = nn.Conv2d(c, c, kernel, stride=stride, padding=kernel // 2, bias=False)
-        return nn.Sequential(nn.ReLU(), conv, nn.BatchNorm2d(c, affine=False))
+        return nn.Sequential(nn.ReLU(), conv, nn.BatchNorm2d(c, affine=affine))
     if kind == "sep":
-        return nn.Sequential(*half(c, kernel, stride, 1), *half(c, kernel, 1, 1))
-    return nn.Sequential(*half(c, kernel, stride, 2))
+        return nn.Sequential(*half(c, kernel, stride, 1, affine), *half(c, kernel, 1, 1, affine))
+    return nn.Sequential(*half(c, kernel, stride, 2, affine))
 
 
 def shuffle(x: Tensor, groups: int) -> Tensor:
@@ -139,3 +149,71 @@ class TwinSupernet(nn.Module):
         for i, (z, cell) in enumerate(zip(self.kinds, self.cells, strict=True)):
             s0, s1 = s1, cell(s0, s1, operations_ZEO[z], edges_ZE[z], None if chosen is None else chosen[i])
         return self.classifier(s1.mean((2, 3)))
+
+
+def fixed_operation(name: str, c: int, stride: int) -> nn.Module:
+    """Of a network that is trained: pooling as it is, BN affine."""
+    if name == "skip_connect":
+        return nn.Identity() if stride == 1 else HalvingSkip(c, c, affine=True)
+    return POOLING[name](stride) if name in POOLING else convolutions(name, c, stride, affine=True)
+
+
+def drop_path(x: Tensor, rate: float) -> Tensor:
+    kept = torch.empty(len(x), 1, 1, 1, dtype=x.dtype).bernoulli_(1 - rate)
+    return x / (1 - rate) * kept
+
+
+class FixedCell(nn.Module):
+    """A cell of a genotype all of whose nodes are used."""
+
+    def __init__(self, cell, c_pp: int, c_p: int, c: int, reduction: bool, reduction_prev: bool) -> None:
+        super().__init__()
+        self.cell = cell
+        self.pre0 = HalvingSkip(c_pp, c, affine=True) if reduction_prev else conv_block(c_pp, c, affine=True)
+        self.pre1 = conv_block(c_p, c, affine=True)
+        self.edges = nn.ModuleList()
+        for j in cell.live:
+            self.edges.extend(fixed_operation(e.operation, c, 2 if reduction and e.source < 2 else 1) for e in cell.edges_of(j))
+
+    def forward(self, s0: Tensor, s1: Tensor, rate: float) -> Tensor:
+        states, modules = [self.pre0(s0), self.pre1(s1)], iter(self.edges)
+        for j in self.cell.live:
+            total = 0
+            for edge in self.cell.edges_of(j):
+                module = next(modules)
+                out = module(states[edge.source])
+                droppable = self.training and rate > 0 and not isinstance(module, nn.Identity)
+                total = total + (drop_path(out, rate) if droppable else out)
+            states.append(total)
+        return torch.cat([states[j] for j in self.cell.live_concat], dim=1)
+
+
+class TwinNetwork(nn.Module):
+    """The network for CIFAR of a genotype, without auxiliary head; its parameters in the order of the zoo's."""
+
+    def __init__(self, genotype, *, cells: int, channels: int, num_classes: int = 10, drop_path_rate: float = 0.0) -> None:
+        super().__init__()
+        self.rate = drop_path_rate
+        self.stem = nn.Sequential(nn.Conv2d(3, 3 * channels, 3, padding=1, bias=False), nn.BatchNorm2d(3 * channels))
+        c_pp = c_p = 3 * channels
+        c, reduction_prev, self.cells = channels, False, nn.ModuleList()
+        for i in range(cells):
+            reduction = i in (cells // 3, 2 * cells // 3)
+            c = 2 * c if reduction else c
+            cell = genotype.cells["reduction" if reduction else "normal"]
+            self.cells.append(FixedCell(cell, c_pp, c_p, c, reduction, reduction_prev))
+            reduction_prev, c_pp, c_p = reduction, c_p, c * len(cell.live_concat)
+        self.classifier = nn.Linear(c_p, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        s0 = s1 = self.stem(x)
+        for cell in self.cells:
+            s0, s1 = s1, cell(s0, s1, self.rate)
+        return self.classifier(s1.mean((2, 3)))
+
+    def load(self, net: nn.Module) -> None:
+        """The weights and statistics of a network of the zoo."""
+        theirs, ours = net.state_dict().values(), self.state_dict().values()
+        for value, own in zip(theirs, ours, strict=True):
+            assert value.shape == own.shape
+            own.copy_(value)

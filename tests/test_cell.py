@@ -30,12 +30,18 @@ def cell_inputs(previous_is_larger: bool = False) -> tuple[Tensor, Tensor]:
     return torch.randn(2, 6, size, size, generator=generator), torch.randn(2, 10, 7, 7, generator=generator)
 
 
-def literal(cell: Cell, genotype: CellGenotype, previous: Tensor, current: Tensor) -> Tensor:
-    """The output of a cell, computed from the genotype alone with the cell's own operations."""
+def literal(cell: Cell, genotype: CellGenotype, previous: Tensor, current: Tensor, stride: int) -> Tensor:
+    """The output of a cell, computed from the genotype alone with the cell's own operations, each after a ReLU of its own."""
     states = {0: cell.preprocess[0](previous), 1: cell.preprocess[1](current)}
     for j in genotype.live:
         modules = iter(cell.nodes[str(j)].edges)
-        states[j] = sum(next(modules)(states[edge.source]) for edge in genotype.edges_of(j) if edge.operation != "none")
+        terms = []
+        for edge in genotype.edges_of(j):
+            x = states[edge.source]
+            begins_with_relu = "conv" in edge.operation or (edge.operation == "skip_connect" and stride == 2 and edge.source < 2)
+            if edge.operation != "none":
+                terms.append(next(modules)(x.relu() if begins_with_relu else x))
+        states[j] = sum(terms)
     return torch.cat([states[j] for j in genotype.live_concat], dim=1)
 
 
@@ -54,7 +60,7 @@ def test_a_cell_sums_its_edges_and_concatenates_its_nodes(stride: int, previous_
     cell, inputs = build_cell(genotype, stride=stride, previous_is_larger=previous_is_larger), cell_inputs(previous_is_larger)
     out = cell(*inputs)
     assert out.shape == (2, cell.out_channels, math.ceil(7 / stride), math.ceil(7 / stride)) and cell.out_channels == 4 * len(concat)
-    torch.testing.assert_close(out, literal(cell, genotype, *inputs))
+    torch.testing.assert_close(out, literal(cell, genotype, *inputs, stride))
 
 
 def test_a_node_without_edges_is_left_out_with_the_edges_that_read_it() -> None:

@@ -107,11 +107,15 @@ def test_the_derivatives_of_depthwise(sources: int) -> None:
     assert gradgradcheck(run, inputs)
 
 
-@pytest.mark.parametrize(("width", "stride"), [(5, 1), (5, 2), (7, 1), (9, 2)])
-def test_a_wide_kernel_has_the_gradient_of_the_plain_convolution(width: int, stride: int) -> None:
+@pytest.mark.parametrize(
+    ("width", "stride", "dilation", "size"),
+    [(5, 1, 1, 11), (5, 2, 1, 11), (7, 1, 1, 11), (9, 2, 1, 11), (3, 1, 2, 10), (5, 1, 2, 10), (5, 1, 2, 11), (3, 2, 2, 10)],
+)
+def test_a_wide_or_dilated_kernel_has_the_gradient_of_the_plain_convolution(width: int, stride: int, dilation: int, size: int) -> None:
     torch.manual_seed(0)
-    x, weight = double(2, 3, 11, 12), double(3, 1, width, width)
-    geometry = Geometry((stride, stride), (width // 2, width // 2), (1, 1), 3)
+    x, weight = double(2, 3, size, 12), double(3, 1, width, width)
+    padding = dilation * (width // 2)
+    geometry = Geometry((stride, stride), (padding, padding), (dilation, dilation), 3)
     plain = F.conv2d(x, weight, None, *geometry)
     direction = torch.randn_like(plain)
     ours = torch.autograd.grad(depthwise(x, [weight], Copies(1), geometry), [x, weight], direction)
