@@ -13,9 +13,10 @@ from typing import Any
 
 from torch import nn
 
+from nasarch import shipped
 from nasarch.cost import Cost, network_cost
 from nasarch.genotype import Genotype, resolve
-from nasarch.zoo import CIFAR10, CIFAR100, GENERIC, IMAGENET, IMAGENET1K, MODELS, Model, create_model, list_models
+from nasarch.zoo import CIFAR10, CIFAR100, GENERIC, IMAGENET, IMAGENET1K, MODELS, SHALLOW, Model, create_model, list_models
 
 DATA_SETS = {CIFAR10: "CIFAR-10", CIFAR100: "CIFAR-100", IMAGENET1K: "ImageNet"}
 ERRORS = ("test error", "top-1 error")
@@ -118,9 +119,9 @@ def label(model: Model) -> str:
 
 
 def create(model: Model) -> nn.Module:
-    """The network of `model` with random weights."""
+    """The network of `model`, with the weights that the package has for it; otherwise they are random."""
     if model.name in MODELS:
-        return create_model(model.name)
+        return create_model(model.name, pretrained=shipped.weights(model.name) is not None)
     return create_model(model.name, genotype=genotype_of(model), num_classes=model.data.num_classes)
 
 
@@ -143,7 +144,12 @@ def cost_of(model: Model) -> Cost:
 
 
 def _reported(model: Model) -> Mapping[str, Any]:
-    """The first error on the model's data set that the genotype's provenance lists, or else the first accuracy, or nothing."""
+    """The first error on the model's data set that the genotype's provenance lists, or else the first accuracy, or nothing.
+
+    Of a shallow network it is what was measured of its weights.
+    """
+    if model.network == SHALLOW:
+        return {"metric": "test accuracy", "value": shipped.accuracy(model.name), "reported_by": "nasarch"}
     results = [r for r in genotype_of(model).provenance.get("results", ()) if r["dataset"] == DATA_SETS[model.data]]
     return next((r for metrics in (ERRORS, ACCURACIES) for r in results if r["metric"] in metrics), {})
 

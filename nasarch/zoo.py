@@ -6,10 +6,13 @@
 | darts | anything else | `<stem>`: the CIFAR network; `<stem>_224`: the ImageNet network |
 | nats | anything | `<stem>`: the NATS-Bench network |
 
+A genotype of the first kind whose shallow network has weights (shipped.py) makes `<stem>_shallow`, too.
+
 | network | stem | cells | channels | image | source |
 |---|---|---|---|---|---|
 | CIFAR | cifar | 20 | 36 | 32 | Liu et al. 2019, sec. 3.2 |
 | ImageNet | imagenet | 14 | 48 | 224 | Liu et al. 2019, sec. 3.3 |
+| shallow | cifar | 5 | 16 | 32 | eDARTS (Siddiqui et al. 2020), sec. IV-A |
 | NATS-Bench | cifar | 5 a stage | 16 | 32 | Dong et al. 2021, sec. 3.1 |
 
 `nas_cifar`, `nas_224` and `nas_bench_201` are the three networks for any genotype: `timm.create_model("nas_224", genotype="cell.json")`.
@@ -27,6 +30,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, is_model_pretrained, register_model
 from torch import nn
 
+from nasarch import shipped
 from nasarch.features import Features
 from nasarch.genotype import Genotype, names, resolve
 from nasarch.network import CellNetwork
@@ -46,7 +50,9 @@ class Network(NamedTuple):
 
 CIFAR = Network(DARTS.name, "cifar", 20, 36, 32, 4)
 IMAGENET = Network(DARTS.name, "imagenet", 14, 48, 224, 32)
+SHALLOW = Network(DARTS.name, "cifar", 5, 16, 32, 4)
 NATS_BENCH = Network(NATS.name, "cifar", 5, 16, 32, 4)
+PRETRAINED_ELSEWHERE = ("pretrained_cfg", "pretrained_cfg_overlay")  # arguments of timm's that may say where weights are
 TAPS = {"cifar": 3, "imagenet": 5}  # feature maps: /1 /2 /4, and /2 /4 /8 /16 /32
 
 
@@ -84,6 +90,8 @@ def _models_of(stem: str) -> Iterator[Model]:
     else:
         yield Model(stem, CIFAR, small, genotype)
         yield Model(f"{stem}_224", IMAGENET, IMAGENET1K, genotype)
+        if shipped.weights(stem + shipped.SHALLOW):
+            yield Model(stem + shipped.SHALLOW, SHALLOW, small, genotype)
 
 
 def _generic() -> Iterator[Model]:
@@ -93,7 +101,7 @@ def _generic() -> Iterator[Model]:
 
 
 def _cfg(model: Model) -> dict[str, Any]:
-    """timm's description of a model without weights."""
+    """timm's description of a model, and where its weights are."""
     network, data = model.network, model.data
     about = model.genotype.provenance if model.genotype else {}
     paper, source = about.get("paper", {}), about.get("source", {})
@@ -112,6 +120,7 @@ def _cfg(model: Model) -> dict[str, Any]:
         "origin_url": source.get("repository"),
         "paper_name": paper.get("title"),
         "paper_ids": f"arXiv:{paper['arxiv']}" if "arxiv" in paper else None,
+        **shipped.configuration(model.name),
     }
 
 
@@ -122,7 +131,10 @@ def _description(model: Model) -> str:
     if model.genotype is None:
         return f"the network of any genotype: {body}"
     about = model.genotype.provenance
-    return f"{about.get('method', model.genotype.name)} cells searched on {about.get('searched_on', 'an unnamed data set')}: {body}"
+    found = f"{about.get('method', model.genotype.name)} cells searched on {about.get('searched_on', 'an unnamed data set')}: {body}"
+    if not shipped.weights(model.name):
+        return found
+    return f"{found}; {shipped.training(model.name)}: {shipped.accuracy(model.name):.2f} % test accuracy"
 
 
 def _genotype_for(model: Model, given: Any) -> Genotype:
@@ -149,6 +161,8 @@ def _entry_point(model: Model) -> Callable[..., nn.Module]:
     """timm's function that builds `model`."""
 
     def build(pretrained: bool = False, genotype: Any = None, **kwargs: Any) -> nn.Module:
+        if pretrained and not any(kwargs.get(key) for key in PRETRAINED_ELSEWHERE):
+            check_pretrained(model.name)
         network = model.network
         settings = {"stem": network.stem, "cells": network.cells, "channels": network.channels, **kwargs}
         return build_model_with_cfg(
@@ -193,6 +207,23 @@ for _model in (*MODELS.values(), *GENERIC.values()):
     _register(_model)
 
 
+def check_pretrained(name: str) -> None:
+    """Raise ValueError if there are no weights for the model `name`: says how to make some."""
+    if is_model_pretrained(name):
+        return
+    model = {**MODELS, **GENERIC}[name]
+    data = {CIFAR10: "cifar10 --download", CIFAR100: "cifar100 --download"}.get(model.data, "IMAGENET --recipe imagenet")
+    what = "GENOTYPE.json" if model.genotype is None else name
+    raise ValueError(
+        f"there are no weights for {name} yet; `nasarch train {what} --data {data} --out DIR` makes some, which "
+        f"timm.create_model('local-dir:DIR/model', pretrained=True) loads; or use pretrained=False (with weights: {_with_weights()})"
+    )
+
+
+def _with_weights() -> str:
+    return ", ".join(sorted(shipped.names())) or "none"
+
+
 def list_models(pattern: str = "*") -> list[str]:
     """The names of nasarch's models that match `pattern` (`*` and `?`), sorted; without the generic ones, which need a genotype."""
     return sorted(fnmatch.filter(MODELS, pattern))
@@ -209,7 +240,4 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         close = difflib.get_close_matches(name, [*MODELS, *GENERIC], n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join([*list_models(), *GENERIC])}"
         raise ValueError(f"unknown model {name!r}; {hint} `nasarch models` lists them")
-    elsewhere = ":" in name or kwargs.keys() & {"pretrained_cfg", "pretrained_cfg_overlay"}
-    if pretrained and not elsewhere and not is_model_pretrained(name):
-        raise ValueError(f"there are no weights for {name} yet: use pretrained=False, or load a file with checkpoint_path=...")
     return timm.create_model(name, pretrained=pretrained, **kwargs)
