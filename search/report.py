@@ -17,6 +17,7 @@ from nasarch.files import write_text
 
 from . import charts
 from .charts import Panel
+from .consensus_section import consensus_section
 from .history import Timeline, kept_counts, node_name
 from .page import Album, Html, contents, heading, page, paragraph, table
 from .run_files import Run, find_runs
@@ -45,7 +46,7 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     """
     found = find_runs(runs)
     folder = out if out is not None else runs[0] / "report"
-    parts = _one(found[0], folder) if len(found) == 1 else _several(found, folder)
+    parts = _one(found[0], folder) if len(found) == 1 else _several(found, runs, folder)
     write_text(folder / "index.html", page(_title(found), list(parts)))
     return folder / "index.html"
 
@@ -62,14 +63,15 @@ def _one(run: Run, folder: Path) -> Iterator[Html]:
     yield from sections(run, Album(folder))
 
 
-def _several(runs: Sequence[Run], folder: Path) -> Iterator[Html]:
-    """The comparison, then every run."""
+def _several(runs: Sequence[Run], places: Sequence[Path], folder: Path) -> Iterator[Html]:
+    """The comparison, the consensus that is in one of the places, then every run."""
     labels = _labels(runs)
     anchors = [f"run-{number}" for number in range(1, len(runs) + 1)]
     yield contents(dict(zip(anchors, labels, strict=True)))
     yield from _table(runs, labels, anchors)
     yield from _curves(runs, labels, Album(folder))
     yield from _stability(runs)
+    yield from consensus_section(places, Album(folder))
     if len(runs) > MANY:
         yield paragraph(f"Of more than {MANY} runs each has a short section; `nasarch report` with the folder of one shows all of it.")
     for run, label, anchor in zip(runs, labels, anchors, strict=True):

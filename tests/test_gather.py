@@ -120,3 +120,17 @@ def test_seeds_come_in_the_order_of_their_numbers(runs: Path, tmp_path: Path) ->
     gather((runs,), out=tmp_path / "all")
     source = Genotype.load(tmp_path / "all" / "consensus" / "genotype.json").to_dict()["provenance"]["source"]
     assert source["seeds"] == [7, 8, 9, 10]
+
+
+def test_a_report_on_the_runs_shows_their_consensus(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(runs), "--out", str(tmp_path / "page")]) == 0
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert page.index("<h2>Stability") < page.index("<h2>Consensus") and "runs in a half" in page
+    assert (tmp_path / "page" / "consensus.png").is_file() and (tmp_path / "page" / "consensus-agreement.png").is_file()
+    assert f"{json.loads((runs / 'consensus' / 'agreement.json').read_text())[-1]['edges']:.1%}" in page
+    damaged = tmp_path / "damaged"
+    shutil.copytree(runs, damaged)
+    (damaged / "consensus" / "agreement.json").write_text("[{]")
+    capsys.readouterr()
+    assert main(["report", str(damaged)]) == 2
+    assert "agreement.json is damaged" in capsys.readouterr().err
