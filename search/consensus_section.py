@@ -51,7 +51,7 @@ def agreement(rows: Sequence[Agreement]) -> Figure:
     sheet, runs = Sheet(1, 1, width=SINGLE, height=1.75, top=0.5), [row.runs for row in rows]
     axes, names = sheet.axes(0, 0), ("edges", "edges with operations", "edges by chance")
     for rank, shares in enumerate(zip(*(row[1:] for row in rows), strict=True)):
-        pen = cycle_pen(rank)
+        pen = cycle_pen(rank)._replace(width=3.2) if rank == 0 else cycle_pen(rank)  # shows below another of the same values
         axes.plot(runs, shares, color=pen.colour, linestyle=pen.dashes, linewidth=pen.width, marker="o", markersize=2.5)
     axes.set_xscale("log", base=2)
     axes.set_xticks(runs, [str(n) for n in runs])

@@ -15,6 +15,7 @@ from nasarch.files import write_text
 from nasarch.space import NATS
 
 from . import ranks
+from .bench import LARGE
 from .figures import warnings_about
 from .found import Found
 from .gather import conclude
@@ -99,12 +100,14 @@ def _choice(found: Found, seed: int) -> Table:
 
 def _last_words(folder: Path, plan: Plan) -> str:
     cell, classes = folder / "genotype.json", plan.bench.data.num_classes
-    model = "nas_bench_201" if plan.space.name == NATS.name else "nas_cifar"
+    is_nats, large = plan.space.name == NATS.name, min(plan.bench.data.size) >= LARGE
+    model = "nas_bench_201" if is_nats else "nas_224" if large else "nas_cifar"
+    recipe = " --recipe nats" if is_nats else " --recipe imagenet" if large else ""
     return "\n".join(
         [
             f"found {cell} (picture: {folder / 'cell.png'})",
             f"build:  import nasarch, timm; timm.create_model('{model}', genotype='{cell}', num_classes={classes})",
-            f"train:  timm's train.py DATA --device-modules nasarch --model {model} --model-kwargs genotype={cell} --num-classes {classes}",
+            f"train:  nasarch train {cell} --data {plan.job.data}{recipe}",
             f"export: nasarch export onnx {cell} -o model.onnx",
         ]
     )
