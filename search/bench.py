@@ -71,9 +71,8 @@ class Bench:
 
     def sides(self, batch_size: int, fractions: tuple[float, float]) -> tuple[Batches, Batches]:
         """Batches for the weights and for the architecture."""
-        weights, arch = self.indices(fractions)
-        train = self.data.train
-        return both_sides((train.subset(weights), train.subset(arch)), self.data, batch_size=batch_size, **self._loading())  # type: ignore[misc]
+        weights, arch = map(self.data.train.subset, self.indices(fractions))
+        return both_sides((weights, arch), self.data, batch_size=batch_size, **self._loading())  # type: ignore[type-var]
 
     def whole(self, batch_size: int, fractions: tuple[float, float]) -> tuple[Batches, None]:
         """Batches of the images of both sides together, for one level."""

@@ -31,7 +31,7 @@ class Agreement(NamedTuple):
 
 def mean(runs: Sequence[Weights]) -> Weights:
     """The mean tables, of the digits that files have: the same for runs just made and for those read."""
-    stacked = [torch.stack(tables) for tables in zip(*runs, strict=True)]
+    stacked = [torch.stack(tables) for tables in ([run.operations_ZEO for run in runs], [run.edges_ZE for run in runs])]
     return Weights(*(torch.round(tables.double(), decimals=DECIMALS).mean(0).float() for tables in stacked))
 
 

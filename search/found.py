@@ -11,6 +11,7 @@ from torch import Tensor
 from nasarch.genotype import Genotype
 
 DECIMALS = 7  # of a weight in a file, as many as float32 has
+NO_PAIRS = torch.zeros(0)
 
 
 class Margin(NamedTuple):
@@ -28,23 +29,29 @@ class Margin(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """The tables that a cell is derived from: operation weights [Z, E, O] and edge weights [Z, E], zero where nothing is a candidate."""
+    """The tables that a cell is derived from: operation weights [Z, E, O] and edge weights [Z, E], zero where nothing is a candidate.
+
+    Where edges are weighted in pairs, theirs too, as at temperature 1: [Z, N, S] in the order of itertools.combinations; else nothing.
+    """
 
     operations_ZEO: Tensor
     edges_ZE: Tensor
+    pairs_ZNS: Tensor = NO_PAIRS
 
     def to_lists(self) -> dict[str, Any]:
         """For JSON."""
-        return {"operations": _lists(self.operations_ZEO), "edges": _lists(self.edges_ZE)}
+        pairs = {"pairs": _lists(self.pairs_ZNS)} if len(self.pairs_ZNS) else {}
+        return {"operations": _lists(self.operations_ZEO), "edges": _lists(self.edges_ZE), **pairs}
 
     @classmethod
     def from_lists(cls, lists: Mapping[str, Any]) -> Weights:
         """What `to_lists` gave."""
-        return cls(torch.tensor(lists["operations"]), torch.tensor(lists["edges"]))
+        pairs = torch.tensor(lists["pairs"]) if "pairs" in lists else NO_PAIRS
+        return cls(torch.tensor(lists["operations"]), torch.tensor(lists["edges"]), pairs)
 
     def detached(self) -> Weights:
         """On the CPU, without gradients."""
-        return Weights(self.operations_ZEO.detach().cpu(), self.edges_ZE.detach().cpu())
+        return Weights(*(table.detach().cpu() for table in self))
 
 
 def _lists(table: Tensor) -> list[Any]:

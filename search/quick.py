@@ -6,9 +6,13 @@ Of the depthwise convolutions of the cells oneDNN computes the gradients of 3x3 
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from torch import Tensor, nn
 
 from .recompute import Copies, Geometry, depthwise
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class Depthwise(nn.Conv2d):
@@ -18,7 +22,7 @@ class Depthwise(nn.Conv2d):
         return depthwise(x, [self.weight], Copies(1), Geometry.of(self))
 
 
-def quicken(net: nn.Module) -> nn.Module:
+def quicken(net: Net) -> Net:
     """`net` itself, its depthwise convolutions with wide or dilated kernels exchanged."""
     slow = [(name, conv) for name, conv in net.named_modules() if isinstance(conv, nn.Conv2d) and _is_slow(conv)]
     for name, conv in slow:

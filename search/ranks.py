@@ -25,17 +25,34 @@ def join(device: str) -> str:
     Raises:
         ValueError: `device` names one GPU for all of them.
     """
-    if "WORLD_SIZE" not in os.environ or int(os.environ["WORLD_SIZE"]) < 2:
+    if place()[1] < 2:
+        return device
+    own = own_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if own.startswith("cuda") else "gloo")
+    return own
+
+
+def place() -> tuple[int, int]:
+    """The number of this process and how many torchrun started, joined or not: (0, 1) without it."""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+def own_device(device: str) -> str:
+    """The device of this process among those that torchrun started.
+
+    Raises:
+        ValueError: `device` names one GPU for all of them.
+    """
+    if place()[1] < 2:
         return device
     if device[-1:].isdigit():
-        raise ValueError(f"--device {device} is one device for {os.environ['WORLD_SIZE']} processes: choose auto, cuda or cpu")
+        raise ValueError(f"--device {device} is one device for {place()[1]} processes: choose auto, cuda or cpu")
     is_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
-    place = f"cuda:{os.environ['LOCAL_RANK']}" if is_cuda else "cpu"
+    own = f"cuda:{os.environ['LOCAL_RANK']}" if is_cuda else "cpu"
     if is_cuda:
-        torch.cuda.set_device(place)
-    if not dist.is_initialized():
-        dist.init_process_group("nccl" if is_cuda else "gloo")
-    return place
+        torch.cuda.set_device(own)
+    return own
 
 
 def leave() -> None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from nasarch.space import Space
 
-from .found import Weights
+from .found import NO_PAIRS, Weights
 
 
 class Relaxation(nn.Module):
@@ -86,7 +86,8 @@ class Relaxation(nn.Module):
 
     def weights(self) -> Weights:
         """Operation and edge weights as they are now, without gradients."""
-        return Weights(self.operations(), self.edges()).detached()
+        pairs = _softmax(self.beta, self.legal_ZNS) if self.subset == 2 else NO_PAIRS
+        return Weights(self.operations(), self.edges(), pairs).detached()
 
     def forward(self) -> Tensor:
         """The mixing table [Z, E, O]."""

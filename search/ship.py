@@ -94,9 +94,9 @@ def _score(run: Path, name: str, state: dict[str, Tensor]) -> Score:
     _, settings, job, genotype = resumed(run)
     data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
     assert data.test is not None
-    sizes = {"cells": settings.cells, "channels": settings.channels}
+    sizes: dict[str, Any] = {"cells": settings.cells, "channels": settings.channels, "num_classes": data.num_classes}
     given = {key: value for key, value in sizes.items() if value is not None}
-    net = create_model(name.removesuffix(shipped.SHALLOW), num_classes=data.num_classes, **given)
+    net = create_model(name.removesuffix(shipped.SHALLOW), **given)
     assert isinstance(net, CellNetwork) and net.genotype == genotype
     net.load_state_dict(state)
     return evaluate(net, data.test, data, batch_size=settings.batch_size, device=torch.device("cpu"), job=job)

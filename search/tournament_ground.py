@@ -1,0 +1,119 @@
+"""Where networks are compared: images to train on, images that judge, device, settings. Trains nothing.
+
+| who judges | trained on | accuracy on |
+|---|---|---|
+| the held-back half, where something is chosen | a class-balanced half of the training images | the other half |
+| the test part, where something is reported | the training images | the test images |
+
+The halves are those of a search with the same seed: the first trained the weights, the second the architecture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nasarch.device import keep_freed_memory, pick_device
+
+from . import ranks
+from .bench import LARGE
+from .data import Dataset, Images, split_indices
+from .datasets import load
+from .files import Files
+from .tournament_budget import Budget, Told
+from .train_recipes import Training
+
+MEBI = 2**20
+FEW_TOGETHER, CACHE = MEBI, 4 * MEBI  # bytes of a map from which networks are faster one by one on a CPU; and of all maps together
+MAPS = 400  # of the first cells' size, that the training of a network of 5 cells keeps, for a GPU's memory
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ground:
+    """What all networks of a tournament share."""
+
+    data: Dataset
+    train: Images | Files
+    judges: Images | Files
+    settings: Training
+    device: torch.device
+    workers: int | None
+    together: int
+
+    @property
+    def stem(self) -> str:
+        return "imagenet" if min(self.data.size) >= LARGE else "cifar"
+
+
+def ground(task: Told, *, by_test: bool) -> Ground:
+    """Load the data, and draw the images.
+
+    Raises:
+        ValueError: no such data or device; no test part; more images than there are, or too few for the classes.
+    """
+    budget = task.budget
+    device = pick_device(ranks.own_device(budget.device))
+    if device.type == "cpu":
+        keep_freed_memory()
+    data = load(budget.data, size=budget.size, root=budget.root, download=budget.download, in_memory=budget.in_memory)
+    train, judges = _parts(data, budget, by_test=by_test)
+    if budget.batch_size > len(train):
+        raise ValueError(f"--batch-size {budget.batch_size}: there are {len(train)} images to train on; choose {len(train)} or fewer")
+    return Ground(
+        data=data,
+        train=train,
+        judges=judges,
+        settings=budget.settings(),
+        device=device,
+        workers=budget.workers,
+        together=budget.together or usual_together(budget, data, device),
+    )
+
+
+def _parts(data: Dataset, budget: Budget, *, by_test: bool) -> tuple[Images | Files, Images | Files]:
+    if not by_test:
+        first, second = split_indices(data.train.labels, (0.5, 0.5), budget.seed)
+        train: Images | Files = data.train.subset(first)
+        judges: Images | Files = data.train.subset(second)
+    elif data.test is None:
+        raise ValueError(f"data {data.name!r} has no test part, on which accuracy is measured here: add one (folders train/ and test/)")
+    else:
+        train, judges = data.train, data.test
+    return _drawn(train, budget.images, "images", budget.seed, data), _drawn(judges, budget.judged_on, "judged-on", budget.seed, data)
+
+
+def _drawn(part: Images | Files, count: int | None, flag: str, seed: int, data: Dataset) -> Images | Files:
+    """So many images of the part, as many of each class as it has, in proportion."""
+    if count is None or count == len(part):
+        return part
+    if not data.num_classes <= count <= len(part):
+        raise ValueError(
+            f"--{flag} {count}: of data {data.name!r} there are {len(part)} images for it, of {data.num_classes} classes; "
+            f"choose {data.num_classes} to {len(part)}"
+        )
+    return part.subset(balanced(part.labels, count, seed))
+
+
+def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
+    """Indices, ascending, of exactly `count` of the images, of each class its share to within one, drawn by the seed."""
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    place = torch.empty(len(labels), dtype=torch.float64)
+    for label in labels.unique().tolist():
+        members = order[labels.cpu()[order] == label]
+        place[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
+    return order[place[order].argsort(stable=True)][:count].sort().values
+
+
+def usual_together(budget: Budget, data: Dataset, device: torch.device) -> int:
+    """How many networks are fastest trained as one (benchmarks/rank_paths.py).
+
+    On a CPU so many that their widest maps fit into 4 MiB, and one if one of them takes a MiB; on a GPU what half of the free memory holds.
+    """
+    height, width = data.size
+    map_bytes = 4 * budget.batch_size * budget.channels * height * width
+    if device.type == "cpu":
+        return 1 if map_bytes >= FEW_TOGETHER else CACHE // map_bytes
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 4096 * MEBI
+    return max(1, free // 2 // (MAPS * map_bytes))

@@ -1,0 +1,102 @@
+"""`nasarch correlate`: pairs of edges, their importance in each kind of search, Kendall's tau."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from nasarch.cli import main
+from nasarch.genotype import Genotype
+from nasarch.search.correlate import in_words, kendall, pairs
+from nasarch.search.correlate_chart import scatter
+from nasarch.search.found import Found, Weights
+from nasarch.search.run_files import Run, read_run
+from nasarch.space import DARTS, NATS
+from tests.test_rank_commands import TINY, refused
+from tests.test_report import write_run
+
+SEARCH = ["--data", "digits", "--size", "8", "--layers", "3", "--channels", "4", "--device", "cpu"]
+SEARCHES = {
+    "darts": (["darts", "--epochs", "1", "--order", "first", "--nodes", "2"], "sum of the two edges' largest operation weights"),
+    "pc-darts": (["pc-darts", "--epochs", "2", "--warmup", "1", "--batch-size", "64", "--nodes", "2"], "by which the search ranked them"),
+}
+
+
+@pytest.mark.parametrize("name", ["darts", pytest.param("pc-darts", marks=pytest.mark.slow)])
+def test_importance_and_accuracy_of_pairs_are_correlated(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments, measure = SEARCHES[name]
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert main(["search", *arguments, *SEARCH, "--out", str(run)]) == 0
+    assert main(["correlate", str(run), *TINY, "--seeds", "1", "--out", str(out)]) == 0
+    found = json.loads((out / "pairs.json").read_text())
+    assert len(found["pairs"]) == 3 and measure in found["measure"] and -1 <= found["tau"] <= 1 and 0 <= found["p"] <= 1
+    (row,) = [row for row in json.loads((run / "edges.json").read_text()) if (row["kind"], row["node"]) == ("normal", 3)]
+    best = ", ".join(map(str, sorted(row["kept"])))
+    assert found["pairs"][0]["pair"] == best and f"Kendall's tau {found['tau']:.3f}" in capsys.readouterr().out
+    cells = [Genotype.from_dict(pair["genotype"]) for pair in json.loads((out / "config.json").read_text())["facts"]["pairs"]]
+    assert len(set(cells)) == 3 and Genotype.load(run / "genotype.json") in cells and (out / "pairs.png").exists()
+    (run / "weights.json").unlink()
+    assert "holds no finished search" in refused(capsys, "correlate", str(run), *TINY)
+
+
+@pytest.mark.slow
+def test_dots_weighs_pairs(tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "out"
+    stages = ["--operation-epochs", "1", "--operation-warmup", "0", "--topology-epochs", "1", "--topology-warmup", "0", "--nodes", "3"]
+    layers = ["--operation-layers", "3", "--topology-layers", "3", *SEARCH[:4], *SEARCH[6:]]
+    assert main(["search", "dots", *stages, *layers, "--out", str(run)]) == 0
+    pairs = json.loads((run / "weights.json").read_text())["pairs"][0][-1]
+    assert len(pairs) == 6 and sum(pairs) == pytest.approx(1, abs=1e-5)
+    assert main(["correlate", str(run), *TINY, "--seeds", "1", "--out", str(out)]) == 0
+    found = json.loads((out / "pairs.json").read_text())
+    assert found["measure"] == "weight of the pair" and len(found["pairs"]) == 6
+    assert sorted(row["importance"] for row in found["pairs"]) == pytest.approx(sorted(pairs))
+
+
+def test_tau_is_that_of_the_definition() -> None:
+    assert kendall([1, 2, 3, 4], [10, 20, 30, 40])[0] == pytest.approx(1)
+    assert kendall([1, 2, 3, 4], [40, 30, 20, 10])[0] == pytest.approx(-1)
+    tau, p = kendall([1, 2, 3, 4], [1, 3, 2, 4])  # 5 of 6 pairs agree
+    assert tau == pytest.approx(4 / 6) and p is not None and 0.05 < p < 1
+    assert kendall([1, 2, 3], [5, 5, 5]) == (None, None)
+
+
+def test_equal_accuracies_are_said_and_drawn(tmp_path: Path) -> None:
+    rows = [{"pair": f"{i}, 4", "importance": 0.1 * i, "mean": 50.0, "std": None} for i in range(4)]
+    found = {"tau": None, "p": None, "method": "DARTS", "cell": "normal", "measure": "weight of the pair", "pairs": rows}
+    assert "equally accurate" in in_words(found)
+    scatter(found, tmp_path / "pairs.png")
+    assert (tmp_path / "pairs.png").stat().st_size > 1000
+
+
+def a_run(tmp_path: Path, operations: torch.Tensor, edges: tuple[float, ...]) -> tuple[Run, Found]:
+    run = read_run(write_run(tmp_path / "run"))
+    assert run.genotype is not None and run.margins is not None
+    margins = [margin._replace(weights=edges[: margin.node]) for margin in run.margins]
+    return run, Found(run.genotype, margins, Weights(operations, torch.linspace(0.1, 0.9, 10).view(2, 5)))
+
+
+def test_an_edge_that_was_dropped_carries_its_strongest_operation(tmp_path: Path) -> None:
+    operations = torch.full((2, 5, 8), 0.1)
+    operations[:, :, DARTS.operations.index("none")] = 0.9
+    operations[0, 2, DARTS.operations.index("dil_conv_5x5")] = 0.5  # from 0 to 3, the last node of cells with two
+    chosen, measure = pairs(*a_run(tmp_path, operations, (0.5, 0.2, 0.1)), "normal")
+    assert [pair.sources for pair in chosen] == [(0, 1), (0, 2), (1, 2)] and "ranked" in measure
+    assert [pair.importance for pair in chosen] == pytest.approx([0.7, 0.6, 0.3])
+    assert chosen[0].genotype.cells["normal"].nodes[-1][0] == ("dil_conv_5x5", 0)
+
+
+def test_a_search_without_a_choice_has_nothing_to_correlate(tmp_path: Path) -> None:
+    operations = torch.full((2, 5, 8), 0.1)
+    run, found = a_run(tmp_path, operations, (0.5, 0.5, 0.5))
+    with pytest.raises(ValueError, match="importance 1: nothing is ranked"):
+        pairs(run, found, "normal")
+    operations[0, 2] = 0.0
+    with pytest.raises(ValueError, match="no operation on the edge from 0 to 3 of the normal cell"):
+        pairs(run, found, "normal")
+    nats = Run(**{**vars(run), "space": NATS})
+    with pytest.raises(ValueError, match="leaves no pairs to choose"):
+        pairs(nats, found, "normal")
