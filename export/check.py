@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -37,7 +38,13 @@ class Agreement(NamedTuple):
 
 
 @torch.inference_mode()
-def compare(reference: nn.Module, session: onnxruntime.InferenceSession) -> Agreement:
+def compare(
+    reference: nn.Module,
+    session: onnxruntime.InferenceSession,
+    shape: Sequence[int] | None = None,
+    prepare: Callable[[Tensor], Tensor] | None = None,
+    batches: Sequence[int] = BATCHES,
+) -> Agreement:
     """The largest difference between the logits of `session` and of `reference` in batches of 1 and 3, and what is allowed.
 
     The unit is the `scale`: how much a logit varies from image to image (root mean square). In a fresh network images may
@@ -47,33 +54,51 @@ def compare(reference: nn.Module, session: onnxruntime.InferenceSession) -> Agre
     scale and 10 times the noise. Within it both predict the same class wherever the best logit leads by more than
     twice the tolerance.
 
+    Args:
+        shape: [C, H, W] of the images; by default what the file says.
+        prepare: what makes the images that `reference` sees of the pixels, uint8 [B, H, W, C], that the file takes; None: it
+            takes the images themselves. Pixels can't be made brighter.
+        batches: how many images at once.
+
     Raises:
         ExportError: onnxruntime fails on a batch, or its logits have another shape.
     """
-    (model_input,) = session.get_inputs()
-    images, exact = _telling_images(copy.deepcopy(reference).double(), model_input.shape[1:])
-    eager = torch.cat([reference(batch) for batch in images.split(BATCHES)]).double()
-    seen = torch.cat([run(session, batch) for batch in images.split(BATCHES)]).double()
+    shape = session.get_inputs()[0].shape[1:] if shape is None else shape
+    double = copy.deepcopy(reference).double()
+    if prepare is None:
+        images, exact = _telling_images(double, sum(batches), shape)
+        fed = images
+    else:
+        fed = sample_pixels(sum(batches), *shape)
+        images = prepare(fed)
+        exact = double(images.double())
+    eager = torch.cat([reference(batch) for batch in images.split([*batches])]).double()
+    seen = torch.cat([run(session, batch) for batch in fed.split([*batches])]).double()
     if seen.shape != eager.shape:
         raise ExportError(f"onnxruntime's logits have shape {list(seen.shape)}, PyTorch's {list(eager.shape)}; report the model")
-    scale = _scale(exact)
+    scale = spread(exact)
     noise = max((eager - exact).abs().max().item(), torch.finfo(torch.float32).eps * exact.abs().max().item())
     tolerance = max(RELATIVE_TOLERANCE * scale, NOISE_FACTOR * noise)
     return Agreement((seen - eager).abs().max().item(), tolerance, scale, noise)
 
 
-def _telling_images(exact: nn.Module, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
+def worst(found: Sequence[Agreement]) -> Agreement:
+    """That which comes closest to its tolerance, or exceeds it most."""
+    return max(found, key=lambda one: math.inf if math.isnan(one.difference) else one.difference / (one.tolerance or 1e-300))
+
+
+def _telling_images(exact: nn.Module, count: int, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Images for a float64 model, and its logits; bright enough that the logits depend on them."""
-    images = sample_images(sum(BATCHES), *shape)
+    images = sample_images(count, *shape)
     logits = exact(images.double())
-    largest, scale = logits.abs().max().item(), _scale(logits)
+    largest, scale = logits.abs().max().item(), spread(logits)
     if 0 < scale < FAINT * largest:
         images = images * (largest / scale)
         logits = exact(images.double())
     return images, logits
 
 
-def _scale(logits: Tensor) -> float:
+def spread(logits: Tensor) -> float:
     """How much the logits [B, classes] vary from image to image: root mean square."""
     return (logits - logits.mean(0)).square().mean().sqrt().item()
 
@@ -86,8 +111,14 @@ def sample_images(count: int, channels: int, height: int, width: int) -> Tensor:
     return nn.functional.interpolate(coarse, size=(height, width), mode="bilinear") + 0.25 * grain
 
 
-def open_session(path: Path) -> onnxruntime.InferenceSession:
-    """onnxruntime on the CPU with as many threads as PyTorch uses.
+def sample_pixels(count: int, channels: int, height: int, width: int) -> Tensor:
+    """The same as pixels, uint8 [count, H, W, C]."""
+    images = 128 + 64 * sample_images(count, channels, height, width)
+    return images.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+
+def open_session(model: Path | bytes) -> onnxruntime.InferenceSession:
+    """onnxruntime on the CPU with as many threads as PyTorch uses; `model` is a file, or what stands in one.
 
     Raises:
         ExportError: onnxruntime can't load the file.
@@ -96,7 +127,7 @@ def open_session(path: Path) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 3  # errors
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no other base
         raise ExportError(f"onnxruntime can't load the file: {first_line(error)}; try another version of it") from error
 
@@ -116,16 +147,20 @@ def run(session: onnxruntime.InferenceSession, batch: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def latency(call: Callable[[], Any], seconds: float = 1.0) -> float:
-    """Median milliseconds of `call` after 3 warm-up calls: 5 to 50 calls, as many as `seconds` allow."""
-    for _ in range(3):
+def latencies(*calls: Callable[[], Any], seconds: float = 1.0) -> list[float]:
+    """Median milliseconds of each of `calls`, one after the other in turn: 3 turns to warm up, then 5 to 50, as many as `seconds` allow."""
+    for call in 3 * calls:
         call()
-    times: list[float] = []
-    while len(times) < 5 or (len(times) < 50 and sum(times) < seconds):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1e3 * statistics.median(times)
+    turns: list[list[float]] = []
+    while len(turns) < 5 or (len(turns) < 50 and sum(map(sum, turns)) < seconds * len(calls)):
+        turns.append([_seconds(call) for call in calls])
+    return [1e3 * statistics.median(times) for times in zip(*turns, strict=True)]
+
+
+def _seconds(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def first_line(error: BaseException) -> str:

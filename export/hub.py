@@ -44,7 +44,7 @@ from .metadata import configuration
 from .onnx import OnnxReport, export_onnx
 from .origin import Origin, find_origin, public_genotype
 from .push import Pushed, check_name, push
-from .source import build_model
+from .subject import build
 
 FILES = ("config.json", "model.safetensors", "genotype.json", "README.md")
 
@@ -188,18 +188,11 @@ def _new_folder(out: Path) -> Iterator[Path]:
 
 def _model(origin: Origin) -> CellNetwork:
     """The model with its weights, in evaluation mode, without auxiliary tower."""
-    model = _whole(origin) if origin.whole else build_model(origin.source, origin.checkpoint)
+    model = build(origin)
     if not isinstance(model, CellNetwork) or not model.num_classes:
         raise ExportError(f"{origin.source} is no classifier of cells; give a model of `nasarch models`, a genotype or a run")
     model.aux_head = None
-    return model.eval()
-
-
-def _whole(origin: Origin) -> nn.Module:
-    try:
-        return timm.create_model(origin.source, pretrained=True)
-    except Exception as error:  # whatever timm finds wrong
-        raise ExportError(f"timm can't load {origin.source}: {first_line(error)}; train or save the model again") from error
+    return model
 
 
 def _write_model(folder: Path, model: CellNetwork, config: dict[str, Any]) -> None:

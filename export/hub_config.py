@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import timm
-
 from nasarch.network import CellNetwork
 from nasarch.space import NATS
-from nasarch.zoo import GENERIC
 
 from .check import ExportError
 from .labels import Labels
 from .metadata import configuration
+from .network import generic
 from .origin import Origin, public, public_genotype
 
 KEPT = (
@@ -47,18 +45,9 @@ def model_config(model: CellNetwork, origin: Origin, labels: Labels | None, size
 
 def _architecture(model: CellNetwork) -> tuple[str, dict[str, Any]]:
     """The generic model of the same network, and its arguments."""
-    space, stem = model.genotype.space, "imagenet" if len(model.stem) > 1 else "cifar"
-    name = next(m.name for m in GENERIC.values() if (m.network.space, m.network.stem) == (space, stem))
     genotype = public_genotype(model.genotype).to_dict()
-    small = timm.create_model(name, genotype=genotype, cells=3, channels=16, device="meta")
-    arguments = {
-        "genotype": genotype,
-        "cells": (len(model.cells) - 2) // 3 if space == NATS.name else len(model.cells),
-        "channels": 16 * model.num_features // small.num_features,  # all widths are proportional
-        "in_chans": model.in_chans,
-    }
-    pool = model.global_pool.pool_type
-    return name, arguments if pool == "avg" else {**arguments, "global_pool": pool}
+    name, arguments = generic(model, genotype)
+    return name, {"genotype": genotype, **arguments}
 
 
 def _pretrained_cfg(model: CellNetwork, origin: Origin, arguments: Mapping[str, Any], size: int | None) -> dict[str, Any]:

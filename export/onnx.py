@@ -2,24 +2,22 @@
 
 | choice | value | reason |
 |---|---|---|
-| opset, IR version | 18, 8 | onnxruntime 1.15 (2023) and later load it; what torch writes by itself (IR 10) needs 1.18 |
+| graph | see graph.py | opset 18, IR version 8, nothing of this machine |
 | weights | inside the file | external tensors survive neither symbolic links (the Hub's cache) nor a new file name |
 | input, output | `pixel_values` float32 [batch, C, H, W], `logits` [batch, classes] | what the Hub's ONNX clients expect; any batch |
-| notes of the exporter | removed | they carry local paths and lines of source code |
 | properties | see metadata.py | a file that turns up in two years says what it is and what to feed it |
+
+What forms.py makes of the graph (preprocessing inside, float16, int8) begins with `checked`, too.
 """
 
 from __future__ import annotations
 
-import contextlib
 import copy
-import io
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import onnx
 import onnxruntime
@@ -28,13 +26,12 @@ from torch import Tensor, nn
 
 from nasarch.files import atomic_path
 
-from .check import BATCHES, Agreement, ExportError, compare, first_line, latency, open_session, run, sample_images
-from .metadata import configuration, metadata
-from .source import build_model, describe
+from .check import BATCHES, Agreement, ExportError, compare, first_line, latencies, open_session, run, sample_images, worst
+from .graph import INPUT, IR_VERSION, OPSET, OUTPUT, graph, reduction
+from .metadata import as_property, configuration, metadata
+from .source import describe
 
-OPSET = 18
-IR_VERSION = 8
-INPUT, OUTPUT = "pixel_values", "logits"
+Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,56 +40,63 @@ class OnnxReport:
 
     path: Path
     architecture: str
-    input_size: tuple[int, int, int]
+    input_size: Shape
     num_classes: int
     size_bytes: int
     agreement: Agreement
     torch_ms: float
     onnx_ms: float
     threads: int
-    random_weights: bool = False
+    multiple: int | None = None
 
     def lines(self) -> list[str]:
         """The report for a person, as lines of text."""
         channels, height, width = self.input_size
         seen, unit = self.agreement, self.agreement.scale or 1.0
-        lines = [
+        sizes, note = f"{height}, {width}", ""
+        if self.multiple is not None:
+            sizes, note = "height, width", f"; heights and widths are multiples of {self.multiple}, by which the network reduces its images"
+        return [
             f"{self.path}: {self.architecture}, {self.size_bytes / 1e6:.1f} MB, opset {OPSET}, IR version {IR_VERSION}",
-            f"{INPUT} [batch, {channels}, {height}, {width}] -> {OUTPUT} [batch, {self.num_classes}]",
+            f"{INPUT} [batch, {channels}, {sizes}] -> {OUTPUT} [batch, {self.num_classes}]{note}",
             f"checked in onnxruntime {onnxruntime.__version__} with batches of {' and '.join(map(str, BATCHES))}: logits within"
             f" {seen.difference:.1e} of PyTorch's, {seen.difference / unit:.1e} of how much they vary between images"
             f" (allowed {seen.tolerance / unit:.1e}; rounding in PyTorch itself {seen.noise / unit:.1e})",
             f"latency at batch 1 on {self.threads} CPU thread(s): PyTorch eager {self.torch_ms:.2f} ms,"
             f" onnxruntime {self.onnx_ms:.2f} ms ({self.torch_ms / self.onnx_ms:.1f}x)",
         ]
-        return lines + ["the weights are random: --checkpoint W.safetensors exports trained ones"] * self.random_weights
 
     def __str__(self) -> str:
         return "\n".join(self.lines())
 
 
-def export_model(
-    source: str | os.PathLike[str],
-    path: str | os.PathLike[str],
-    *,
-    checkpoint: str | os.PathLike[str] | None = None,
-    size: int | None = None,
-    class_names: Sequence[str] | None = None,
-) -> OnnxReport:
-    """Export a model by its timm name, or a genotype by its .json file, with the weights of `checkpoint` (.safetensors).
+class Checked(NamedTuple):
+    """A float32 graph that gives the logits of `reference`, and what its file says of itself; `multiple` is None for a fixed size."""
 
-    Classes, input channels, cells and width follow the checkpoint. Without one the weights are random (always the
-    same ones) and the report says so. `size`, `class_names` and what is written: see `export_onnx`.
+    reference: nn.Module
+    shape: Shape
+    multiple: int | None
+    num_classes: int
+    proto: onnx.ModelProto
+    session: onnxruntime.InferenceSession
+    agreement: Agreement
+    properties: Mapping[str, str]
 
-    Raises:
-        ValueError: an unknown name, a bad genotype, a checkpoint that doesn't fit, or what `export_onnx` refuses.
-    """
-    report = export_onnx(build_model(source, checkpoint), path, size=size, class_names=class_names)
-    return replace(report, random_weights=checkpoint is None)
+    def save(self, path: Path, proto: onnx.ModelProto | None = None, **properties: object) -> None:
+        """Write the graph, or `proto` that was made of it, with its properties and those that differ."""
+        proto = self.proto if proto is None else proto
+        told = {key: as_property(value) for key, value in properties.items() if value is not None}
+        onnx.helper.set_model_props(proto, {**self.properties, **told})
+        onnx.save(proto, path)
 
 
 def export_onnx(
-    model: nn.Module, path: str | os.PathLike[str], *, size: int | None = None, class_names: Sequence[str] | None = None
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    size: int | None = None,
+    class_names: Sequence[str] | None = None,
+    dynamic_size: bool = False,
 ) -> OnnxReport:
     """Write `model` to `path` as one checked ONNX file; the model itself isn't changed, whatever its mode, device or dtype.
 
@@ -100,71 +104,97 @@ def export_onnx(
         model: maps images [B, C, H, W] to logits [B, classes]; the file computes in float32.
         size: height and width of the input in pixels; by default what the model's `pretrained_cfg` says.
         class_names: a name for each logit; by default `label_names` of `pretrained_cfg`, if it has them.
+        dynamic_size: let the file take all heights and widths that are multiples of the factor by which the model reduces its images.
 
     The file is run in onnxruntime before it gets its name, see `check.compare`. An older file at `path` stays when that fails.
 
     Raises:
-        ExportError: no input size, one that is too small, class names that don't fit, a model without logits, one that
+        ExportError: no input size, one that is too small or no multiple, class names that don't fit, a model without logits, one that
             torch can't export, or a file whose logits are not the model's.
         ValueError: `path` can't be written.
     """
-    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
-    shape = _input_size(model, size)
-    reference = _reference(model)
-    num_classes = _count_classes(reference, shape)
-    properties = metadata(model, shape, num_classes, class_names)
-    with atomic_path(path) as temporary, torch.autocast("cpu", enabled=False):
+    with atomic_path(path) as temporary:
         temporary.touch()  # a place that can't be written is known before the slow part
-        proto = _graph(reference, shape)
-        onnx.helper.set_model_props(proto, properties)
-        onnx.save(proto, temporary)
-        return replace(_measure(reference, temporary, shape, num_classes), path=Path(path))
+        found = checked(model, size=size, class_names=class_names, dynamic_size=dynamic_size)
+        found.save(temporary)
+        return report(found, Path(path), temporary.stat().st_size)
 
 
-def _measure(reference: nn.Module, file: Path, shape: tuple[int, int, int], num_classes: int) -> OnnxReport:
-    """What `file` is, how well it agrees with `reference` and how fast both are; refuses it if its logits are others."""
-    session = open_session(file)
-    agreement = compare(reference, session)
-    if not agreement.holds:
-        raise ExportError(
-            f"refused: onnxruntime's logits of {describe(reference)} differ from PyTorch's by {agreement.difference:.1e}, more than"
-            f" {agreement.tolerance:.1e}; try other versions of torch, onnxscript or onnxruntime, and report the model"
-        )
-    image = sample_images(1, *shape)
+def checked(model: nn.Module, *, size: int | None = None, class_names: Sequence[str] | None = None, dynamic_size: bool = False) -> Checked:
+    """The graph of `model`, after it gave the model's logits in onnxruntime; arguments and errors as of `export_onnx`."""
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
+    multiple = reduction(model) if dynamic_size else None
+    shape = input_size(model, size, multiple)
+    with torch.autocast("cpu", enabled=False):
+        twin = reference(model)
+        num_classes = _count_classes(twin, shape)
+        properties = metadata(model, shape, num_classes, class_names)
+        if multiple is not None:
+            properties["size_multiple"] = str(multiple)
+        proto = graph(twin, shape, multiple)
+        session = open_session(proto.SerializeToString())
+        agreement = worst([compare(twin, session, one) for one in sizes(shape, multiple)])
+    refuse(agreement, describe(twin))
+    return Checked(twin, shape, multiple, num_classes, proto, session, agreement, properties)
+
+
+def report(found: Checked, path: Path, size_bytes: int) -> OnnxReport:
+    """What was written to `path`."""
+    image = sample_images(1, *found.shape)
+    torch_ms, onnx_ms = latencies(lambda: found.reference(image), lambda: run(found.session, image))
     return OnnxReport(
-        path=file,
-        architecture=describe(reference),
-        input_size=shape,
-        num_classes=num_classes,
-        size_bytes=file.stat().st_size,
-        agreement=agreement,
-        torch_ms=latency(lambda: reference(image)),
-        onnx_ms=latency(lambda: run(session, image)),
+        path=path,
+        architecture=describe(found.reference),
+        input_size=found.shape,
+        num_classes=found.num_classes,
+        size_bytes=size_bytes,
+        agreement=found.agreement,
+        torch_ms=torch_ms,
+        onnx_ms=onnx_ms,
         threads=torch.get_num_threads(),
+        multiple=found.multiple,
     )
 
 
-def _input_size(model: nn.Module, size: int | None) -> tuple[int, int, int]:
-    """[C, H, W] of the input: `size`, or what the model says of itself."""
+def refuse(agreement: Agreement, name: str) -> None:
+    """Raise ExportError unless `agreement` holds."""
+    if not agreement.holds:
+        raise ExportError(
+            f"refused: onnxruntime's logits of {name} differ from PyTorch's by {agreement.difference:.1e}, more than"
+            f" {agreement.tolerance:.1e}; try other versions of torch, onnxscript or onnxruntime, and report the model"
+        )
+
+
+def sizes(shape: Shape, multiple: int | None) -> list[Shape]:
+    """The shapes of images [C, H, W] that a file is checked with: its own, and where others are legal one that is no square."""
+    channels, height, width = shape
+    return [shape] if multiple is None else [shape, (channels, height + multiple, max(multiple, width - multiple))]
+
+
+def input_size(model: nn.Module, size: int | None, multiple: int | None = None) -> Shape:
+    """[C, H, W] of the input: `size`, or what the model says of itself; multiples of `multiple`, if that is given.
+
+    Raises:
+        ExportError: there is none, it is too small, or no multiple.
+    """
     channels, *stated = configuration(model).get("input_size") or (3,)
-    channels = getattr(model, "in_chans", channels)
-    if size is None:
-        if not stated:
-            raise ExportError(f"{describe(model)} states no input size; pass size=, its height and width in pixels")
-        return channels, stated[0], stated[1]
-    smallest = _smallest_size(model)
-    if size < smallest:
-        raise ExportError(f"size {size} is too small for {describe(model)}; choose {smallest} or more pixels")
-    return channels, size, size
+    channels, name = getattr(model, "in_chans", channels), describe(model)
+    if size is None and not stated:
+        raise ExportError(f"{name} states no input size; pass size=, its height and width in pixels")
+    height, width = stated if size is None else (size, size)
+    smallest = reduction(model)
+    if size is not None and size < smallest:  # of anything smaller less than a pixel is left
+        raise ExportError(f"size {size} is too small for {name}; choose {smallest} or more pixels")
+    if multiple is not None and (height % multiple or width % multiple):
+        below = max(multiple, height // multiple * multiple)
+        raise ExportError(
+            f"size {height} is no multiple of {multiple}, by which {name} reduces its images; with --dynamic-size choose {below} or"
+            f" {below + multiple}"
+        )
+    return channels, height, width
 
 
-def _smallest_size(model: nn.Module) -> int:
-    """The factor by which the model reduces its input: of anything smaller less than a pixel is left."""
-    levels = getattr(model, "feature_info", None)
-    return max((level.get("reduction", 1) for level in levels), default=1) if isinstance(levels, list) else 1
-
-
-def _reference(model: nn.Module) -> nn.Module:
+def reference(model: nn.Module) -> nn.Module:
     """A copy to work with: float32 on the CPU, in evaluation mode, without gradients."""
     if any(tensor.is_meta for tensor in model.state_dict().values()):
         raise ExportError(f"{describe(model)} is on the meta device and has no weights; load some before the export")
@@ -176,7 +206,7 @@ def _reference(model: nn.Module) -> nn.Module:
 
 
 @torch.inference_mode()
-def _count_classes(reference: nn.Module, shape: tuple[int, int, int]) -> int:
+def _count_classes(reference: nn.Module, shape: Shape) -> int:
     """The number of finite logits that `reference` gives for an image of `shape`, or a clear refusal."""
     name = describe(reference)
     try:
@@ -189,69 +219,3 @@ def _count_classes(reference: nn.Module, shape: tuple[int, int, int]) -> int:
     if not logits.isfinite().all():
         raise ExportError(f"the logits of {name} are not finite, so nothing can be checked; look for NaN or huge values in its weights")
     return logits.shape[1]
-
-
-def _graph(reference: nn.Module, shape: tuple[int, int, int]) -> onnx.ModelProto:
-    """The ONNX model of `reference` for any batch, in the form of the table above."""
-    try:
-        proto = _translate(reference, sample_images(2, *shape))
-        opsets = {opset.domain: opset.version for opset in proto.opset_import}
-        if opsets != {"": OPSET}:  # the exporter may quietly keep another version or add operators of its own
-            raise ExportError(f"its operators are {opsets}, not plain ONNX {OPSET}")
-        onnx.checker.check_model(proto, full_check=True)
-    except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ExportError) as error:
-        reason = first_line(error.__cause__ or error)
-        raise ExportError(f"torch can't export {describe(reference)}: {reason}; simplify its forward") from error
-    return proto
-
-
-def _translate(reference: nn.Module, example: Tensor) -> onnx.ModelProto:
-    """What torch's exporter makes of `reference`, without the notes that it leaves on each node."""
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            reference,
-            (example,),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: "batch"},),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    proto = program.model_proto
-    _strip(proto)
-    _uncount_padding(proto)
-    del proto.graph.value_info[:]
-    proto.ir_version = IR_VERSION
-    return proto
-
-
-def _uncount_padding(proto: onnx.ModelProto) -> None:
-    """Let average poolings without padding leave out what lies beyond the edge of an odd map, as PyTorch does.
-
-    There `count_include_pad` should mean nothing, but with `ceil_mode` onnxruntime 1.15 to 1.23 counts that too.
-    """
-    for node in proto.graph.node:
-        padded = any(any(attribute.ints) for attribute in node.attribute if attribute.name == "pads")
-        for attribute in node.attribute:
-            if attribute.name == "count_include_pad" and not padded:
-                attribute.i = 0
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's progress lines, and without a warning that torch 2.11 gives about itself."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)", FutureWarning)
-        yield
-
-
-def _strip(message: Any) -> None:
-    """Remove every `metadata_props` and `doc_string` inside a protobuf message: stack traces with local paths and lines of source."""
-    for field, value in message.ListFields():
-        if field.name in ("metadata_props", "doc_string"):
-            message.ClearField(field.name)
-        elif field.message_type is not None:
-            for part in [value] if hasattr(value, "ListFields") else value:
-                _strip(part)

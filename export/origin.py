@@ -67,7 +67,7 @@ def find_origin(source: str | os.PathLike[str], checkpoint: str | os.PathLike[st
         ValueError: there is no such thing, or a file of the folder is damaged: names it and the remedy.
     """
     text = os.fspath(source)
-    origin = _of_folder(Path(text)) if Path(text).is_dir() and text not in MODELS else _of_text(text)
+    origin = _of_folder(Path(text)) if text and Path(text).is_dir() and text not in MODELS else _of_text(text)
     if checkpoint is not None:
         if origin.whole and origin.source != text:
             raise ValueError(f"{text} has weights of its own; with --checkpoint give a genotype's .json file or a model's name")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import safetensors
@@ -35,9 +37,7 @@ def build_model(source: str | os.PathLike[str], checkpoint: str | os.PathLike[st
     """
     if checkpoint is None:
         name, arguments = _network(source, {})
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return timm.create_model(name, **arguments)
+        return seeded(partial(timm.create_model, name, **arguments))
     weights = _read(checkpoint)
     name, arguments = _network(source, weights)
     arguments |= _sizes(name, arguments, weights)
@@ -47,6 +47,26 @@ def build_model(source: str | os.PathLike[str], checkpoint: str | os.PathLike[st
     model = timm.create_model(name, **arguments)
     model.load_state_dict(weights)
     return model
+
+
+def seeded(build: Callable[[], nn.Module]) -> nn.Module:
+    """What `build` builds, its random weights always the same."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return build()
+
+
+def load_weights(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
+    """Give `model` the weights of a safetensors file.
+
+    Raises:
+        ValueError: the file can't be read or doesn't fit.
+    """
+    weights = _read(checkpoint)
+    misfit = _misfit(model.state_dict(), weights)
+    if misfit:
+        raise ValueError(f"{checkpoint} doesn't fit {describe(model)}: {misfit}; give the weights that were exported")
+    model.load_state_dict(weights)
 
 
 def _network(source: str | os.PathLike[str], weights: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:

@@ -53,9 +53,9 @@ def _edge(operation: str, channels: int, stride: int, drop_path_rate: float, dd:
     """The operation without its first ReLU, after it the drop path, which an identity goes without (Larsson et al. 2017 as Liu et
     al. 2019 use it), and whether there was a ReLU: the cell computes it once for all edges that leave a state."""
     module = build(operation, channels, stride, **dd)
-    rectified = isinstance(module, nn.Sequential) and isinstance(module[0], nn.ReLU)
-    if rectified:
-        module[0] = nn.Identity()  # type: ignore[index]
+    rectified = False
+    if isinstance(module, nn.Sequential) and isinstance(module[0], nn.ReLU):
+        module[0], rectified = nn.Identity(), True
     if operation == "skip_connect" and stride == 1:
         return module, rectified
     return nn.Sequential(OrderedDict(op=module, drop_path=DropPath(drop_path_rate))), rectified
@@ -117,8 +117,9 @@ class Cell(nn.Module):
             self.preprocess[1] = relu_conv_bn(current_channels, channels, **dd)
         inner = [j for j in cell.live if j in used]
         state = {j: i for i, j in enumerate([*range(cell.inputs), *inner], start=2 - cell.inputs)}
-        self.nodes = nn.ModuleDict({str(j): _node(cell, j, state, channels, stride, drop_path_rate, dd) for j in inner})
-        read = {edge for node in self.nodes.values() for edge in zip(node.sources, node.rectified, strict=True)}
+        nodes = {j: _node(cell, j, state, channels, stride, drop_path_rate, dd) for j in inner}
+        self.nodes = nn.ModuleDict({str(j): node for j, node in nodes.items()})
+        read = {edge for node in nodes.values() for edge in zip(node.sources, node.rectified, strict=True)}
         self.rectified = [(i, True) in read for i in range(2 + len(inner))]
         self.concat = [state[j] for j in cell.live_concat]
         self.out_channels = len(self.concat) * channels

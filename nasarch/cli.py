@@ -17,7 +17,10 @@ from typing import Annotated, Any
 
 import tyro
 
+from nasarch.cli_bench import bench
+from nasarch.cli_detect import detect
 from nasarch.cli_export import export
+from nasarch.cli_rank import compare, correlate, rank_paths, select
 from nasarch.cli_search import cost, gather, presets, report, split, train
 from nasarch.demo import demo
 from nasarch.printing import print_json, print_rich
@@ -129,12 +132,22 @@ COMMANDS: dict[str, Command] = {
     "show": show,
     "draw": draw,
     "profile": profile,
+    "bench": bench,
     "demo": demo,
     "presets": presets,
     "cost": cost,
 }
-BUILDERS: dict[str, Builder] = {"report": report, "gather": gather, "split": split, "train": train}
-GROUPS: dict[str, Group] = {"search": search, "export": export}
+BUILDERS: dict[str, Builder] = {
+    "report": report,
+    "gather": gather,
+    "split": split,
+    "train": train,
+    "rank-paths": rank_paths,
+    "correlate": correlate,
+    "select": select,
+    "compare": compare,
+}
+GROUPS: dict[str, Group] = {"search": search, "export": export, "detect": detect}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

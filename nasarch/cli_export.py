@@ -8,24 +8,62 @@ from typing import Annotated
 
 import tyro
 
+from nasarch.cli_detect import ssd
+
 Command = Callable[..., None]
-Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
+Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE|RUN")]
 Run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|RUN")]
-Out = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE")]
+Out = Annotated[str, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE|DIR")]
+File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
 
 
-def onnx(source: Source, *, out: Out, checkpoint: Path | None = None, size: int | None = None) -> None:
-    """Export a model to one ONNX file that is checked against PyTorch.
+def onnx(
+    source: Source,
+    *,
+    out: Out,
+    checkpoint: Path | None = None,
+    data: str | None = None,
+    size: int | None = None,
+    dynamic_size: bool = False,
+    uint8_input: bool = False,
+    fp16: bool = False,
+    int8: bool = False,
+    calibrate: str | None = None,
+    force: bool = False,
+) -> None:
+    """Export a model to ONNX: in float32, or with preprocessing inside, in float16 or int8; each file is checked against PyTorch.
 
     Args:
-        source: a model's name or a genotype's .json file.
-        out: the file to write.
-        checkpoint: trained weights (.safetensors); without them the weights are random.
+        source: a model's name, a genotype's .json file, or the folder of a search, a training or `nasarch export hub`.
+        out: the file to write; or a folder (one that exists, or ends in /), which gets onnx/model.onnx and what else is asked for.
+        checkpoint: trained weights (.safetensors); by default those of the folder, else the weights are random.
+        data: what the weights were trained on, for labels and preprocessing: cifar10, cifar100, imagenet, digits.
         size: height and width of the images in pixels; by default those of the model.
+        dynamic_size: any height and width in multiples of what the network reduces its images by: 32, or 4 for CIFAR networks.
+        uint8_input: the form that takes uint8 pixels [batch, H, W, C] and scales them itself.
+        fp16: float16 inside, float32 at both ends.
+        int8: 8-bit integers (QDQ, uint8 activations, int8 weights for each channel), from ranges that --calibrate gives.
+        calibrate: images for --int8, and to judge --fp16: a folder of images or class folders, a tar file, cifar10, cifar100, digits.
+        force: write a float16 or int8 file even if fewer than 95 % of the held-back images keep their class.
     """
-    from nasarch.export.onnx import export_model
+    from nasarch.export.forms import Forms, export_model
 
-    print(export_model(source, out, checkpoint=checkpoint, size=size))
+    forms = Forms(dynamic_size=dynamic_size, uint8_input=uint8_input, fp16=fp16, int8=int8, calibrate=calibrate, force=force)
+    print(export_model(source, out, checkpoint=checkpoint, data=data, size=size, forms=forms))
+
+
+def verify(file: File, *, model: str | None = None, checkpoint: Path | None = None, images: str | None = None) -> None:
+    """Check an ONNX file against the PyTorch model that it says it is; of anyone's file its structure.
+
+    Args:
+        file: the .onnx file; nothing outside it is opened.
+        model: what it should be, a name, a genotype's file or a folder; by default what its properties say.
+        checkpoint: its weights (.safetensors); random and shipped ones are known without.
+        images: to judge an int8 file by: a folder of images or class folders, a tar file, cifar10, cifar100, digits.
+    """
+    from nasarch.export.verify import verify
+
+    print(verify(file, model=model, checkpoint=checkpoint, images=images))
 
 
 def hub(
@@ -56,5 +94,5 @@ def hub(
 
 
 def export(arguments: Sequence[str] = ()) -> Mapping[str, Command]:
-    """Take a model out: onnx, hub."""
-    return {"onnx": onnx, "hub": hub}
+    """Take a model out: onnx, hub, ssd; verify a file."""
+    return {"onnx": onnx, "hub": hub, "ssd": ssd, "verify": verify}

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import timm
 import torch
+from PIL import Image
+from timm.models import save_for_hf
 from torch import Tensor, nn
 
 from nasarch.export.check import Agreement, sample_images
 from nasarch.export.onnx import OnnxReport
 from nasarch.genotype import Genotype
+from nasarch.search.batches import Batches
+from nasarch.search.data import Augmentation, Images
+from nasarch.search.datasets import load
 
+SIDE, EPOCHS = 12, 6  # of the digits and of their training
 FOLDER = ["README.md", "cells.png", "cells.svg", "config.json", "genotype.json", "model.safetensors", "onnx/model.onnx"]
 
 
@@ -87,3 +94,39 @@ def without_onnx(model: nn.Module, path: Path, **_: Any) -> OnnxReport:
         onnx_ms=1.0,
         threads=1,
     )
+
+
+@cache
+def reader_of_digits() -> Any:
+    """A small network that was trained for seconds on the digits and reads nine of ten others right: one that int8 can be judged on."""
+    data = load("digits", size=SIDE)
+    scale = {"input_size": (3, SIDE, SIDE), "mean": data.mean, "std": data.std}
+    torch.manual_seed(0)
+    model = timm.create_model("ftso_nats_cifar", cells=1, channels=8, pretrained_cfg_overlay=scale).train()
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    batches = Batches(data.train, data, batch_size=50, seed=0, augmentation=Augmentation())
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.01, total_steps=EPOCHS * len(batches))
+    for _ in range(EPOCHS):
+        for images, labels in batches:
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(images), labels).backward()
+            optimiser.step()
+            schedule.step()
+    return model.eval()
+
+
+def reading(path: Path) -> Path:
+    """The folder of that network, as a training leaves it."""
+    save_for_hf(reader_of_digits(), str(path), model_config={"label_names": list("0123456789")}, safe_serialization=True)
+    return path
+
+
+def digit_files(folder: Path, count: int, classes: bool = True) -> Path:
+    """The first digits of the test part as image files, in class folders or together."""
+    part = load("digits", size=SIDE).test
+    assert isinstance(part, Images)
+    for number, (pixels, label) in enumerate(zip(part.pixels[:count], part.labels[:count].tolist(), strict=True)):
+        place = folder / str(label) if classes else folder
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(place / f"{number:03}.png")
+    return folder

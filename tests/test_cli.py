@@ -217,13 +217,14 @@ def test_profile_says_so_where_one_image_can_not_train(run: Run) -> None:
 
 
 def test_export_onnx_hands_all_arguments_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nasarch.export import onnx
+    from nasarch.export import forms
 
     calls = []
-    monkeypatch.setattr(onnx, "export_model", lambda *args, **kwargs: calls.append((args, kwargs)) or "the report")
+    monkeypatch.setattr(forms, "export_model", lambda *args, **kwargs: calls.append((args, kwargs)) or "the report")
     status, out, _ = run("export", "onnx", "ftso_nats_cifar", "--checkpoint", "w.safetensors", "--size", "64", "-o", "m.onnx")
     assert status == 0 and out == "the report\n"
-    assert calls == [(("ftso_nats_cifar", Path("m.onnx")), {"checkpoint": Path("w.safetensors"), "size": 64})]
+    options = {"checkpoint": Path("w.safetensors"), "data": None, "size": 64, "forms": forms.Forms()}
+    assert calls == [(("ftso_nats_cifar", "m.onnx"), options)]
 
 
 # --- what users get wrong ----------------------------------------------------------------------------------------------------

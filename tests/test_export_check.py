@@ -60,7 +60,7 @@ WRONG = [
 
 def assert_changes_are_found(model: nn.Module, path: Path, changes: Sequence[Any]) -> None:
     """`changes` are pairs of a function that spoils a graph and the number of the place."""
-    reference = exporter._reference(model)
+    reference = exporter.reference(model)
     assert compare(reference, open_session(path)).holds
     for change, number in changes:
         proto = onnx.load(path)
@@ -118,7 +118,7 @@ def test_a_file_that_fails_its_check_is_not_left_behind(
     model, path = exported
     proto = onnx.load(path)
     change(proto)
-    monkeypatch.setattr(exporter, "_graph", lambda *_: proto)
+    monkeypatch.setattr(exporter, "graph", lambda *_: proto)
     (tmp_path / "old.onnx").write_text("an older file")
     for name in ("old.onnx", "new.onnx"):
         with pytest.raises(ExportError, match=message):
@@ -131,7 +131,7 @@ def test_a_file_that_fails_its_check_is_not_left_behind(
 def test_a_place_that_cannot_be_written_is_known_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
-    monkeypatch.setattr(exporter, "_graph", lambda *_: pytest.fail("the export was begun"))
+    monkeypatch.setattr(exporter, "graph", lambda *_: pytest.fail("the export was begun"))
     with pytest.raises(ValueError, match=f"can't write .*{place}.*choose"):
         export_onnx(Tiny(), tmp_path / place, size=8)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]

@@ -13,9 +13,10 @@ import timm
 import torch
 
 import nasarch
-from nasarch.export import onnx as exporter
+from nasarch.export import subject
 from nasarch.export.check import open_session, sample_images
-from nasarch.export.onnx import export_model
+from nasarch.export.forms import export_model
+from nasarch.export.onnx import OnnxReport
 from nasarch.export.source import build_model
 from tests.exported import Tiny, logits, with_statistics
 
@@ -84,16 +85,18 @@ def test_a_genotype_file_becomes_the_network_of_its_data_set(tmp_path: Path, ste
 def test_export_model_goes_from_a_name_and_a_checkpoint_to_a_file(tmp_path: Path) -> None:
     trained = with_statistics(timm.create_model("ftso_nats_cifar", cells=1, channels=4, num_classes=6), 32)
     safetensors.torch.save_file(trained.state_dict(), tmp_path / "w.safetensors")
-    report = export_model("ftso_nats_cifar", tmp_path / "new" / "a.onnx", checkpoint=tmp_path / "w.safetensors", size=24)
-    assert (report.input_size, report.num_classes, report.random_weights) == ((3, 24, 24), 6, False)
+    written = export_model("ftso_nats_cifar", tmp_path / "new" / "a.onnx", checkpoint=tmp_path / "w.safetensors", size=24)
+    (report,) = written.reports
+    assert isinstance(report, OnnxReport) and (report.input_size, report.num_classes, written.random) == ((3, 24, 24), 6, False)
+    assert "the classes have no names: --data NAME" in str(written)
     session = open_session(tmp_path / "new" / "a.onnx")
     digest = session.get_modelmeta().custom_metadata_map["weights_sha256"]
     assert digest == hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
 
 
 def test_random_weights_are_called_random(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "build_model", lambda *_: Tiny())
-    assert "the weights are random" in str(export_model("any", tmp_path / "a.onnx", size=8))
+    monkeypatch.setattr(subject, "build_model", lambda *_: Tiny())
+    assert "the weights are random" in str(export_model("resnet18", tmp_path / "a.onnx", size=8))
 
 
 def test_a_checkpoint_of_another_genotype_is_refused_with_a_few_names(tmp_path: Path) -> None:

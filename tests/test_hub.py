@@ -157,7 +157,7 @@ def test_timms_transform_of_the_folder_is_that_of_the_model(tmp_path: Path, monk
 
 def test_another_pooling_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = trained("pc_darts_cifar", global_pool="max")
-    monkeypatch.setattr(exporter, "build_model", lambda *_: model)
+    monkeypatch.setattr(exporter, "build", lambda *_: model)
     monkeypatch.setattr(exporter, "export_onnx", without_onnx)
     export_hub("pc_darts_cifar", tmp_path / "out")
     loaded = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True).eval()
@@ -218,7 +218,7 @@ def test_the_card_tells_measured_figures_from_reported_ones(fresh: tuple[Path, A
 
 def test_a_card_of_random_weights_says_so_and_states_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     new_cell("my_cell", tmp_path / "cell.json")
-    monkeypatch.setattr(exporter, "build_model", lambda *_: trained("nas_cifar", genotype=str(tmp_path / "cell.json"), num_classes=10))
+    monkeypatch.setattr(exporter, "build", lambda *_: trained("nas_cifar", genotype=str(tmp_path / "cell.json"), num_classes=10))
     monkeypatch.setattr(exporter, "export_onnx", without_onnx)
     report = export_hub(tmp_path / "cell.json", tmp_path / "out")
     text = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
@@ -294,7 +294,7 @@ def test_what_is_there_already_is_left_alone(tmp_path: Path, state: str) -> None
 
 
 def test_an_export_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporter, "build_model", lambda *_: trained("pc_darts_cifar"))
+    monkeypatch.setattr(exporter, "build", lambda *_: trained("pc_darts_cifar"))
     monkeypatch.setattr(exporter, "export_onnx", lambda *_, **__: (_ for _ in ()).throw(ValueError("refused")))
     with pytest.raises(ValueError, match="refused"):
         export_hub("pc_darts_cifar", tmp_path / "deep" / "out")
@@ -340,7 +340,7 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, monkeypatch: pytest.
         Path(name, "config.json").write_text(json.dumps(config))
     Path("wrong/result.json").write_text('{"results": [{"dataset": "x"}]}')
     if "checkpoint" not in options:
-        monkeypatch.setattr(exporter, "build_model", lambda *_: trained("pc_darts_cifar"))
+        monkeypatch.setattr(exporter, "build", lambda *_: trained("pc_darts_cifar"))
     source = options.pop("source", "pc_darts_cifar")
     with pytest.raises(ValueError, match=message):
         export_hub(source, "out", **options)

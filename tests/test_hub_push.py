@@ -46,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_push_through_the_command_loads_from_the_hub_with_the_same_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In a new process, as a user has it: HF_ENDPOINT names the server."""
     model = small("pc_darts_cifar", cells=3).eval()
-    monkeypatch.setattr(exporter, "build_model", lambda *_: model)
+    monkeypatch.setattr(exporter, "build", lambda *_: model)
     monkeypatch.setattr(exporter, "export_onnx", without_onnx)
     folder = export_hub("pc_darts_cifar", tmp_path / "out").path
     code = (

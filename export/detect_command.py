@@ -1,0 +1,126 @@
+"""`nasarch detect train`: from flags to a plan, the training, and what is said of it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from nasarch.device import device_name, keep_freed_memory, pick_device
+from nasarch.search import ranks
+from nasarch.search.run import check_unused, make_folder
+from nasarch.search.summary import duration
+
+from .detect_batches import check_images
+from .detect_data import Scenes, find_annotations, load_scenes, with_boxes
+from .detect_eval import evaluator
+from .detect_eval import lines as figure_lines
+from .detect_run import DetectPlan, build, run, told_before
+from .detect_settings import DetectJob, DetectTraining
+from .detect_show import DetectDisplay
+from .ssd import cost
+from .ssd_backbone import Backbone, find_backbone
+
+
+def train(settings: DetectTraining, job: DetectJob) -> None:
+    """Train a detector, or finish that."""
+    kept: Backbone | None = None
+    if job.resume is not None:
+        settings, job, kept = told_before(job.resume)
+    if job.data is None:
+        raise ValueError("no data: give --data DIR with train.json, or a .json file with annotations in COCO's format")
+    device = pick_device(ranks.join(job.device))
+    try:
+        backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
+        folder = ranks.first_has(job.resume or job.out or Path("runs") / f"detect-{_identifier(job)}-{datetime.now():%Y%m%d-%H%M%S}")
+        if job.resume is None and ranks.is_first():
+            check_unused(folder)
+        part = load_scenes(job.data, "train", job.images)
+        val = _val(job, part)
+        for scenes in (part, val):
+            if scenes is not None:
+                check_images(scenes)
+        words = " ".join(["nasarch", *sys.argv[1:]])
+        _train(DetectPlan(backbone=backbone, settings=settings, job=job, train=part, val=val, device=device, words=words), folder)
+    finally:
+        ranks.leave()
+
+
+def _backbone(settings: DetectTraining, job: DetectJob) -> Backbone:
+    return find_backbone(job.backbone, cells=settings.cells, channels=settings.channels)._replace(weights=_weights(job))
+
+
+def _weights(job: DetectJob) -> Path | None:
+    """The file with the backbone's weights, if one is named or lies in the backbone's folder."""
+    if job.weights is not None or not job.pretrained or not Path(job.backbone).is_dir():
+        return job.weights
+    return find_backbone(job.backbone).weights
+
+
+def _identifier(job: DetectJob) -> str:
+    return "-".join(re.sub(r"\W+", "_", Path(str(name)).stem) for name in (job.backbone, job.data))
+
+
+def _val(job: DetectJob, train: Scenes) -> Scenes | None:
+    """What to evaluate on; it has to have the classes that are trained.
+
+    Raises:
+        ValueError: there is none, it has other classes, or nothing is installed that could evaluate.
+    """
+    if not job.evaluate:
+        return None
+    assert job.data is not None
+    place = job.val or (find_annotations(job.data, "val") if job.data.is_dir() else None)
+    if place is None:
+        raise ValueError(f"{job.data} has no val part to evaluate on: give --val FILE.json, or train all the same with --no-evaluate")
+    evaluator()
+    found = load_scenes(place, "val", job.val_images)
+    if found.category_ids != train.category_ids:
+        raise ValueError(f"{place} has other categories than {train.path}: give annotations of the same classes, or --no-evaluate")
+    return replace(found, name=f"{place.parent.name}/{place.stem}")
+
+
+def _train(plan: DetectPlan, folder: Path) -> None:
+    if plan.device.type == "cpu":
+        keep_freed_memory()
+    console = Console(quiet=not ranks.is_first(), highlight=False, soft_wrap=True)
+    model = build(plan, folder)
+    _introduce(plan, str(cost(model)), console)
+    if ranks.is_first():
+        make_folder(folder)
+    try:
+        with DetectDisplay(console) as display:
+            result = run(plan, model, folder, display)
+    except KeyboardInterrupt:
+        console.print(f"stopped; to go on: nasarch detect train --resume {folder}")
+        raise
+    console.print(f"loss {result['train']['loss']:.3f} in the last epoch; {duration(result['seconds'])}")
+    if result["val"] is not None:
+        figures = {name: value for name, value in result["val"].items() if isinstance(value, float)}
+        console.print("\n".join([f"on the {result['val']['images']} images of {_name(plan.val)}:", *figure_lines(figures)]))
+    console.print(
+        f"result: {folder / 'result.json'}\nnext:   nasarch detect predict {folder} IMAGE -o DIR; nasarch export ssd {folder} -o model.onnx"
+    )
+
+
+def _name(part: Scenes | None) -> str:
+    return part.name if part is not None else "the val part"
+
+
+def _introduce(plan: DetectPlan, costs: str, console: Console) -> None:
+    """What is about to be trained, on what."""
+    part, settings, where = plan.train, plan.settings, device_name(plan.device)
+    processes = f", {ranks.count()} processes" if ranks.count() > 1 else ""
+    learning = len(with_boxes(part))
+    left_out = f", {len(part) - learning} without a box left out" if learning < len(part) else ""
+    console.print(f"SSD on {plan.job.backbone}, {settings.size}x{settings.size}, {settings.head} heads; {where}{processes}")
+    console.print(f"{part.name}: {learning:,} images, {part.boxes:,} boxes, {len(part.class_names)} classes{left_out}")
+    console.print(costs)
+    remarks: list[Any] = [*part.remarks, *(() if plan.val is None else plan.val.remarks)]
+    for words in remarks:
+        console.print(f"note: {words}")

@@ -1,0 +1,118 @@
+"""A PyTorch model as a plain ONNX graph: opset 18, IR version 8, any batch, and on request any height and width.
+
+| choice | value | reason |
+|---|---|---|
+| opset, IR version | 18, 8 | onnxruntime 1.15 (2023) and later load it; what torch writes by itself (IR 10) needs 1.18 |
+| notes of the exporter | removed | they carry local paths and lines of source code |
+| height and width | fixed, or multiples of the factor by which the model reduces its images | at others maps differ by a pixel |
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from .check import ExportError, first_line, sample_images
+from .source import describe
+
+OPSET = 18
+IR_VERSION = 8
+INPUT, OUTPUT = "pixel_values", "logits"
+BATCH, HEIGHT, WIDTH = "batch", "height", "width"
+
+
+def reduction(model: nn.Module) -> int:
+    """The factor by which the model reduces height and width: 4 of a CIFAR network, 32 of an ImageNet one; 1 if it doesn't say so."""
+    levels = getattr(model, "feature_info", None)
+    return max((level.get("reduction", 1) for level in levels), default=1) if isinstance(levels, list) else 1
+
+
+def graph(reference: nn.Module, shape: Sequence[int], multiple: int | None = None) -> onnx.ModelProto:
+    """The ONNX model of `reference` for images of `shape` [C, H, W] in any batch.
+
+    With `multiple` height and width may be any multiples of it, and H and W of `shape` are only an example.
+
+    Raises:
+        ExportError: torch can't export it, or not in plain ONNX of this opset.
+    """
+    try:
+        proto = _translate(reference, sample_images(2, *shape), multiple)
+        opsets = {opset.domain: opset.version for opset in proto.opset_import}
+        if opsets != {"": OPSET}:  # the exporter may quietly keep another version or add operators of its own
+            raise ExportError(f"its operators are {opsets}, not plain ONNX {OPSET}")
+        onnx.checker.check_model(proto, full_check=True)
+    except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ExportError) as error:
+        reason = first_line(error.__cause__ or error)
+        what = describe(reference) + ("" if multiple is None else f" with heights and widths in multiples of {multiple}")
+        raise ExportError(f"torch can't export {what}: {reason}; simplify its forward") from error
+    return proto
+
+
+def _translate(reference: nn.Module, example: Tensor, multiple: int | None) -> onnx.ModelProto:
+    """What torch's exporter makes of `reference`, without the notes that it leaves on each node."""
+    sizes: dict[int, Any] = {}
+    if multiple is not None:
+        sizes = {axis: multiple * torch.export.Dim(name, min=1) for axis, name in ((2, HEIGHT), (3, WIDTH))}
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            reference,
+            (example,),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_shapes=({0: BATCH, **sizes},),
+            opset_version=OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    strip(proto)
+    _uncount_padding(proto)
+    if multiple is not None:  # the exporter calls them 32*height
+        for dimension, name in zip(proto.graph.input[0].type.tensor_type.shape.dim[2:], (HEIGHT, WIDTH), strict=True):
+            dimension.dim_param = name
+    return plain(proto)
+
+
+def plain(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """`proto` without inferred shapes, which any reader infers again, and in the IR version that old runtimes load."""
+    del proto.graph.value_info[:]
+    proto.ir_version = IR_VERSION
+    return proto
+
+
+def _uncount_padding(proto: onnx.ModelProto) -> None:
+    """Let average poolings without padding leave out what lies beyond the edge of an odd map, as PyTorch does.
+
+    There `count_include_pad` should mean nothing, but with `ceil_mode` onnxruntime 1.15 to 1.23 counts that too.
+    """
+    for node in proto.graph.node:
+        padded = any(any(attribute.ints) for attribute in node.attribute if attribute.name == "pads")
+        for attribute in node.attribute:
+            if attribute.name == "count_include_pad" and not padded:
+                attribute.i = 0
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's progress lines, and without a warning that torch 2.11 gives about itself."""
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)", FutureWarning)
+        yield
+
+
+def strip(message: Any) -> None:
+    """Remove every `metadata_props` and `doc_string` inside a protobuf message: stack traces with local paths and lines of source."""
+    for field, value in message.ListFields():
+        if field.name in ("metadata_props", "doc_string"):
+            message.ClearField(field.name)
+        elif field.message_type is not None:
+            for part in [value] if hasattr(value, "ListFields") else value:
+                strip(part)

@@ -1,0 +1,55 @@
+"""Detectors of seconds: drawn rectangles in COCO's format, a backbone of three cells, and a training of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from nasarch.export.detect_settings import DetectJob, DetectTraining
+
+CATEGORIES = [{"id": 7, "name": "blue"}, {"id": 3, "name": "red"}]  # ids with gaps, not in order
+COLOURS = {3: (220, 40, 40), 7: (40, 60, 220)}
+SMALL: dict[str, Any] = {"size": 96, "cells": 3, "channels": 8, "extras": (32, 32, 32, 32)}
+SETTINGS = DetectTraining(**SMALL, epochs=3, batch_size=4, lr=0.02, clip=5.0)
+
+
+def rectangles(folder: Path, part: str, count: int, seed: int, size: tuple[int, int] = (96, 120)) -> dict[str, Any]:
+    """Images of `size` (H, W) with one or two coloured rectangles on noise, in `folder`/images, and their annotations."""
+    chance, images, annotations = np.random.default_rng(seed), [], []
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        pixels = chance.integers(90, 140, (*size, 3), dtype=np.uint8)
+        for half in range(chance.integers(1, 3)):
+            category = int(chance.choice([3, 7]))
+            width, height = (int(value) for value in chance.integers(24, 44, 2))
+            x, y = int(chance.integers(0, size[1] // 2 - width)) + half * size[1] // 2, int(chance.integers(0, size[0] - height))
+            pixels[y : y + height, x : x + width] = COLOURS[category]
+            box = [x, y, width, height]
+            annotations.append({"id": len(annotations) + 1, "image_id": 10 + number, "category_id": category, "bbox": box})
+        name = f"{part}-{number}.png"
+        Image.fromarray(pixels).save(folder / "images" / name)
+        images.append({"id": 10 + number, "file_name": name, "height": size[0], "width": size[1]})
+    value = {"images": images, "annotations": annotations, "categories": [dict(category) for category in CATEGORIES]}
+    (folder / f"{part}.json").write_text(json.dumps(value))
+    return value
+
+
+def data(folder: Path, train: int = 16, val: int = 6) -> Path:
+    """A folder with a train and a val part."""
+    rectangles(folder, "train", train, seed=0)
+    rectangles(folder, "val", val, seed=1)
+    return folder
+
+
+def job(data: Path, out: Path, **told: Any) -> DetectJob:
+    return DetectJob(**{"data": data, "out": out, "workers": 0, "device": "cpu", **told})
+
+
+def command(data: Path, out: Path, *more: str) -> list[str]:
+    """The same on the command line."""
+    flags = ["--size", "96", "--cells", "3", "--channels", "8", "--extras", "32", "32", "32", "32", "--batch-size", "4", "--clip", "5"]
+    return ["detect", "train", "--data", str(data), "--out", str(out), *flags, "--workers", "0", "--device", "cpu", "--lr", "0.02", *more]

@@ -1,0 +1,165 @@
+"""The twelve figures are those of pycocotools; predictions are drawn and written down; what is no image leaves nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nasarch.cli import main
+from nasarch.export.detect_data import load_scenes
+from nasarch.export.detect_eval import EVALUATORS, FIGURES, coco_figures, detect, lines
+from nasarch.export.detect_use import detections, picture
+from nasarch.export.ssd import load, save, ssd
+from tests.data_sets import real
+from tests.detect_small import data, rectangles
+
+BOX = [10.0, 20.0, 30.0, 40.0]
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A detector with random weights, whose classes are those of the rectangles."""
+    from dataclasses import replace
+
+    import timm
+
+    torch.manual_seed(0)
+    model = ssd(timm.create_model("nas_224", genotype="pc_darts_imagenet", cells=3, channels=4), 3, size=64, extras=(16, 16))
+    model.design = replace(model.design, class_names=("red", "blue"), category_ids=(3, 7))
+    folder = tmp_path_factory.mktemp("detector")
+    save(model, folder)
+    return folder
+
+
+def truth(*boxes: list[float], **more: Any) -> dict[str, Any]:
+    annotations = [{"image_id": 1, "category_id": 5, "bbox": box, **more} for box in boxes]
+    images = [{"id": 1, "width": 100, "height": 100, "file_name": "a.png"}]
+    return {"images": images, "categories": [{"id": 5, "name": "x"}], "annotations": annotations}
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.array(image)
+
+
+def row(box: list[float], score: float = 0.9, category: int = 5) -> dict[str, Any]:
+    return {"image_id": 1, "category_id": category, "bbox": box, "score": score}
+
+
+@pytest.mark.parametrize("package", [name for name in EVALUATORS if find_spec(name)])
+def test_known_cases_have_known_figures(package: str) -> None:
+    whole = coco_figures(truth(BOX), [row(BOX)], package)
+    assert [*whole] == [*FIGURES] and whole["APl"] == -1
+    assert [whole[name] for name in ("AP", "AP50", "AP75", "AR1", "AR100")] == pytest.approx([1] * 5)
+    half = coco_figures(truth(BOX, [60.0, 60.0, 30.0, 30.0]), [row(BOX)], package)
+    assert half["AP50"] == pytest.approx(51 / 101) and half["AR1"] == pytest.approx(0.5)
+    shifted = coco_figures(truth(BOX), [row([10.0, 20.0, 30.0, 26.0])], package)  # IoU 0.65
+    assert shifted["AP50"] == pytest.approx(1) and shifted["AP75"] == 0 and shifted["AP"] == pytest.approx(0.4)
+    assert coco_figures(truth(BOX), [], package)["AP"] == 0
+    crowd = coco_figures(truth(BOX, iscrowd=1, id=1, area=1200.0), [row(BOX)], package)
+    assert crowd["AP"] == -1  # nothing to find
+
+
+def test_the_figures_are_those_of_pycocotools_own_way(tmp_path: Path) -> None:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    value, chance = rectangles(tmp_path, "val", 12, seed=4), np.random.default_rng(0)
+    for about in value["annotations"]:
+        about |= {"area": about["bbox"][2] * about["bbox"][3], "iscrowd": int(chance.random() < 0.1)}
+    rows = [
+        {**about, "bbox": [v + chance.normal(0, 3) for v in about["bbox"]], "score": float(chance.random())}
+        for about in value["annotations"]
+        for _ in range(3)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = COCO()
+        known.dataset = json.loads(json.dumps(value))
+        known.createIndex()
+        run = COCOeval(known, known.loadRes(json.loads(json.dumps(rows))), "bbox")
+        run.evaluate()
+        run.accumulate()
+        run.summarize()
+    ours = coco_figures(value, rows, "pycocotools")
+    assert [*ours.values()] == run.stats.tolist() and 0 < ours["AP"] < 1
+
+
+def test_detections_are_in_pixels_of_the_image_and_in_the_files_categories(detector: Path, tmp_path: Path) -> None:
+    rectangles(tmp_path, "val", 5, seed=1)
+    model, part = load(detector), load_scenes(tmp_path, "val")
+    rows = detect(model, part, batch_size=2, workers=0)
+    assert {row["image_id"] for row in rows} == {10, 11, 12, 13, 14} and {row["category_id"] for row in rows} == {3, 7}
+    (found,) = model([torch.from_numpy(pixels(tmp_path / "images" / "val-0.png")).permute(2, 0, 1) / 255])
+    first = [row for row in rows if row["image_id"] == 10]
+    assert len(first) == len(found["scores"]) and first[0]["score"] == pytest.approx(found["scores"][0].item(), abs=1e-5)
+    assert max(row["bbox"][0] + row["bbox"][2] for row in rows) > 96  # wider than high
+
+
+def test_eval_prints_the_twelve_figures(detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data(tmp_path, 2, 3)
+    assert main(["detect", "eval", str(detector), "--data", str(tmp_path), "--workers", "0", "--device", "cpu", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert [*figures] == [*FIGURES] and lines(figures)[0].startswith("AP ")
+    assert main(["detect", "eval", str(detector), "--data", str(tmp_path / "val.json"), "--workers", "0", "--device", "cpu"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 12
+    value = json.loads((tmp_path / "val.json").read_text())
+    value["categories"].append({"id": 9, "name": "green"})
+    (tmp_path / "val.json").write_text(json.dumps(value))
+    assert main(["detect", "eval", str(detector), "--data", str(tmp_path)]) == 2
+    assert "has the categories 3, 7, 9, the detector knows 3, 7" in capsys.readouterr().err
+
+
+def test_predict_writes_pictures_and_what_was_found(detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rectangles(tmp_path, "val", 2, seed=1)
+    one, two = tmp_path / "images" / "val-0.png", tmp_path / "photo.webp"
+    Image.fromarray(pixels(tmp_path / "images" / "val-1.png")).save(two)
+    out = tmp_path / "out"
+    assert main(["detect", "predict", str(detector), str(one), str(two), "-o", str(out), "--score", "0.3", "--device", "cpu"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["detections.json", "photo.webp.png", "val-0.png"]
+    found = json.loads((out / "detections.json").read_text())
+    assert [*found] == ["val-0.png", "photo.webp"] and pixels(out / "val-0.png").shape == (96, 120, 3)
+    assert all({*one} == {"label", "name", "score", "box"} and one["score"] >= 0.3 for rows in found.values() for one in rows)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_a_picture_shows_each_box_where_it_is(detector: Path) -> None:
+    model, grey = load(detector), Image.new("RGB", (200, 100), (128, 128, 128))
+    shown = np.array(picture(grey, [{"label": 2, "name": "blue", "score": 0.5, "box": [50.0, 40.0, 120.0, 90.0]}], model.design))
+    changed = (shown != 128).any(-1)
+    assert changed[65, 50] and changed[65, 120] and changed[90, 80] and not changed[65, 85] and not changed[:, 130:].any()
+    assert np.array_equal(np.array(picture(grey, [], model.design)), np.array(grey))
+    assert detections(load(detector, score_threshold=0.99), grey) == []
+
+
+def test_what_is_no_image_leaves_nothing(detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rectangles(tmp_path, "val", 1, seed=1)
+    good, bad = tmp_path / "images" / "val-0.png", tmp_path / "bad.png"
+    bad.write_text("no image")
+    before = sorted(tmp_path.rglob("*"))
+    for images, words in (
+        ([good, bad], "bad.png can't be read as an image"),
+        ([good, tmp_path / "none.png"], "none.png can't be read"),
+        ([good, good], "two images would give the picture val-0.png"),
+    ):
+        assert main(["detect", "predict", str(detector), *map(str, images), "-o", str(tmp_path / "out")]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert words in line and sorted(tmp_path.rglob("*")) == before
+    assert main(["detect", "predict", str(detector), str(good), "-o", str(bad)]) == 2
+    assert "can't write" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_untrained_detector_gets_through_bccd(detector: Path) -> None:
+    part = load_scenes(real("bccd"), "val")
+    assert part.category_ids == (1, 2, 3) and len(part) == 72
+    rows = detect(load(detector, score_threshold=0.5), part, batch_size=8, workers=2)
+    assert all({*row} == {"image_id", "category_id", "bbox", "score"} for row in rows)

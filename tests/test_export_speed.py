@@ -1,0 +1,147 @@
+"""`nasarch bench` measures all sides in turn, says what is missing, and picks timm's network of as many multi-adds."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import timm
+import torch
+
+from nasarch import cli
+from nasarch.export import rivals, speed
+from nasarch.export.rivals import RIVALS, Rival, nearest
+from nasarch.export.speed import EAGER, Side, bench
+from nasarch.profile import multi_adds
+from tests.exported import Tiny
+
+TINY = Rival("test_resnet", (3, 160, 160), 10**8)
+SIDES = [EAGER, "ONNX float32", "ONNX int8", "timm's test_resnet, PyTorch eager", "timm's test_resnet, ONNX float32"]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    assert torch.get_num_threads() == 1, "the number of threads is what it was"
+    torch.set_num_threads(threads)
+
+
+def test_the_nearest_rival_is_that_of_the_nearest_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    costs = {"a": 100, "b": 300, "c": 1000}
+    monkeypatch.setattr(rivals, "RIVALS", tuple(costs))
+    monkeypatch.setattr(rivals, "_rival", lambda name: Rival(name, (3, 8, 8), costs[name]))
+    assert [nearest(cost).name for cost in (1, 170, 180, 500, 600, 10**9)] == ["a", "a", "b", "b", "c", "c"]
+
+
+def test_rivals_cost_what_the_profile_counts() -> None:
+    assert all(map(timm.is_model, RIVALS)) and len(set(RIVALS)) == len(RIVALS)
+    found = rivals._rival("mobilenetv2_100")
+    assert found == Rival("mobilenetv2_100", (3, 224, 224), 300_774_272)
+    assert multi_adds(timm.create_model("mobilenetv3_small_100"), (3, 224, 224)) == rivals._rival("mobilenetv3_small_100").multi_adds
+
+
+def test_sides_take_turns_and_ratios_are_to_eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    times = {"eager": 4, "quick": 1}
+    now = [0.0]
+
+    def side(name: str) -> Side:
+        def call() -> None:
+            order.append(name)
+            now[0] += times[name]
+
+        return Side(call, call)
+
+    monkeypatch.setattr(speed, "EAGER", "eager")
+    eager, quick = speed._rows({"eager": side("eager"), "quick": side("quick")}, 8, 3, lambda: now[0])
+    assert order == ["eager", "quick"] * (2 + 3 + 2 + 3)
+    assert (eager.latency_ms, quick.latency_ms, quick.latency_ratio, quick.throughput_ratio) == (4000, 1000, 4, 4)
+    assert (quick.images_per_second, quick.latency_quartiles_ms) == (8, (1000, 1000))
+
+
+def test_without_a_compiler_or_with_one_that_fails_the_side_is_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.setattr(speed, "COMPILERS", ("no-such-compiler",))
+    assert speed._compiled(Tiny().eval(), (3, 8, 8), 2) == "no C++ compiler (no-such-compiler) at hand"
+
+    def failing(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("it broke\nhere")
+
+    monkeypatch.setenv("CXX", "any")
+    monkeypatch.setattr(torch, "compile", failing)
+    assert speed._compiled(Tiny().eval(), (3, 8, 8), 2) == "it broke"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small rival instead of a real one."""
+    monkeypatch.setattr(speed, "nearest", lambda _: TINY)
+
+
+def test_the_command_prints_a_table_and_json(quick: None, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--size", "8", "--batch", "2", "--runs", "2", "--threads", "1", "--skip-compile"]
+    assert cli.main(["bench", "darts_nats_cifar", *options, "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in value["rows"]] == SIDES
+    assert (value["model"], value["input_size"], value["batch"], value["threads"]) == ("darts_nats_cifar", [3, 8, 8], 2, 1)
+    assert value["skipped"] == {"torch.compile": "not asked for"} and value["multi_adds"] > 0
+    for row in value["rows"]:
+        assert row["latency_ms"] > 0 and row["images_per_second"] > 0
+        low, high = row["latency_quartiles_ms"]
+        assert low <= row["latency_ms"] <= high
+    assert value["rows"][0]["latency_ratio"] == value["rows"][0]["throughput_ratio"] == 1
+
+
+def test_the_table_has_units_ratios_and_what_int8_means(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    row = speed.Row(name=EAGER, latency_ms=3.25, latency_quartiles_ms=(3, 4), images_per_second=7, latency_ratio=1, throughput_ratio=1)
+    found = speed.Bench(
+        model="m",
+        input_size=(3, 32, 32),
+        multi_adds=2_000_000,
+        rival="r",
+        rival_input_size=(3, 224, 224),
+        rival_multi_adds=3_000_000,
+        batch=8,
+        runs=2,
+        threads=1,
+        versions={},
+        rows=(row,),
+        skipped={"torch.compile": "no compiler"},
+        notes=(speed.SYNTHETIC,),
+    )
+    monkeypatch.setattr(speed, "bench", lambda *_, **__: found)
+    assert cli.main(["bench", "m"]) == 0
+    out = capsys.readouterr().out
+    for words in (
+        "m, 3x32x32, 2 M multi-adds",
+        "r, 3x224x224, 3 M",
+        "1 CPU thread,",
+        "images/s, batch 8",
+        "torch.compile: skipped, no compiler",
+    ):
+        assert words in out, words
+    assert re.search(r"PyTorch eager +3.25 +3.00-4.00 +1.00 +7.0 +1.00", out) and "only its speed means something" in out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"batch": 0}, "batch 0; it has to be at least 1"),
+        ({"runs": 0}, "runs 0"),
+        ({"threads": -1}, "threads -1"),
+        ({"size": 2}, "size 2 is too small for darts_nats_cifar; choose 4"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(given: dict[str, int], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        bench("darts_nats_cifar", **given)  # type: ignore[arg-type]
+
+
+def test_an_unknown_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="unknown model 'darts'"):
+        bench("darts")

@@ -1,0 +1,43 @@
+"""Every model of the zoo leaves as ONNX with PyTorch's logits: all at full size in the slow run, kinds of cells made small in the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+import nasarch
+from nasarch.export.forms import export_model
+from nasarch.export.onnx import OnnxReport, export_onnx
+from nasarch.export.verify import verify
+from tests.exported import with_statistics
+from tests.small_models import KINDS, small
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if not name.startswith(("pc_darts", "ftso_nats"))])  # those are in other tests
+def test_a_kind_of_cell_that_is_made_small_is_exported(name: str, tmp_path: Path) -> None:
+    size = 64 if "224" in name or "imagenet" in name else 32
+    report = export_onnx(with_statistics(small(name), size), tmp_path / "a.onnx", size=size)
+    assert report.agreement.holds and report.agreement.scale > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", nasarch.list_models())
+def test_every_model_is_exported_and_verified(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    (report,) = export_model(name, path).reports
+    assert isinstance(report, OnnxReport) and report.agreement.holds
+    proto = onnx.load(path, load_external_data=False)
+    assert proto.ir_version == 8 and [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 18)]
+    assert "checked: logits within" in str(verify(path)), "random weights are made again from the properties alone"
