@@ -1,10 +1,10 @@
 """Milliseconds of a detector from image to boxes: torchvision's SSD in PyTorch, and the same exported to ONNX, interleaved in one run.
 
 Both get a uint8 image of 640x480 pixels and give boxes in its pixels, NMS done: the ONNX graph as `nasarch export ssd` writes it, and
-torchvision's model with what has to be done before it (to float, channels first). The score threshold is that of the exported file
-(0.05), for both. Random weights give scores that all lie around 1 / classes, far from what a trained detector says, so that NMS would be
-measured on boxes that nobody sees: give a trained detector with --checkpoint, else the background is made likelier until about as many
-candidates are left as a trained one has.
+torchvision's model with what has to be done before it (to float, channels first). On one thread CPU time is taken, else wall clock. The
+score threshold is that of the exported file (0.05), for both. Random weights give scores that all lie around 1 / classes, far from what a
+trained detector says, so that NMS would be measured on boxes that nobody sees: give a trained detector with --checkpoint, else the
+background is made likelier until about as many candidates are left as a trained one has.
 
     python benchmarks/ssd.py [--checkpoint RUN] [--backbone pc_darts_imagenet] [--rounds 20] [--threads 1] [--out results/ssd.json]
 """
@@ -74,14 +74,15 @@ def quietened(model: Any) -> Any:
 
 
 def interleaved(calls: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median milliseconds of each; three rounds warm up."""
+    """Median milliseconds of each; three rounds warm up. On one thread CPU time, which others on the machine don't change so much."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 3):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
             if turn >= 3:
-                times[name].append(1e3 * (time.perf_counter() - start))
+                times[name].append(1e3 * (clock() - start))
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -125,6 +126,7 @@ def main() -> None:
         "date": datetime.date.today().isoformat(),
         "processor": platform.processor() or platform.machine(),
         "threads": options.threads,
+        "clock": "CPU time" if options.threads == 1 else "wall",
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "onnxruntime": onnxruntime.__version__,

@@ -124,13 +124,15 @@ class Detections(nn.Module):
     def best(self, boxes: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """What is left after NMS, class by class, of boxes [B, N, 4] with logits [B, N, 1 + C]."""
         design = self.design
-        scores, which = logits.softmax(-1)[..., 1:].transpose(1, 2).topk(min(design.candidates, boxes.shape[1]))  # [B, C, K]
+        every = logits.softmax(-1).transpose(1, 2)[:, 1:]  # [B, C, N]
+        every = every * (every > design.score_threshold)  # onnxruntime's TopK passes over equal values, so zeros are cheap
+        scores, which = every.topk(min(design.candidates, boxes.shape[1]), sorted=False)  # [B, C, K]; NMS sorts by itself
         classes, count = scores.shape[1:]
-        near = boxes[:, None].expand(-1, classes, -1, -1).gather(2, which[..., None].expand(-1, -1, -1, 4))  # [B, C, K, 4]
-        kept = torch.ops.nasarch.survivors(near.flatten(0, 1), scores.flatten(0, 1), design.nms_threshold, design.score_threshold)
+        near = boxes.gather(1, which.flatten(1)[..., None].expand(-1, -1, 4))  # [B, C K, 4]
+        kept = torch.ops.nasarch.survivors(near.reshape(-1, count, 4), scores.flatten(0, 1), design.nms_threshold, design.score_threshold)
         scores, which = kept.reshape(-1, classes * count).topk(min(design.detections, classes * count))  # [B, D]
         found = scores > 0
-        chosen = near.flatten(1, 2).gather(1, which[..., None].expand(-1, -1, 4)) * found[..., None]
+        chosen = near.gather(1, which[..., None].expand(-1, -1, 4)) * found[..., None]
         labels = torch.where(found, torch.div(which, count, rounding_mode="floor") + 1, 0)
         return found.sum(1), chosen, scores, labels
 
