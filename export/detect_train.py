@@ -58,11 +58,16 @@ class Progress:
 
 
 class Learner:
-    """A detector, its optimiser, and one step of them. `precision` is the type of the network's arithmetic where autocast lowers it."""
+    """A detector, its optimiser, and one step of them. `precision` is the type of the network's arithmetic where autocast lowers it.
+
+    On a CPU weights lie channels last, with which a step at 320 pixels took 0.34 s instead of 0.53 (8 cells, 16 channels, batch 8). Not
+    in bfloat16: there torch 2.15's gradient of a depthwise convolution of stride 2 on a map of one pixel is memory that nobody wrote.
+    """
 
     def __init__(self, model: SSD, settings: DetectTraining, precision: torch.dtype | None = None) -> None:
         self.device = next(model.parameters()).device
-        self.model = model.to(memory_format=torch.channels_last) if self.device.type == "cpu" else model  # measured: a third faster there
+        is_exact_cpu = self.device.type == "cpu" and precision is None
+        self.model = model.to(memory_format=torch.channels_last) if is_exact_cpu else model
         self.settings, self.precision = settings, precision
         self.optimizer = torch.optim.SGD(model.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay)
         self.ema = ModelEmaV3(model, settings.ema, use_warmup=True) if settings.ema else None

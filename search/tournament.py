@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 
@@ -177,7 +177,7 @@ def _run(task: Told, ground: Ground, heat: Heat, report: Report) -> None:
     nets = [network(ground, contestant.genotype, heat.seed) for contestant in heat.contestants]
     learner = _learner(ground, nets, heat.seed)
     with stopping_at_signals(checkpoint):
-        for progress in fit(cast(Learner, learner), _batches(ground, heat.seed), checkpoint):
+        for progress in fit(learner, _batches(ground, heat.seed), checkpoint):
             report(heat, progress)
     found = _judged(ground, learner)
     seconds = round((time.perf_counter() - start) / len(nets), 3)

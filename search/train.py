@@ -19,7 +19,7 @@ import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -60,6 +60,21 @@ class Progress:
     @property
     def ends_epoch(self) -> bool:
         return self.step == self.steps
+
+
+class Trainee(Protocol):
+    """What `fit` drives: a `Learner`, or several networks as one (tournament_learner.py)."""
+
+    device: torch.device
+    settings: Training
+
+    def start_epoch(self, epoch: int) -> tuple[float, float]: ...
+
+    def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
 
 
 class Learner:
@@ -170,7 +185,7 @@ class Learner:
             self.scaler.load_state_dict(state["scaler"])
 
 
-def fit(learner: Learner, batches: Batches, checkpoint: Checkpoint) -> Iterator[Progress]:
+def fit(learner: Trainee, batches: Batches, checkpoint: Checkpoint) -> Iterator[Progress]:
     """Train over the batches, from where the checkpoint is; report twice a second and at an epoch's end, and keep the state there.
 
     Raises:
@@ -224,14 +239,14 @@ def _check_finite(losses: list[Tensor], step: int, steps: int, epoch: int) -> No
         )
 
 
-def _keep(learner: Learner, batches: Batches, meter: Meter, checkpoint: Checkpoint, epochs: int, step: int) -> None:
+def _keep(learner: Trainee, batches: Batches, meter: Meter, checkpoint: Checkpoint, epochs: int, step: int) -> None:
     """Everything, after `step` steps of the epoch that follows `epochs` whole ones."""
     state = learner.state_dict() | {"epochs": epochs, "step": step, "batches": batches.state_dict(), "meter": meter.state_dict()}
     if checkpoint.path is not None:
         checkpoint.keep(STAGE, state)
 
 
-def _take_up(learner: Learner, batches: Batches, meter: Meter, checkpoint: Checkpoint) -> tuple[int, int]:
+def _take_up(learner: Trainee, batches: Batches, meter: Meter, checkpoint: Checkpoint) -> tuple[int, int]:
     """Load what was kept: the epochs that are over, and the steps of the next one."""
     state = checkpoint.stage(STAGE)
     if state is None:
