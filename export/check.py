@@ -18,6 +18,7 @@ BATCHES = (1, 3)
 RELATIVE_TOLERANCE = 1e-4  # of the amount by which a logit varies between images
 NOISE_FACTOR = 10  # times PyTorch's own float32 rounding error
 FAINT = 0.01  # a variation of logits between images that is small beside the logits themselves
+BRIGHTER, BRIGHTEST = 1e8, 1e24  # times an image, at once and in all; float32 ends at 3e38
 
 
 class ExportError(ValueError):
@@ -89,13 +90,12 @@ def worst(found: Sequence[Agreement]) -> Agreement:
 
 def _telling_images(exact: nn.Module, count: int, shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Images for a float64 model, and its logits; bright enough that the logits depend on them."""
-    images = sample_images(count, *shape)
+    images, light = sample_images(count, *shape), 1.0
     logits = exact(images.double())
-    largest, scale = logits.abs().max().item(), spread(logits)
-    if 0 < scale < FAINT * largest:
-        images = images * (largest / scale)
-        logits = exact(images.double())
-    return images, logits
+    while (scale := spread(logits)) < FAINT * (largest := logits.abs().max().item()) and light < BRIGHTEST:
+        light *= min(largest / scale, BRIGHTER) if scale else BRIGHTER  # float64, too, may lose them beside the bias
+        logits = exact((images * light).double())
+    return images * light, logits
 
 
 def spread(logits: Tensor) -> float:

@@ -13,6 +13,7 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
+from nasarch.export import check
 from nasarch.export import onnx as exporter
 from nasarch.export.check import compare, open_session, sample_images
 from nasarch.export.onnx import ExportError, export_onnx
@@ -135,3 +136,20 @@ def test_a_place_that_cannot_be_written_is_known_before_the_work(tmp_path: Path,
     with pytest.raises(ValueError, match=f"can't write .*{place}.*choose"):
         export_onnx(Tiny(), tmp_path / place, size=8)
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("factor", [1.0, 1e-7, 1e-20])
+def test_images_are_bright_enough_that_the_logits_depend_on_them(factor: float) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).double()
+    net[1].weight.data *= factor  # type: ignore[union-attr]
+    images, logits = check._telling_images(net, 4, (3, 2, 2))
+    assert check.spread(logits) >= check.FAINT * logits.abs().max() and images.dtype == torch.float32
+    torch.testing.assert_close(net(images.double()), logits, rtol=1e-4, atol=0)
+
+
+def test_a_network_that_says_the_same_of_all_images_is_no_endless_search() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).double()
+    nn.init.zeros_(net[1].weight)  # type: ignore[arg-type]
+    images, logits = check._telling_images(net, 4, (3, 2, 2))
+    assert images.isfinite().all() and check.spread(logits) == 0
