@@ -12,10 +12,7 @@ seconds until it has finished. Kernels are dispatched operations that compute so
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
-import time
 from pathlib import Path
 from statistics import median
 
@@ -23,7 +20,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.supernet import KernelCount, seconds_of
+from benchmarks.measure import KernelCount, publish, seconds_of, setting
 from nasarch.device import keep_freed_memory
 from nasarch.network import CellNetwork
 from nasarch.search.rank_topologies import chain, pooled, topologies
@@ -80,9 +77,7 @@ def main() -> None:
             side.step((x, y), 0)
         kernels[count] = round(counted.kernels / count, 1)
     result = {
-        "machine": f"{platform.machine()}, 1 thread" if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d"),
+        **setting(device),
         "channels": options.channels,
         "pixels": options.size,
         "batch": options.batch,
@@ -92,11 +87,7 @@ def main() -> None:
             count: round(median(a / b for a, b in zip(times[1], times[count], strict=True)), 2) for count in options.together
         },
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n", encoding="utf-8")
+    publish(result, options.out)
 
 
 if __name__ == "__main__":

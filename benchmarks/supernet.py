@@ -15,10 +15,7 @@ something: views and allocations are not counted.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -26,48 +23,15 @@ from statistics import median
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.measure import KernelCount, publish, saved_bytes, seconds_of, setting
 from nasarch.search.candidates import all_candidates
 from nasarch.search.relaxation import Relaxation
 from nasarch.search.supernet import Supernet
 from nasarch.space import DARTS
 from tests.reference import TwinSupernet
-
-FREE = {"empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "detach", "alias", "lift_fresh"}
-
-
-class KernelCount(TorchDispatchMode):
-    """Counts operations whose results are no views of their arguments."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kernels = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        is_view = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
-        name = func.overloadpacket.__name__
-        self.kernels += not is_view and name not in FREE and name != "_unsafe_view"
-        return func(*args, **(kwargs or {}))
-
-
-def saved_bytes(forward: Callable[[], Tensor], parameters: list[Tensor]) -> int:
-    """What autograd keeps for the backward pass of `forward`."""
-    known = {p.untyped_storage().data_ptr() for p in parameters}
-    kept: dict[int, int] = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        loss = forward()
-    del loss
-    return sum(kept.values())
 
 
 class Side:
@@ -94,19 +58,6 @@ class Side:
                 torch.autograd.grad(self.loss(batch), wanted)
             found.append(count.kernels)
         return found
-
-
-def seconds_of(run: Callable[[], None], device: torch.device) -> float:
-    """CPU seconds of this process, or seconds until the GPU has finished."""
-    if device.type == "cpu":
-        start = time.process_time()
-        run()
-        return time.process_time() - start
-    torch.cuda.synchronize()
-    start = time.perf_counter()
-    run()
-    torch.cuda.synchronize()
-    return time.perf_counter() - start
 
 
 CPU = torch.device("cpu")
@@ -148,9 +99,7 @@ def main() -> None:
             if turn:  # the first one warms up
                 times[name].append(seconds)
     result = {
-        "machine": f"{platform.machine()}, 1 thread" if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "torch": torch.__version__,
-        "date": time.strftime("%Y-%m-%d"),
+        **setting(device),
         "K": options.partial,
         "batch": options.batch,
         "sides": {
@@ -165,11 +114,7 @@ def main() -> None:
             name: round(median(a / b for a, b in zip(times[name], times["nasarch"], strict=True)), 2) for name in list(contestants)[1:]
         },
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(text + "\n", encoding="utf-8")
+    publish(result, options.out)
 
 
 if __name__ == "__main__":

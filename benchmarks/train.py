@@ -16,8 +16,6 @@ seconds until the GPU has finished.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import resource
 import subprocess
 import sys
@@ -31,7 +29,7 @@ from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.supernet import saved_bytes, seconds_of
+from benchmarks.measure import publish, saved_bytes, seconds_of, setting
 from nasarch.genotype import resolve
 from nasarch.search.train import Learner
 from nasarch.search.train_recipes import recipe
@@ -171,8 +169,7 @@ def main() -> None:
     nearest = measure(nearest_sides(device), random_batch(arguments.nearest_batch, 224, 1000, device), arguments.rounds)
     ours, other = nearest.values()
     result = {
-        "machine": platform.machine() if device.type == "cpu" else torch.cuda.get_device_name(device),
-        "torch": torch.__version__,
+        **setting(device),
         "timm": timm.__version__,
         "model": arguments.model,
         "shallow": shallow,
@@ -180,10 +177,7 @@ def main() -> None:
         "nearest": nearest,
         "seconds_of_nearest_over_ours": other["seconds"] / ours["seconds"],
     }
-    text = json.dumps(result, indent=2)
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text + "\n", encoding="utf-8")
+    publish(result, arguments.out)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,7 @@ adds, which is distorted too.
 from __future__ import annotations
 
 import random
-import signal
-import threading
-import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -31,6 +27,7 @@ from torchvision.transforms import v2
 
 from nasarch.search.decoding import open_image, shape_of, tensor
 from nasarch.search.files import File
+from nasarch.search.forking import forking, ignore_interrupts
 
 from .detect_data import Scene, Scenes
 
@@ -170,8 +167,8 @@ class _Opened(torch.utils.data.Dataset[Any]):
 
 def _loaded(dataset: torch.utils.data.Dataset[Any], workers: int, **how: Any) -> Generator[Any, None, None]:
     """What torch's loader gives; errors that are values are raised here."""
-    with _forking():
-        loader = iter(DataLoader(dataset, num_workers=workers, worker_init_fn=_ignore_interrupts, **how))
+    with forking():
+        loader = iter(DataLoader(dataset, num_workers=workers, worker_init_fn=ignore_interrupts, **how))
     while True:
         try:
             value = next(loader)
@@ -186,27 +183,3 @@ def _loaded(dataset: torch.utils.data.Dataset[Any], workers: int, **how: Any) ->
         if isinstance(value, ValueError):
             raise value
         yield value
-
-
-def _ignore_interrupts(worker: int) -> None:
-    """An interrupt goes to all processes of a terminal; the training itself stops after its step, and needs its workers till then."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@contextmanager
-def _forking() -> Iterator[None]:
-    """Workers are born ignoring interrupts, and without Python's warning of forking beside threads: they use one.
-
-    Torch's handler that raises wherever the program is when a worker dies is taken back: that is noticed when its batch is asked for.
-    """
-    here = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGCHLD)} if here else {}
-    if here:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

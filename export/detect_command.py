@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from dataclasses import replace
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from rich.console import Console
 
 from nasarch.device import device_name, keep_freed_memory, pick_device
 from nasarch.search import ranks
-from nasarch.search.run import check_unused, make_folder
+from nasarch.search.live import Live
+from nasarch.search.run_folder import check_unused, make_folder, usual_folder
 from nasarch.search.summary import duration
 
 from .detect_batches import check_images
@@ -22,7 +22,7 @@ from .detect_eval import evaluator
 from .detect_eval import lines as figure_lines
 from .detect_run import DetectPlan, build, run, told_before
 from .detect_settings import DetectJob, DetectTraining
-from .detect_show import DetectDisplay
+from .detect_show import report
 from .ssd import cost
 from .ssd_backbone import Backbone, find_backbone
 
@@ -37,7 +37,7 @@ def train(settings: DetectTraining, job: DetectJob) -> None:
     device = pick_device(ranks.join(job.device))
     try:
         backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
-        folder = ranks.first_has(job.resume or job.out or Path("runs") / f"detect-{_identifier(job)}-{datetime.now():%Y%m%d-%H%M%S}")
+        folder = ranks.first_has(job.resume or job.out or usual_folder("detect", job.backbone, job.data))
         if job.resume is None and ranks.is_first():
             check_unused(folder)
         part = load_scenes(job.data, "train", job.images)
@@ -60,10 +60,6 @@ def _weights(job: DetectJob) -> Path | None:
     if job.weights is not None or not job.pretrained or not Path(job.backbone).is_dir():
         return job.weights
     return find_backbone(job.backbone).weights
-
-
-def _identifier(job: DetectJob) -> str:
-    return "-".join(re.sub(r"\W+", "_", Path(str(name)).stem) for name in (job.backbone, job.data))
 
 
 def _val(job: DetectJob, train: Scenes) -> Scenes | None:
@@ -94,8 +90,8 @@ def _train(plan: DetectPlan, folder: Path) -> None:
     if ranks.is_first():
         make_folder(folder)
     try:
-        with DetectDisplay(console) as display:
-            result = run(plan, model, folder, display)
+        with Live(console) as live:
+            result = run(plan, model, folder, partial(report, live))
     except KeyboardInterrupt:
         console.print(f"stopped; to go on: nasarch detect train --resume {folder}")
         raise

@@ -30,12 +30,13 @@ from nasarch.files import write_text
 from nasarch.search import ranks
 from nasarch.search.checkpoint import Checkpoint
 from nasarch.search.figures import peak_memory
-from nasarch.search.run import Lines, as_json, stopping_at_signals
+from nasarch.search.run import stopping_at_signals
+from nasarch.search.run_folder import Lines, as_json, plain, with_paths
 
 from .detect_batches import Epochs
 from .detect_data import Scenes, with_boxes
 from .detect_eval import coco_figures, detect, evaluator
-from .detect_settings import PATHS, DetectJob, DetectTraining
+from .detect_settings import DetectJob, DetectTraining
 from .detect_train import Learner, Progress, fit
 from .ssd import assemble, colours, cost, save
 from .ssd_backbone import Backbone, build_body
@@ -170,7 +171,7 @@ def _config(plan: DetectPlan, model: SSD) -> dict[str, Any]:
         "seed": plan.job.seed,
         "amp": plan.job.amp,
         "processes": ranks.count(),
-        "detect": plan.job.to_dict(),
+        "detect": plain(plan.job),
         "data": {"name": train.name, "images": len(train), "boxes": train.boxes, "sha256": train.sha256, "remarks": list(train.remarks)},
         "device": device_name(plan.device),
         "threads": torch.get_num_threads(),
@@ -198,7 +199,7 @@ def told_before(folder: Path) -> tuple[DetectTraining, DetectJob, Backbone]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()}
-        told: dict[str, Any] = {key: Path(value) if key in PATHS and value else value for key, value in config["detect"].items()}
+        told: dict[str, Any] = with_paths(DetectJob, config["detect"])
         design = Design.from_dict(config["detector"])
         job = replace(DetectJob(**told), resume=folder)
         return DetectTraining(**settings), job, Backbone(design.backbone, dict(design.arguments or {}))

@@ -12,9 +12,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from nasarch.search.schedules import Schedule, cosine, warmed_up
 
@@ -22,7 +22,6 @@ from .detect_batches import Augmentation
 from .ssd_design import EXTRAS, SCALES, Head
 
 Precision = Literal["off", "bf16"]
-PATHS = ("data", "val", "images", "val_images", "weights", "out", "resume")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +119,3 @@ class DetectJob:
     def __post_init__(self) -> None:
         if self.workers < 0:
             raise ValueError(f"--workers {self.workers}: choose 0 or more")
-
-    def to_dict(self) -> dict[str, Any]:
-        """For config.json."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}

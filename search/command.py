@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, NamedTuple
@@ -22,7 +20,8 @@ from .data import Dataset
 from .datasets import load
 from .job import Job, resumed
 from .presets import PRESETS, Preset, find
-from .run import Plan, check_unused
+from .run import Plan
+from .run_folder import check_unused, identifier, usual_folder
 from .scale import scaled
 from .seeds import search
 from .split_lists import read_split
@@ -97,13 +96,12 @@ def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
         settings = settings if job.scale == 1 else scaled(settings, job.scale)
     device = pick_device(ranks.join(job.device))
     stem = method.recipe.__name__.rsplit(".", 1)[-1]
-    usual = Path("runs") / f"{stem}-{_identifier(Path(job.data).stem)}-{datetime.now():%Y%m%d-%H%M%S}"
-    folder = ranks.first_has(job.resume or job.out or usual)
+    folder = ranks.first_has(job.resume or job.out or usual_folder(stem, job.data))
     if job.resume is None and ranks.is_first():
         check_unused(folder)
     data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
     parts = None if job.split is None else two_parts(job.split, data)
-    genotype_name = job.name or _identifier(f"{stem}_{data.name}")
+    genotype_name = job.name or identifier(f"{stem}_{data.name}")
     bench = Bench(
         data=data,
         space=SPACES[job.space],
@@ -151,7 +149,3 @@ def two_parts(folder: Path, data: Dataset) -> tuple[Tensor, Tensor]:
     if len(parts) != 2:
         raise ValueError(f"--split {folder} has {len(parts)} parts: a search takes two, for the weights and for the architecture")
     return parts[0], parts[1]
-
-
-def _identifier(text: str) -> str:
-    return re.sub(r"\W+", "_", text)

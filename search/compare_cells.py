@@ -24,7 +24,7 @@ from nasarch.space import SPACES, Space
 from nasarch.zoo import MODELS
 
 from . import ranks
-from .run import as_json
+from .run_folder import as_json, plain
 from .select_cells import Sources, as_facts, checked, from_facts, named
 from .tournament import Contestant, established
 from .tournament_budget import Budget, told
@@ -55,7 +55,7 @@ def compare(
     if ranks.place()[0] > 0:
         return
     about = {"judges": len(field.judges), "trained_on": len(field.train), "data_sha256": field.data.digest}
-    found = {"ranking": [one.to_dict() for one in ranked], "budget": task.budget.to_dict() | about}
+    found = {"ranking": [one.to_dict() for one in ranked], "budget": plain(task.budget) | about}
     write_text(task.folder / "ranking.json", as_json(found))
     write_text(task.folder / "table.md", markdown(ranked, "cell"))
     print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(field.judges):,} test images"))

@@ -41,8 +41,9 @@ from . import ranks
 from .correlate_chart import scatter
 from .discretize import strongest_operations
 from .found import Found, Weights
-from .run import as_json, read_found
+from .run import read_found
 from .run_files import Run, find_runs
+from .run_folder import as_json
 from .tournament import Contestant, established
 from .tournament_budget import Budget, told
 from .tournament_ground import ground

@@ -7,12 +7,8 @@ number of workers nor on which of them is faster, and workers keep nothing: no l
 from __future__ import annotations
 
 import multiprocessing
-import signal
 import sys
-import threading
-import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -23,6 +19,7 @@ from torch.utils.data import DataLoader
 from .augment import centre
 from .decoding import cores, fit, open_image, random_crop, tensor
 from .files import File, Files
+from .forking import forking, ignore_interrupts
 from .order import Draws, Order
 
 MOST_WORKERS = 8  # by default
@@ -138,10 +135,10 @@ class Disk:
             num_workers=self.workers,
             pin_memory=self.device.type == "cuda",
             multiprocessing_context=multiprocessing.get_context("fork") if self.workers and sys.platform == "linux" else None,
-            worker_init_fn=_ignore_interrupts,
+            worker_init_fn=ignore_interrupts,
             generator=torch.Generator(),  # or it would draw from the global one
         )
-        with _forking():
+        with forking():
             return iter(loader)
 
 
@@ -155,30 +152,3 @@ def _tasks(files: Files, order: Order, cropped: bool) -> Iterator[Task]:
     while True:
         for draws in order:
             yield Task(tuple(files.places[i] for i in draws.image.tolist()), draws.seeds() if cropped else None)
-
-
-def _ignore_interrupts(worker: int) -> None:
-    """Ctrl-C reaches all processes; the search decides what it means."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@contextmanager
-def _forking() -> Iterator[None]:
-    """Workers start without Python's warning of forking beside threads: like every loader's of torch they use one thread.
-
-    Torch has a signal handler that raises wherever the program is when a worker dies. It is taken back: a dead worker is noticed
-    within seconds when its batch is asked for, and between two steps at that. An interrupt is ignored meanwhile, so that workers are
-    born ignoring it.
-    """
-    here = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGCHLD")
-    before = {number: signal.getsignal(number) for number in (signal.SIGCHLD, signal.SIGINT)} if here else {}
-    if here:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            yield
-    finally:
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)

@@ -28,7 +28,8 @@ from nasarch.space import SPACES, Space
 from .consensus import Agreement, agreements, consensus
 from .found import Found
 from .history import kept_counts
-from .run import as_json, make_folder, read_found
+from .run import read_found
+from .run_folder import as_json, make_folder
 
 SAME = ("method", "settings", "data", "space")  # of config.json, in all runs that are gathered
 
@@ -84,7 +85,7 @@ def gather(
         stability_only: leave out the cell of the mean weights, and how far halves of the runs agree.
     """
     from .command import METHODS
-    from .run import check_unused
+    from .run_folder import check_unused
 
     folders = [folder for run in runs for folder in (_seeds(run) or [run])]
     if len(folders) < 2:

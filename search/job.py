@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from .bench import Precision
+from .run_folder import with_paths
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,13 +71,6 @@ class Job:
         if self.nats_table is not None and self.space != "nats":
             raise ValueError("--nats-table knows cells of NATS-Bench alone: add --space nats, or leave the table out")
 
-    def to_dict(self) -> dict[str, Any]:
-        """For config.json."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
-
-
-PATHS = ("root", "split", "nats_table", "out", "resume")
-
 
 def resumed(method: str, kind: type, folder: Path) -> tuple[Any, Job]:
     """Settings (of class `kind`) and job of the search by `method` in `folder`.
@@ -87,7 +81,7 @@ def resumed(method: str, kind: type, folder: Path) -> tuple[Any, Job]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         named = {key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()}
-        told: dict[str, Any] = {key: Path(value) if key in PATHS and value else value for key, value in config["job"].items()}
+        told: dict[str, Any] = with_paths(Job, config["job"])
         found, settings = config["method"], kind(**named) if config["method"] == method else None
         job = Job(**told | {"resume": folder})
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -34,7 +34,7 @@ from nasarch.space import DARTS
 from . import ranks
 from .rank_chart import accuracy_map
 from .rank_topologies import canonical, chain, pooled, topologies, unified
-from .run import as_json
+from .run_folder import as_json
 from .tournament import Contestant, Line, established
 from .tournament_budget import Budget, Told, told
 from .tournament_ground import Ground, ground

@@ -46,6 +46,7 @@ from .figures import epoch_line
 from .found import Found, Margin, Weights
 from .job import Job
 from .loop import Progress
+from .run_folder import Lines, as_json, plain
 
 Search = Generator[Progress, None, Found]
 Report = Callable[[Progress], None]
@@ -87,25 +88,6 @@ class Plan:
     def begin(self, seed: int, checkpoint: Checkpoint) -> Search:
         """Start the search, or go on with it."""
         return self.recipe.search(replace(self.bench, seed=seed, checkpoint=checkpoint), self.settings)
-
-
-def check_unused(folder: Path) -> None:
-    """Raise ValueError if there is something at `folder` that a run would mix with."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} exists already: choose another folder with --out, or remove it first")
-
-
-def make_folder(folder: Path) -> Path:
-    """`folder`, made if it is not there.
-
-    Raises:
-        ValueError: it can't be made.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ValueError(f"can't make the folder {folder}: {error.strerror}; choose one that you may write to with --out") from error
-    return folder
 
 
 def run(plan: Plan, seed: int, folder: Path, report: Report) -> Found:
@@ -211,22 +193,6 @@ def _follow(search: Search, folder: Path, report: Report, epochs: int) -> Found:
             progress.found.genotype.save(folder / "genotypes" / f"epoch-{metrics.count}.json")
 
 
-class Lines:
-    """A file of JSON lines, of which the first `keep` are taken over; every line replaces the file as a whole."""
-
-    def __init__(self, path: Path, keep: int) -> None:
-        self.path = path
-        self.lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:keep] if path.exists() else []
-
-    @property
-    def count(self) -> int:
-        return len(self.lines)
-
-    def add(self, value: Mapping[str, Any]) -> None:
-        self.lines.append(json.dumps(value) + "\n")
-        write_text(self.path, "".join(self.lines))
-
-
 def _config(plan: Plan, seed: int) -> dict[str, Any]:
     return {
         "method": plan.method,
@@ -237,7 +203,7 @@ def _config(plan: Plan, seed: int) -> dict[str, Any]:
         "space": {"name": plan.space.name, "nodes": plan.space.nodes},
         "amp": plan.bench.amp,
         "processes": ranks.count(),
-        "job": plan.job.to_dict() | {"seed": seed, "runs": 1, "consensus": False},
+        "job": plain(plan.job) | {"seed": seed, "runs": 1, "consensus": False},
         "data": _about(plan.bench),
         "device": device_name(torch.device(plan.bench.device)),
         "threads": torch.get_num_threads(),
@@ -270,8 +236,3 @@ def _provenance(plan: Plan, config: dict[str, Any], seconds: float) -> dict[str,
         "source": source | {"seconds": round(seconds, 1)},
         "results": [],
     }
-
-
-def as_json(value: Any) -> str:
-    """For people to read."""
-    return json.dumps(value, indent=2) + "\n"

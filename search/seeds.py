@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -19,10 +20,11 @@ from .bench import LARGE
 from .figures import warnings_about
 from .found import Found
 from .gather import conclude
-from .loop import Progress
+from .live import Live, to_all
 from .nats import check_table, lookup
-from .run import Plan, Report, as_json, make_folder, run
-from .show import Display
+from .run import Plan, Report, run
+from .run_folder import as_json, make_folder, plain
+from .show import report
 
 
 def search(plan: Plan, folder: Path) -> None:
@@ -39,7 +41,7 @@ def search(plan: Plan, folder: Path) -> None:
     if ranks.is_first():
         make_folder(folder)
     if len(seeds) > 1 and ranks.is_first():
-        config = {"method": plan.method, "settings": asdict(plan.settings), "job": plan.job.to_dict()}
+        config = {"method": plan.method, "settings": asdict(plan.settings), "job": plain(plan.job)}
         write_text(folder / "config.json", as_json(config))
     results: list[Found] = []
     try:
@@ -57,12 +59,12 @@ def _one(plan: Plan, seed: int, place: Path, console: Console) -> Found:
     if ranks.is_first():
         make_folder(place)
     with ExitStack() as stack:
-        reports: list[Report] = [stack.enter_context(Display(console, f"seed {seed}"))]
+        reports: list[Report] = [partial(report, stack.enter_context(Live(console, " of this stage")), f"seed {seed}")]
         if plan.job.tensorboard and ranks.is_first():
             from .board import Board
 
             reports.append(stack.enter_context(Board(place / "events")))
-        found = run(plan, seed, place, lambda progress: _tell(reports, progress))
+        found = run(plan, seed, place, to_all(reports))
     console.print(_choice(found, seed))
     _warn(console, warnings_about(found.genotype, plan.job.max_macs))
     if plan.job.nats_table is not None:
@@ -73,11 +75,6 @@ def _one(plan: Plan, seed: int, place: Path, console: Console) -> Found:
 def _warn(console: Console, remarks: Sequence[str]) -> None:
     for words in remarks:
         console.print(f"[yellow]warning:[/yellow] {words}", soft_wrap=True, highlight=False)
-
-
-def _tell(reports: Sequence[Report], progress: Progress) -> None:
-    for report in reports:
-        report(progress)
 
 
 def _conclude(plan: Plan, results: Sequence[Found], folder: Path, console: Console) -> None:

@@ -26,7 +26,7 @@ from nasarch.genotype import Genotype
 from nasarch.printing import print_rich
 
 from . import ranks
-from .run import as_json
+from .run_folder import as_json, plain
 from .tournament import Contestant, established
 from .tournament_budget import Budget, Told, told
 from .tournament_ground import Ground, ground
@@ -104,7 +104,7 @@ def from_facts(task: Told) -> list[Contestant]:
 
 def _conclude(task: Told, field: Ground, cells: Sequence[Contestant], ranked: Sequence[Standing]) -> None:
     said = verdict(ranked, len(field.judges))
-    budget = task.budget.to_dict() | {"judges": len(field.judges), "trained_on": len(field.train), "data_sha256": field.data.digest}
+    budget = plain(task.budget) | {"judges": len(field.judges), "trained_on": len(field.train), "data_sha256": field.data.digest}
     found = {"verdict": said, "ranking": [one.to_dict() for one in ranked], "budget": budget}
     write_text(task.folder / "ranking.json", as_json(found))
     winner = next(cell.genotype for cell in cells if cell.name == said["winner"])

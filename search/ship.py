@@ -26,7 +26,7 @@ from nasarch.zoo import MODELS, SHALLOW, create_model
 
 from .datasets import load
 from .evaluate import Score, evaluate
-from .run import as_json
+from .run_folder import as_json
 from .train_plan import resumed
 
 INPUTS = ("mean", "std", "interpolation", "crop_pct")  # of timm's configuration: how the images were prepared
@@ -97,7 +97,9 @@ def _score(run: Path, name: str, state: dict[str, Tensor]) -> Score:
     sizes: dict[str, Any] = {"cells": settings.cells, "channels": settings.channels, "num_classes": data.num_classes}
     given = {key: value for key, value in sizes.items() if value is not None}
     net = create_model(name.removesuffix(shipped.SHALLOW), **given)
-    assert isinstance(net, CellNetwork) and net.genotype == genotype
+    assert isinstance(net, CellNetwork)
+    if net.genotype != genotype:
+        raise ValueError(f"the cells of {run} are not those that the zoo has as {net.genotype.name}: train those of the zoo")
     net.load_state_dict(state)
     return evaluate(net, data.test, data, batch_size=settings.batch_size, device=torch.device("cpu"), job=job)
 

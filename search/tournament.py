@@ -35,7 +35,8 @@ from . import ranks
 from .batches import Batches
 from .checkpoint import Checkpoint
 from .evaluate import evaluate
-from .run import PACKAGES, as_json, check_unused, make_folder, stopping_at_signals
+from .run import PACKAGES, stopping_at_signals
+from .run_folder import as_json, check_unused, make_folder, plain
 from .supernet import seeded
 from .tournament_budget import Told
 from .tournament_ground import Ground
@@ -107,7 +108,7 @@ def _config(task: Told, ground: Ground) -> dict[str, Any]:
     data = ground.data
     return {
         "tournament": task.command,
-        "budget": task.budget.to_dict() | {"together": ground.together},
+        "budget": plain(task.budget) | {"together": ground.together},
         "facts": task.facts,
         "data": {
             "name": data.name,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import ranks
+from .run_folder import usual_folder, with_paths
 from .train_recipes import SHALLOW, Training
 
 
@@ -73,12 +73,7 @@ class Budget:
         names = ("epochs", "batch_size", "lr", "drop_path", "cells", "channels")
         return replace(SHALLOW, **{name: getattr(self, name) for name in names})
 
-    def to_dict(self) -> dict[str, Any]:
-        """For config.json."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
 
-
-PATHS = ("root", "out", "resume")
 Facts = dict[str, Any]  # what a command is told besides the budget, for JSON
 
 
@@ -101,16 +96,14 @@ def told(command: str, budget: Budget, facts: Callable[[], Facts]) -> Told:
         return _resumed(command, budget.resume)
     if budget.out is None and ranks.place()[1] > 1:
         raise ValueError("several processes work into one folder: name it with --out DIR, on a disk that all of them see")
-    data = Path(budget.data).stem
-    usual = Path("runs") / f"{command}-{data}-{datetime.now():%Y%m%d-%H%M%S}"
-    return Told(command, budget, facts(), budget.out or usual)
+    return Told(command, budget, facts(), budget.out or usual_folder(command, budget.data))
 
 
 def _resumed(command: str, folder: Path) -> Told:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         found = config["tournament"]
-        values: dict[str, Any] = {key: Path(value) if key in PATHS and value else value for key, value in config["budget"].items()}
+        values: dict[str, Any] = with_paths(Budget, config["budget"])
         budget, facts = Budget(**values | {"resume": folder}), dict(config["facts"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(

@@ -20,6 +20,7 @@ from .evaluate import Workers
 from .files import Files
 from .quick import quicken
 from .tournament_network import Fleet
+from .train import begin_epoch, sgd
 from .train_recipes import Training
 
 PLAIN = {"aux_weight": 0.0, "label_smoothing": 0.0, "mixup": 0.0, "ema": 0.0, "colour_jitter": 0.0}  # what a fleet is trained without
@@ -42,20 +43,13 @@ class FleetLearner:
         if self.is_cpu:
             quicken(net.to(memory_format=torch.channels_last))
         self.settings, self.seed = settings, seed
-        self.optimizer = torch.optim.SGD(
-            net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov
-        )
+        self.optimizer = sgd(net, settings)
         self.owners = [[part.network for part in net.parts[name]] for name, _ in net.named_parameters()]
         self.owner = torch.tensor(sum(self.owners, []), device=self.device)
 
     def start_epoch(self, epoch: int) -> tuple[float, float]:
         """Learning rate and drop path of the epoch, which are set here."""
-        rate, drop = self.settings.learning_rate(epoch), self.settings.drop_path_rate(epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.net.set_drop_path(drop)
-        self.net.train()
-        return rate, drop
+        return begin_epoch(self.net, self.optimizer, self.settings, epoch)
 
     def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
         """Step `number` of the training: mean loss and number of images classified rightly, of all networks on average."""

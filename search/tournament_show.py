@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 
 from . import ranks
-from .show import INTERVAL, Clock
+from .live import Live
 from .tournament import Contestant, Heat, Line, heats, is_over, play
 from .tournament_budget import Told
 from .tournament_ground import Ground
@@ -21,43 +17,28 @@ from .tournament_table import Standing
 from .train import Progress
 
 
-class TournamentDisplay:
-    """A context; called with every report of the heats of a stage, those of this process."""
+class Tally:
+    """Called with every report of the heats of a stage, those of this process."""
 
-    def __init__(self, console: Console, title: str, wanted: Sequence[Heat], folder: Path) -> None:
-        self.console, self.title, self.clock = console, title, Clock()
+    def __init__(self, live: Live, title: str, wanted: Sequence[Heat], folder: Path) -> None:
+        self.live, self.title = live, title
         number, count = ranks.place()
         own = wanted[number::count]
         self.total = sum(len(heat.contestants) for heat in own)
         self.done = sum(len(heat.contestants) for heat in own if is_over(folder, heat))
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
-        self.bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self.task: TaskID | None = None
-        self.written = time.monotonic()
-
-    def __enter__(self) -> TournamentDisplay:
-        self.bar.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.bar.stop()
 
     def __call__(self, heat: Heat, place: Progress) -> None:
         steps, all_steps = (place.epoch - 1) * place.steps + place.step, place.epochs * place.steps
         count = len(heat.contestants)
-        done, total = self.done * all_steps + count * steps, self.total * all_steps
-        left = self.clock.left(self.title, done, total)
-        ends = steps == all_steps
+        moved, ends = self.done * all_steps + count * steps, steps == all_steps
         self.done += count if ends else 0
-        where = f"{self.title}, seed {heat.seed}: {self.done} of {self.total} networks"
-        figures = f"{_named(heat)}, epoch {place.epoch} of {place.epochs}: training loss {place.loss:.4f}, accuracy {place.accuracy:.3f}"
-        figures += "" if left is None else f"; {left} left"
-        if self.task is None:
-            self.task = self.bar.add_task(where, figures=figures)
-        self.bar.update(self.task, description=where, completed=done, total=total, figures=figures)
-        if ends or (not self.console.is_terminal and time.monotonic() - self.written >= INTERVAL):
-            self.console.print(f"{where}; {figures}", highlight=False, soft_wrap=True)
-            self.written = time.monotonic()
+        self.live.say(
+            f"{self.title}, seed {heat.seed}, {self.done} of {self.total} networks",
+            f"{_named(heat)}, epoch {place.epoch} of {place.epochs}, training loss {place.loss:.4f}, accuracy {place.accuracy:.3f}",
+            moved,
+            self.total * all_steps,
+            ends=ends,
+        )
 
 
 def contest(task: Told, ground: Ground, stage: str, contestants: Sequence[Contestant], seeds: Iterable[int], title: str) -> list[Line]:
@@ -65,8 +46,8 @@ def contest(task: Told, ground: Ground, stage: str, contestants: Sequence[Contes
     console = Console(quiet=ranks.place()[0] > 0)
     wanted = heats(stage, contestants, seeds, ground.together)
     try:
-        with TournamentDisplay(console, title, wanted, task.folder) as display:
-            return play(task, ground, wanted, display)
+        with Live(console) as live:
+            return play(task, ground, wanted, Tally(live, title, wanted, task.folder))
     except KeyboardInterrupt:
         console.print(f"stopped; to go on: nasarch {task.command} --resume {task.folder}", highlight=False, soft_wrap=True)
         raise

@@ -7,7 +7,8 @@ What chance decides in a step (drop path, mixup, colours) depends on the seed, t
 on from its checkpoint makes the same steps, bit for bit on a CPU. Torch's and, for mixup, NumPy's global generators are seeded for it.
 
 On a CPU weights and images lie channels last: measured on one thread (pc_darts_cifar, 32x32 pixels) a step took 1.02 s instead of 1.28
-(5 cells, 16 channels, batch 64), 1.81 s instead of 2.60 (8 cells, 36 channels, batch 32).
+(5 cells, 16 channels, batch 64), 1.81 s instead of 2.60 (8 cells, 36 channels, batch 32). Not in bfloat16: there torch 2.15's gradient
+of a depthwise convolution of stride 2 on a map of one pixel is memory that nobody wrote.
 
 Several processes average their gradients; the running statistics of BN are averaged when the state is kept, which does not change a
 step, but after a stop within an epoch these statistics are not bit for bit those of an unbroken training.
@@ -62,6 +63,14 @@ class Progress:
         return self.step == self.steps
 
 
+class Droppable(Protocol):
+    """A network with drop path."""
+
+    def set_drop_path(self, rate: float) -> None: ...
+
+    def train(self) -> Any: ...
+
+
 class Trainee(Protocol):
     """What `fit` drives: a `Learner`, or several networks as one (tournament_learner.py)."""
 
@@ -93,12 +102,10 @@ class Learner:
         precision: torch.dtype | None = None,
     ) -> None:
         self.device = next(net.parameters()).device
-        self.is_cpu = self.device.type == "cpu"
-        self.net = quicken(net.to(memory_format=torch.channels_last)) if self.is_cpu else net
+        self.is_channels_last = self.device.type == "cpu" and precision is None
+        self.net = quicken(net.to(memory_format=torch.channels_last)) if self.is_channels_last else net
         self.settings, self.seed, self.precision = settings, seed, precision
-        self.optimizer = torch.optim.SGD(
-            net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov
-        )
+        self.optimizer = sgd(net, settings)
         self.ema = ModelEmaV3(net, settings.ema, use_warmup=True) if settings.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == torch.float16)
         smoothing, classes = settings.label_smoothing, net.num_classes
@@ -108,12 +115,7 @@ class Learner:
 
     def start_epoch(self, epoch: int) -> tuple[float, float]:
         """Learning rate and drop path of the epoch, which are set here."""
-        rate, drop = self.settings.learning_rate(epoch), self.settings.drop_path_rate(epoch)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.net.set_drop_path(drop)
-        self.net.train()
-        return rate, drop
+        return begin_epoch(self.net, self.optimizer, self.settings, epoch)
 
     def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
         """Step `number` of the training: its mean loss, and how many of the images were classified rightly."""
@@ -134,7 +136,7 @@ class Learner:
 
     def _loss(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         criterion = self.loss if target.ndim == 1 else SoftTargetCrossEntropy()
-        if self.is_cpu:
+        if self.is_channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
             said = self.net(x)
@@ -183,6 +185,21 @@ class Learner:
         self.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:  # empty where nothing is scaled
             self.scaler.load_state_dict(state["scaler"])
+
+
+def sgd(net: nn.Module, settings: Training) -> torch.optim.SGD:
+    """The optimiser that the settings ask for."""
+    return torch.optim.SGD(net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov)
+
+
+def begin_epoch(net: Droppable, optimizer: torch.optim.Optimizer, settings: Training, epoch: int) -> tuple[float, float]:
+    """Set the learning rate and the drop path of the epoch; returns them."""
+    rate, drop = settings.learning_rate(epoch), settings.drop_path_rate(epoch)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    net.set_drop_path(drop)
+    net.train()
+    return rate, drop
 
 
 def fit(learner: Trainee, batches: Batches, checkpoint: Checkpoint) -> Iterator[Progress]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,14 +21,14 @@ from . import ranks
 from .board import Board
 from .data import Dataset
 from .datasets import load
-from .run import as_json, check_unused, make_folder
+from .live import Live, to_all
+from .run_folder import as_json, check_unused, make_folder, plain, usual_folder
 from .summary import duration
-from .train import Progress
 from .train_plan import TrainJob, TrainPlan, resumed, subject
 from .train_recipes import Training, in_proportion, recipe, remarks_on
 from .train_record import check_recordable, record
 from .train_run import Report, Result, run, summary
-from .train_show import TrainDisplay, on_board
+from .train_show import on_board, report
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL|GENOTYPE")]
 
@@ -82,8 +81,7 @@ def train(source: str, settings: Training, job: TrainJob) -> None:
         remarks += remarks_on(settings, recipe(job.recipe).settings)
     device = pick_device(ranks.join(job.device))
     try:
-        usual_folder = Path("runs") / f"train-{_identifier(Path(source).stem)}-{_identifier(Path(job.data).stem)}-{_now()}"
-        folder = ranks.first_has(job.resume or job.out or usual_folder)
+        folder = ranks.first_has(job.resume or job.out or usual_folder("train", source, job.data))
         if job.resume is None and ranks.is_first():
             check_unused(folder)
         data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
@@ -147,7 +145,7 @@ def _train(plan: TrainPlan, folder: Path) -> None:
             "source": plan.subject.source,
             "genotype": plan.subject.genotype.to_dict(),
             "settings": asdict(settings),
-            "train": job.to_dict(),
+            "train": plain(job),
         }
         write_text(folder / "config.json", as_json(config))
     try:
@@ -163,18 +161,13 @@ def _one(plan: TrainPlan, seed: int, folder: Path, console: Console) -> Result:
     if ranks.is_first():
         make_folder(folder)
     with ExitStack() as stack:
-        reports: list[Report] = [stack.enter_context(TrainDisplay(console, f"seed {seed}"))]
+        reports: list[Report] = [partial(report, stack.enter_context(Live(console)), f"seed {seed}")]
         if plan.job.tensorboard and ranks.is_first():
             board = stack.enter_context(Board(folder / "events"))
             reports.append(lambda progress: on_board(board, progress))
-        result = run(plan, seed, folder, lambda progress: _tell(reports, progress))
+        result = run(plan, seed, folder, to_all(reports))
     console.print(f"seed {seed}: {_figures(result)}; {duration(result['seconds'])}", highlight=False, soft_wrap=True)
     return result
-
-
-def _tell(reports: Sequence[Report], progress: Progress) -> None:
-    for report in reports:
-        report(progress)
 
 
 def _figures(result: Result) -> str:
@@ -198,11 +191,3 @@ def _conclude(plan: TrainPlan, results: Sequence[Result], folder: Path, console:
     last = folder if len(results) == 1 else folder / f"seed-{results[0]['seed']}"
     load_it = f"import nasarch, timm; timm.create_model('local-dir:{last / 'model'}', pretrained=True)"
     console.print(f"result: {folder / 'result.json'}\nload:   {load_it}", highlight=False, soft_wrap=True)
-
-
-def _identifier(text: str) -> str:
-    return re.sub(r"\W+", "_", text)
-
-
-def _now() -> str:
-    return f"{datetime.now():%Y%m%d-%H%M%S}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from nasarch.zoo import GENERIC, MODELS, Model
 
 from .bench import LARGE, Precision
 from .data import Dataset
+from .run_folder import with_paths
 from .supernet import seeded
 from .train_recipes import RECIPES, Recipe, Training
 
@@ -71,13 +72,6 @@ class TrainJob:
             raise ValueError(f"--runs {self.runs}: choose 1 or more")
         if self.record and not self.test:
             raise ValueError("--record writes down the accuracy on the test images: leave --no-test out")
-
-    def to_dict(self) -> dict[str, Any]:
-        """For config.json."""
-        return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(self).items()}
-
-
-PATHS = ("root", "weights", "out", "resume")
 
 
 class Subject(NamedTuple):
@@ -202,7 +196,7 @@ def resumed(folder: Path) -> tuple[str, Training, TrainJob, Genotype]:
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        told: dict[str, Any] = {key: Path(value) if key in PATHS and value else value for key, value in config["train"].items()}
+        told: dict[str, Any] = with_paths(TrainJob, config["train"])
         settings, job = Training(**config["settings"]), TrainJob(**told | {"resume": folder})
         return str(config["source"]), settings, job, Genotype.from_dict(config["genotype"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

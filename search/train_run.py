@@ -36,7 +36,8 @@ from .bench import TYPES
 from .checkpoint import Checkpoint
 from .evaluate import Score, evaluate
 from .figures import peak_memory
-from .run import PACKAGES, Lines, as_json, stopping_at_signals
+from .run import PACKAGES, stopping_at_signals
+from .run_folder import Lines, as_json, plain
 from .train import STAGE, Learner, Progress, fit
 from .train_plan import TrainPlan
 from .weights import load_weights, save_model
@@ -153,7 +154,7 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
         "seed": seed,
         "amp": plan.job.amp,
         "processes": ranks.count(),
-        "train": plan.job.to_dict() | {"seed": seed, "runs": 1},
+        "train": plain(plan.job) | {"seed": seed, "runs": 1},
         "data": {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest},
         "device": device_name(plan.device),
         "threads": torch.get_num_threads(),

@@ -30,7 +30,8 @@ RECIPES = {"darts", "pc_darts", "dots", "ftso", "edarts"}
 KNOW_RECIPES = {"command"} | {name.split(".")[-1] for name in FILES if name.startswith("nasarch.search.preset")}
 # Training a detector stops, resumes, shares work and reads images as the trainings of search do; no other part of export may know them.
 DETECTORS_USE = {
-    f"nasarch.search.{name}" for name in ("checkpoint", "decoding", "figures", "files", "ranks", "run", "schedules", "show", "summary")
+    f"nasarch.search.{name}"
+    for name in ("checkpoint", "decoding", "figures", "files", "forking", "live", "ranks", "run", "run_folder", "schedules", "summary")
 }
 PURE = {"nasarch.space", "nasarch.genotype", "nasarch.cell_graph", "nasarch.genotype_text", "nasarch.strict_json", "nasarch.provenance"}
 

@@ -21,7 +21,7 @@ from nasarch.genotype import Genotype, resolve
 from nasarch.search import tournament_show
 from nasarch.search.compare_cells import ZOO
 from nasarch.search.rank_topologies import cell, chain, unified
-from nasarch.search.run import as_json
+from nasarch.search.run_folder import as_json
 from nasarch.search.tournament_budget import Budget
 from nasarch.space import DARTS
 from tests.data_sets import as_tree, two_classes
@@ -79,15 +79,15 @@ def test_a_stopped_ranking_goes_on_as_if_it_never_had_been(
     ranked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("nasarch.search.train.INTERVAL", 0.0)  # a report after every step
-    tell, seen = tournament_show.TournamentDisplay.__call__, list[int]()
+    tell, seen = tournament_show.Tally.__call__, list[int]()
 
-    def tell_or_stop(display: Any, heat: Any, place: Any) -> None:
+    def tell_or_stop(tally: Any, heat: Any, place: Any) -> None:
         seen.append(place.step)
         if len(seen) in (2, 11):  # within an epoch of the first heat, and later
             os.kill(os.getpid(), signal.SIGTERM)
-        tell(display, heat, place)
+        tell(tally, heat, place)
 
-    monkeypatch.setattr(tournament_show.TournamentDisplay, "__call__", tell_or_stop)
+    monkeypatch.setattr(tournament_show.Tally, "__call__", tell_or_stop)
     folder = tmp_path / "stopped"
     assert main([*PATHS, "--seeds", "2", "--together", "2", "--out", str(folder)]) == 130
     assert f"to go on: nasarch rank-paths --resume {folder}" in capsys.readouterr().out

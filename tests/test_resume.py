@@ -108,15 +108,15 @@ import os, signal, sys
 from nasarch.cli import main
 from nasarch.search import loop, show
 
-loop.INTERVAL, tell, ends = 0.0, show.Display.__call__, []
+loop.INTERVAL, tell, ends = 0.0, show.report, []
 
-def tell_or_die(display, progress):
+def tell_or_die(live, title, progress):
     if sum(ends) == 2 and progress.step == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     ends.append(progress.ends_epoch)
-    tell(display, progress)
+    tell(live, title, progress)
 
-show.Display.__call__ = tell_or_die
+show.report = tell_or_die
 main(sys.argv[1:])
 """
 

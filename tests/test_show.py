@@ -12,8 +12,9 @@ from rich.console import Console
 from nasarch.genotype import Genotype, resolve
 from nasarch.search import history, loop
 from nasarch.search.found import Found, Weights
+from nasarch.search.live import Clock, Live
 from nasarch.search.loop import Progress
-from nasarch.search.show import Clock, Display, cell_figures, stage_name
+from nasarch.search.show import cell_figures, report, stage_name
 
 CELL = resolve("darts_v2_cifar")
 
@@ -22,7 +23,7 @@ CELL = resolve("darts_v2_cifar")
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The time, which stands still unless a test moves it."""
     now = [100.0]
-    monkeypatch.setattr("nasarch.search.show.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("nasarch.search.live.time.monotonic", lambda: now[0])
     return now
 
 
@@ -44,16 +45,16 @@ def progress(epoch: int, step: int, *, stage: str = "topology", ends: bool = Fal
 
 def said(reports: Iterator[Progress] | list[Progress], *, terminal: bool = False) -> list[str]:
     file = io.StringIO()
-    with Display(Console(file=file, force_terminal=terminal, width=300), "seed 3") as display:
-        for report in reports:
-            display(report)
+    with Live(Console(file=file, force_terminal=terminal, width=300), " of this stage") as live:
+        for place in reports:
+            report(live, "seed 3", place)
     return [line for line in file.getvalue().splitlines() if line]
 
 
 def at_times(clock: list[float], *steps: tuple[float, Progress]) -> Iterator[Progress]:
-    for time, report in steps:
+    for time, place in steps:
         clock[0] = time
-        yield report
+        yield place
 
 
 def test_the_end_of_an_epoch_says_the_cell_and_the_time_left(clock: list[float]) -> None:

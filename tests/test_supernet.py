@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.supernet import saved_bytes, sides
+from benchmarks.measure import saved_bytes
+from benchmarks.supernet import sides
 from nasarch.search.candidates import all_candidates, only
 from nasarch.search.convolutions import Convolutions, Depthwise, NormedConv
 from nasarch.search.supernet import SearchCell, Supernet

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasarch.genotype import resolve
+from nasarch.network import CellNetwork
 from nasarch.search import evaluate as evaluation
 from nasarch.search import train as training
 from nasarch.search.checkpoint import Checkpoint
+from nasarch.search.supernet import seeded
 from nasarch.search.train import Learner, Progress, fit
 from nasarch.search.train_plan import TrainPlan
 from nasarch.search.train_run import _batches, _learner, run, summary
@@ -177,6 +179,21 @@ def test_a_step_is_that_of_plain_sgd_with_clipping() -> None:
 def test_bf16_trains_and_the_weights_stay_float32(tmp_path: Path) -> None:
     result = run(plan(replace(SETTINGS, epochs=1), amp="bf16"), 0, tmp_path, silent)
     assert result["amp"] == "bf16" and {value.dtype for value in weights(tmp_path).values()} <= {torch.float32, torch.int64}
+
+
+def test_the_same_steps_in_bf16_give_the_same_weights() -> None:
+    """Maps of one pixel before the reduction cells: a gradient that nobody wrote holds what was in that memory before."""
+    generator, found = torch.Generator().manual_seed(0), []
+    batch = torch.randn(8, 3, 1, 1, generator=generator), torch.randint(3, (8,), generator=generator)
+    for _ in range(6):
+        with seeded(0):
+            net = CellNetwork(resolve("pc_darts_cifar"), 3, cells=3, channels=8)
+        learner = Learner(net, SETTINGS, seed=0, colours=((0.5,) * 3, (0.25,) * 3), precision=torch.bfloat16)
+        learner.start_epoch(0)
+        for number in range(3):
+            learner.step(batch, number)
+        found.append([parameter.detach().clone() for parameter in net.parameters()])
+    assert all(torch.equal(one, other) for later in found[1:] for one, other in zip(found[0], later, strict=True))
 
 
 # ---- what is left

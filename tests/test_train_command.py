@@ -69,14 +69,14 @@ import os, signal, sys
 from nasarch.cli import main
 from nasarch.search import train, train_show
 
-train.INTERVAL, tell = 0.0, train_show.TrainDisplay.__call__
+train.INTERVAL, tell = 0.0, train_show.report
 
-def tell_or_die(display, progress):
+def tell_or_die(live, title, progress):
     if (progress.epoch, progress.step) == (3, 2):
         os.kill(os.getpid(), getattr(signal, sys.argv[1]))
-    tell(display, progress)
+    tell(live, title, progress)
 
-train_show.TrainDisplay.__call__ = tell_or_die
+train_show.report = tell_or_die
 sys.exit(main(sys.argv[2:]))
 """
 
