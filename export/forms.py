@@ -25,6 +25,7 @@ from .calibration import Calibration, calibration
 from .check import ExportError, latencies, run, sample_images, sample_pixels
 from .derive import DERIVE, FLOAT16, FLOAT32, INT8, UINT8
 from .graph import INPUT
+from .hub import is_exported
 from .judge import ENOUGH, Judgement
 from .metadata import configuration
 from .onnx import Checked, OnnxReport, checked, input_size, report
@@ -125,10 +126,14 @@ def export_model(
     """Export a model, by default as one float32 file: see `find_subject`, `Forms` and `export_onnx` for the arguments.
 
     Raises:
-        ValueError: what these refuse, images that can't be used, or a file that doesn't agree with the model; nothing is written then.
+        ValueError: what these refuse, images that can't be used, a folder whose card describes something else, or a file that doesn't
+            agree with the model; nothing is written then.
     """
-    subject = find_subject(source, checkpoint, data)
-    return export_forms(subject, out, size=size, forms=forms or Forms())
+    forms = forms or Forms()
+    if is_exported(out) and (os.path.realpath(source) != os.path.realpath(out) or checkpoint or data or size or forms.dynamic_size):
+        own = f"only forms of that model go there: nasarch export onnx {out} -o {out} --fp16, for example"
+        raise ValueError(f"the card in {out} describes its own model and the size of its images, so {own}; else give another folder")
+    return export_forms(find_subject(source, checkpoint, data), out, size=size, forms=forms)
 
 
 def export_forms(subject: Subject, out: str | os.PathLike[str], *, size: int | None, forms: Forms) -> Written:

@@ -4,6 +4,7 @@
 |---|---|---|
 | opset, IR version | 18, 8 | onnxruntime 1.15 (2023) and later load it; what torch writes by itself (IR 10) needs 1.18 |
 | notes of the exporter | removed | they carry local paths and lines of source code |
+| average pooling without padding | counts none | at odd edges some runtimes count it all the same, see `_uncount_padding` |
 | height and width | fixed, or multiples of the factor by which the model reduces its images | at others maps differ by a pixel |
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -42,43 +43,63 @@ def graph(reference: nn.Module, shape: Sequence[int], multiple: int | None = Non
     Raises:
         ExportError: torch can't export it, or not in plain ONNX of this opset.
     """
+    axes: dict[int, Any] = {0: BATCH}
+    if multiple is not None:
+        axes |= {axis: multiple * torch.export.Dim(name, min=1) for axis, name in ((2, HEIGHT), (3, WIDTH))}
     try:
-        proto = _translate(reference, sample_images(2, *shape), multiple)
+        proto = translated(reference, sample_images(2, *shape), INPUT, [OUTPUT], axes)
+    except ExportError as error:
+        what = describe(reference) + ("" if multiple is None else f" with heights and widths in multiples of {multiple}")
+        raise ExportError(f"torch can't export {what}: {error}; simplify its forward") from error
+    if multiple is not None:  # the exporter calls them 32*height
+        for dimension, name in zip(proto.graph.input[0].type.tensor_type.shape.dim[2:], (HEIGHT, WIDTH), strict=True):
+            dimension.dim_param = name
+    return proto
+
+
+def translated(
+    module: nn.Module,
+    example: Tensor,
+    takes: str,
+    gives: Sequence[str],
+    axes: Mapping[int, Any],
+    operators: Mapping[Any, Callable[..., Any]] | None = None,
+) -> onnx.ModelProto:
+    """What torch's exporter makes of `module`, in the form of the table above, checked by onnx.
+
+    Args:
+        example: an input of `module`; its `axes` may have other sizes, which are called so.
+        takes: name of the input.
+        gives: names of the outputs.
+        operators: what operators of torch that it doesn't know are in ONNX.
+
+    Raises:
+        ExportError: it can't, or not in plain ONNX of this opset; says only why.
+    """
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                module,
+                (example,),
+                input_names=[takes],
+                output_names=[*gives],
+                dynamic_shapes=(dict(axes),),
+                opset_version=OPSET,
+                custom_translation_table=None if operators is None else dict(operators),
+                dynamo=True,
+                verbose=False,
+            )
+        assert program is not None
+        proto = plain(program.model_proto)
+        strip(proto)
+        _uncount_padding(proto)
         opsets = {opset.domain: opset.version for opset in proto.opset_import}
         if opsets != {"": OPSET}:  # the exporter may quietly keep another version or add operators of its own
             raise ExportError(f"its operators are {opsets}, not plain ONNX {OPSET}")
         onnx.checker.check_model(proto, full_check=True)
-    except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ExportError) as error:
-        reason = first_line(error.__cause__ or error)
-        what = describe(reference) + ("" if multiple is None else f" with heights and widths in multiples of {multiple}")
-        raise ExportError(f"torch can't export {what}: {reason}; simplify its forward") from error
+    except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(first_line(error.__cause__ or error)) from error
     return proto
-
-
-def _translate(reference: nn.Module, example: Tensor, multiple: int | None) -> onnx.ModelProto:
-    """What torch's exporter makes of `reference`, without the notes that it leaves on each node."""
-    sizes: dict[int, Any] = {}
-    if multiple is not None:
-        sizes = {axis: multiple * torch.export.Dim(name, min=1) for axis, name in ((2, HEIGHT), (3, WIDTH))}
-    with _quiet(), torch.no_grad():
-        program = torch.onnx.export(
-            reference,
-            (example,),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            dynamic_shapes=({0: BATCH, **sizes},),
-            opset_version=OPSET,
-            dynamo=True,
-            verbose=False,
-        )
-    assert program is not None
-    proto = program.model_proto
-    strip(proto)
-    _uncount_padding(proto)
-    if multiple is not None:  # the exporter calls them 32*height
-        for dimension, name in zip(proto.graph.input[0].type.tensor_type.shape.dim[2:], (HEIGHT, WIDTH), strict=True):
-            dimension.dim_param = name
-    return plain(proto)
 
 
 def plain(proto: onnx.ModelProto) -> onnx.ModelProto:

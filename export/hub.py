@@ -18,9 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nasarch.cost import Cost
 from nasarch.draw import draw
-from nasarch.files import write_text
+from nasarch.files import new_folder, write_text
 from nasarch.network import CellNetwork
 
 from .card import PLACE, Facts, card
@@ -44,6 +42,7 @@ from .metadata import configuration
 from .onnx import OnnxReport, export_onnx
 from .origin import Origin, find_origin, public_genotype
 from .push import Pushed, check_name, push
+from .ssd import place_of, read_design
 from .subject import build
 
 FILES = ("config.json", "model.safetensors", "genotype.json", "README.md")
@@ -96,6 +95,9 @@ def hub(
         check_name(repository)
     elif public:
         raise ValueError("--public says how a repository is made; give --push OWNER/NAME with it")
+    if is_detector(source) and (out is not None or not is_exported(source)):
+        remedy = f"`nasarch export ssd {source} -o DIR` writes its folder, `nasarch export hub DIR --push OWNER/NAME` uploads that"
+        raise ValueError(f"{source} holds a detector: {remedy}")
     if out is not None:
         yield export_hub(source, out, checkpoint=checkpoint, data=data, size=size, repository=repository)
     elif repository is None or not is_exported(source):
@@ -117,8 +119,17 @@ def _name_in_card(readme: Path, repository: str) -> None:
 
 
 def is_exported(folder: str | os.PathLike[str]) -> bool:
-    """Whether `folder` was written by `export_hub`."""
-    return all((Path(folder) / name).is_file() for name in FILES)
+    """Whether `folder` was written by `export_hub`, or by `nasarch export ssd`: then it need not be made of cells."""
+    missing = {name for name in FILES if not (Path(folder) / name).is_file()}
+    return not missing or (missing == {"genotype.json"} and is_detector(folder))
+
+
+def is_detector(source: str | os.PathLike[str]) -> bool:
+    """Whether it is a folder of `nasarch detect train` or `nasarch export ssd`."""
+    try:
+        return Path(source).is_dir() and bool(read_design(place_of(source)))
+    except ValueError:
+        return False
 
 
 def export_hub(
@@ -141,7 +152,7 @@ def export_hub(
     Raises:
         ValueError: no such source, weights that don't fit, a folder that isn't empty or can't be written, or a check that fails.
     """
-    with _new_folder(Path(out)) as folder:
+    with new_folder(Path(out)) as folder:
         origin = find_origin(source, checkpoint, data)
         model = _model(origin)
         labels = labels_of(origin.data, model.num_classes)
@@ -165,25 +176,6 @@ def export_hub(
         size_bytes=size_bytes,
         onnx=onnx,
     )
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A temporary folder beside `out` that takes its name when all went well."""
-    out = Path(os.path.abspath(out))
-    temporary = out.with_name(f".{out.name}.{os.getpid()}")
-    try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise ValueError(f"{out} is there already and {'not empty' if out.is_dir() else 'no folder'}; give a new folder")
-        temporary.mkdir(parents=True)
-        yield temporary
-        if out.is_dir():
-            out.rmdir()
-        os.replace(temporary, out)
-    except OSError as error:
-        raise ValueError(f"can't write {out}: {error.strerror or error}; choose a folder where you may write") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _model(origin: Origin) -> CellNetwork:

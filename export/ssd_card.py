@@ -21,10 +21,13 @@ TAGS = ["object-detection", "ssd", "nasarch", "neural-architecture-search", "onn
 UNNAMED = "OWNER/NAME"
 
 
-def card(design: Design, cost: DetectorCost, agreement: SsdAgreement, result: Mapping[str, Any] | None, weights: bytes) -> str:
+def card(
+    design: Design, cost: DetectorCost, agreement: SsdAgreement, score: float, result: Mapping[str, Any] | None, weights: bytes
+) -> str:
     """The README: metadata in YAML, then Markdown.
 
     Args:
+        score: the ONNX file's score threshold; the design's is that of the training.
         result: what `nasarch detect train` left in result.json, if that is known.
         weights: the content of model.safetensors.
     """
@@ -36,7 +39,7 @@ def card(design: Design, cost: DetectorCost, agreement: SsdAgreement, result: Ma
         f"---\n{data.to_yaml()}\n---",
         f"# SSD on {public(name)}",
         f"An SSD detector whose backbone is `{design.backbone}`" + (f" of the cells {public(name)}." if design.genotype else "."),
-        f"## Model\n\n{_table(('', ''), _model(design, cost, agreement, weights))}",
+        f"## Model\n\n{_table(('', ''), _model(design, cost, agreement, score, weights))}",
         f"## Use\n\n{_use(design)}",
         f"## Measured with these weights\n\n{_measured(result)}",
         _citation(about),
@@ -44,7 +47,7 @@ def card(design: Design, cost: DetectorCost, agreement: SsdAgreement, result: Ma
     return "\n\n".join(parts) + "\n"
 
 
-def _model(design: Design, cost: DetectorCost, agreement: SsdAgreement, weights: bytes) -> Iterable[tuple[str, str]]:
+def _model(design: Design, cost: DetectorCost, agreement: SsdAgreement, score: float, weights: bytes) -> Iterable[tuple[str, str]]:
     names = ", ".join(design.class_names[:20]) + (", ..." if len(design.class_names) > 20 else "")
     yield "images", f"any size; resized to {design.size} x {design.size}"
     yield "classes", f"{len(design.class_names)}: {names}"
@@ -52,7 +55,7 @@ def _model(design: Design, cost: DetectorCost, agreement: SsdAgreement, weights:
     whole, backbone = (f"{number / 1e6:,.0f} M" for number in (cost.multi_adds, cost.backbone_multi_adds))
     yield "multi-adds", f"{whole}, of which the backbone's are {backbone} (convolutions and linear layers)"
     yield "parameters", f"{cost.parameters:,}"
-    yield "ONNX", f"`onnx/model.onnx`, NMS inside; compared with torchvision's SSD: {agreement}"
+    yield "ONNX", f"`onnx/model.onnx`, NMS inside, scores above {score:g}; compared with torchvision's SSD: {agreement}"
     yield "sha256 of model.safetensors", f"`{hashlib.sha256(weights).hexdigest()}`"
     yield "written by", f"nasarch {nasarch.__version__}"
 
@@ -80,7 +83,8 @@ pixels = np.asarray(Image.open("image.jpg").convert("RGB"))[None]  # uint8 [batc
 count, boxes, scores, labels = session.run(None, {{"pixels": pixels}})
 ```
 
-On the command line: `nasarch detect predict FOLDER IMAGE -o OUT`."""
+In Python scores are above {design.score_threshold:g}; `load(..., score_threshold=0.3)` leaves weaker detections out. On the command line:
+`nasarch detect predict hf-hub:{UNNAMED} IMAGE -o OUT`."""
 
 
 def _measured(result: Mapping[str, Any] | None) -> str:

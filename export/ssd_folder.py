@@ -25,12 +25,11 @@ import onnxruntime
 import torch
 from torchvision.models.detection.ssd import SSD
 
-from nasarch.files import atomic_path
+from nasarch.files import atomic_path, new_folder
 from nasarch.genotype import Genotype
 
 from .check import ExportError, latencies, open_session
 from .graph import IR_VERSION, OPSET
-from .hub import _new_folder
 from .origin import public_genotype
 from .ssd import cost, load, save
 from .ssd_card import card
@@ -139,12 +138,13 @@ def detector_folder(
     """
     model = load(checkpoint)
     model.design = _public(model.design)
-    with _new_folder(Path(out)) as folder:
+    with new_folder(Path(out)) as folder:
         save(model, folder)
         (folder / "onnx").mkdir()
         report = write_onnx(load(folder, **_thresholds(score, nms, detections)), folder / "onnx" / "model.onnx")
         _check_twin(model, load(folder))
-        text = card(model.design, cost(model), report.agreement, _result(checkpoint), folder.joinpath("model.safetensors").read_bytes())
+        weights = (folder / "model.safetensors").read_bytes()
+        text = card(model.design, cost(model), report.agreement, score, _result(checkpoint), weights)
         (folder / "README.md").write_text(text, encoding="utf-8")
         size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return replace(report, path=Path(out), size_bytes=size_bytes)

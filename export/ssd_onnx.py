@@ -15,11 +15,8 @@ are an operator of its own, which PyTorch runs with `torchvision.ops.nms` and ON
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import onnx
@@ -32,8 +29,8 @@ from torchvision.ops import nms
 import nasarch
 from nasarch.genotype import Genotype
 
-from .check import ExportError, first_line
-from .graph import OPSET, plain, strip
+from .check import ExportError
+from .graph import BATCH, HEIGHT, WIDTH, translated
 from .metadata import digest
 from .origin import public_genotype
 from .pixels import PIXELS
@@ -143,32 +140,11 @@ def graph(module: Detections) -> onnx.ModelProto:
     Raises:
         ExportError: torch can't export it, or not in plain ONNX of this opset.
     """
-    axes = {0: "batch", 1: "height", 2: "width"}
     example = torch.zeros(2, module.design.size + 40, module.design.size + 8, 3, dtype=torch.uint8)
     try:
-        with _quiet(), torch.no_grad():
-            program = torch.onnx.export(
-                module,
-                (example,),
-                input_names=[PIXELS],
-                output_names=[*OUTPUTS],
-                dynamic_shapes=(axes,),
-                opset_version=OPSET,
-                custom_translation_table=_translations(),
-                dynamo=True,
-                verbose=False,
-            )
-        assert program is not None
-        proto = program.model_proto
-        strip(proto)
-        opsets = {opset.domain: opset.version for opset in proto.opset_import}
-        if opsets != {"": OPSET}:
-            raise ExportError(f"its operators are {opsets}, not plain ONNX {OPSET}")
-        proto = plain(proto)
-        onnx.checker.check_model(proto, full_check=True)
-    except (torch.onnx.OnnxExporterError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ExportError) as error:
-        reason = first_line(error.__cause__ or error)
-        raise ExportError(f"torch can't export the detector: {reason}; try another version of torch") from error
+        proto = translated(module, example, PIXELS, OUTPUTS, {0: BATCH, 1: HEIGHT, 2: WIDTH}, _translations())
+    except ExportError as error:
+        raise ExportError(f"torch can't export the detector: {error}; try another version of torch") from error
     onnx.helper.set_model_props(proto, properties(module))
     return proto
 
@@ -193,11 +169,3 @@ def properties(module: Detections) -> dict[str, str]:
     if design.genotype is not None:
         known["genotype"] = public_genotype(Genotype.from_dict(design.genotype)).to_dict()
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in known.items()}
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's progress lines and the warnings that torch gives about its own exporter."""
-    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r".*isinstance\(treespec, LeafSpec\)", FutureWarning)
-        yield

@@ -12,7 +12,6 @@ from nasarch.cli_detect import ssd
 
 Command = Callable[..., None]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE|RUN")]
-Run = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|RUN")]
 Out = Annotated[str, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE|DIR")]
 File = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
 
@@ -36,13 +35,13 @@ def onnx(
     Args:
         source: a model's name, a genotype's .json file, or the folder of a search, a training or `nasarch export hub`.
         out: the file to write; or a folder (one that exists, or ends in /), which gets onnx/model.onnx and what else is asked for.
-        checkpoint: trained weights (.safetensors); by default those of the folder, else the weights are random.
+        checkpoint: trained weights (.safetensors); by default those of the folder or of the package, else the weights are random.
         data: what the weights were trained on, for labels and preprocessing: cifar10, cifar100, imagenet, digits.
         size: height and width of the images in pixels; by default those of the model.
         dynamic_size: any height and width in multiples of what the network reduces its images by: 32, or 4 for CIFAR networks.
         uint8_input: the form that takes uint8 pixels [batch, H, W, C] and scales them itself.
         fp16: float16 inside, float32 at both ends.
-        int8: 8-bit integers (QDQ, uint8 activations, int8 weights for each channel), from ranges that --calibrate gives.
+        int8: 8-bit integers (QDQ, uint8 activations, int8 weights with a scale for each channel), from ranges that --calibrate gives.
         calibrate: images for --int8, and to judge --fp16: a folder of images or class folders, a tar file, cifar10, cifar100, digits.
         force: write a float16 or int8 file even if fewer than 95 % of the held-back images keep their class.
     """
@@ -67,7 +66,7 @@ def verify(file: File, *, model: str | None = None, checkpoint: Path | None = No
 
 
 def hub(
-    source: Run,
+    source: Source,
     *,
     out: Path | None = None,
     checkpoint: Path | None = None,
@@ -79,9 +78,10 @@ def hub(
     """Export a model to a folder that timm, transformers and onnxruntime load, and upload it to the Hub.
 
     Args:
-        source: a model's name, a genotype's .json file, the folder of a search or training, or with --push alone a folder written before.
+        source: a model's name, a genotype's .json file, or the folder of a search or training; with --push alone a folder written before,
+            by `nasarch export ssd` too.
         out: the folder to write, a new one.
-        checkpoint: trained weights (.safetensors); by default those of the folder, else the weights are random.
+        checkpoint: trained weights (.safetensors); by default those of the folder or of the package, else the weights are random.
         data: what the weights were trained on, for labels and preprocessing: cifar10, cifar100, imagenet, digits.
         size: height and width of the images in pixels; by default those of the training or the model.
         push: upload to this repository, OWNER/NAME, in one commit; a new one is private.

@@ -6,7 +6,7 @@
 | POST /api/models/ID/preupload/REV | which files go by LFS: the binary ones |
 | POST /ID.git/info/lfs/objects/batch, PUT /lfs/OID | takes a large file |
 | POST /api/models/ID/commit/REV | one commit, lines of JSON |
-| GET /api/models/ID | about the repository |
+| GET /api/models/ID, /api/models/ID/tree/REV | about the repository; its files |
 | HEAD, GET /ID/resolve/REV/FILE | a file, with ETag and X-Repo-Commit |
 
 Writing, and reading what is private, needs the token; anything else is 404. `fail` answers requests whose path has a part with a status.
@@ -94,7 +94,7 @@ class Answers(BaseHTTPRequestHandler):
             self._create(json.loads(body))
         elif path == "/api/validate-yaml":
             self._say({"errors": [], "warnings": []})
-        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(preupload|commit)/[^/]+|/revision/[^/]+)?", path):
+        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/(preupload|commit|tree)/[^/]+|/revision/[^/]+)?", path):
             self._model(found[1], found[2], body)
         elif found := re.fullmatch(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             self._batch(found[1], json.loads(body))
@@ -159,7 +159,11 @@ class Answers(BaseHTTPRequestHandler):
         if repository is None:
             return
         if action is None:
-            self._say({"id": identity, "sha": repository.sha, "private": repository.private, "siblings": [], "tags": []})
+            siblings = [{"rfilename": name} for name in repository.files]
+            self._say({"id": identity, "sha": repository.sha, "private": repository.private, "siblings": siblings, "tags": []})
+        elif action == "tree":
+            found = [(name, content, hashlib.sha256(content).hexdigest()) for name, content in repository.files.items()]
+            self._say([{"type": "file", "path": name, "size": len(content), "oid": digest} for name, content, digest in found])
         elif not self._authorised or not identity.startswith(f"{OWNER}/"):
             self._refuse(403, "Forbidden")
         elif action == "preupload":

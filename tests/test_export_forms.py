@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +15,7 @@ import pytest
 import timm
 import torch
 
+from nasarch.cli import main
 from nasarch.export import derive
 from nasarch.export.check import compare, open_session, run, sample_images
 from nasarch.export.forms import Forms, Written, export_model
@@ -24,7 +27,7 @@ from nasarch.export.pixels import Scaling
 from nasarch.export.subject import find_subject
 from nasarch.search.data import Images
 from nasarch.search.datasets import load
-from tests.exported import SIDE, Tiny, digit_files, files, logits, reader_of_digits, reading, with_statistics
+from tests.exported import FOLDER, SIDE, Tiny, digit_files, files, logits, reader_of_digits, reading, with_statistics
 
 NAMES = {"float32": "model.onnx", "pixels": "model_uint8in.onnx", "float16": "model_fp16.onnx", "int8": "model_quantized.onnx"}
 
@@ -144,6 +147,58 @@ def test_the_properties_tell_the_forms_apart(exported: Exported) -> None:
         assert json.loads(told["class_names"]) == list("0123456789") and told["weights_sha256"] == found["float32"]["weights_sha256"]
         network = {"name": "nas_bench_201", "cells": 1, "channels": 8, "in_chans": 3, "num_classes": 10}
         assert json.loads(told["network"]) == network
+
+
+# --- a folder for the Hub ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hub_folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `nasarch export hub` makes of the trained network."""
+    folder = tmp_path_factory.mktemp("hub") / "reader"
+    assert main(["export", "hub", str(trained), "--out", str(folder)]) == 0
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in files(folder)}
+
+
+def test_forms_are_added_to_a_folder_for_the_hub_that_stays_as_it_was(hub_folder: Path, tmp_path: Path) -> None:
+    """Source and target at once; the card tells size, agreement and digest of what is still there."""
+    folder = Path(shutil.copytree(hub_folder, tmp_path / "reader"))
+    before, digits = contents(folder), digit_files(tmp_path / "images", 120)
+    assert sorted(before) == FOLDER
+    flags = ["--fp16", "--int8", "--calibrate", str(digits)]
+    assert main(["export", "onnx", str(folder), "-o", f"{folder}/", *flags]) == 0
+    after = contents(folder)
+    added = {f"onnx/{NAMES[form]}" for form in ("float16", "int8")}
+    assert after.keys() == before.keys() | added and all(after[name] == content for name, content in before.items())
+    card = after["README.md"].decode()
+    digest = hashlib.sha256(after["model.safetensors"]).hexdigest()
+    assert digest in card and f"`onnx/model.onnx`: {len(after['onnx/model.onnx']) / 1e6:.1f} MB" in card
+    images = sample_images(8, 3, SIDE, SIDE)
+    for form, tolerance in (("float32", 1e-4), ("float16", 2e-2), ("int8", None)):
+        session, expected = open_session(folder / "onnx" / NAMES[form]), logits(reader_of_digits(), images)
+        told = session.get_modelmeta().custom_metadata_map
+        assert (told["precision"], told["weights_sha256"]) == (form, digest)
+        assert tolerance is None or (run(session, images) - expected).abs().max() <= tolerance * expected.std(), form
+
+
+def test_a_form_that_is_refused_leaves_a_folder_for_the_hub_alone(hub_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, quantised = contents(hub_folder), derive.quantised
+    monkeypatch.setattr(derive, "quantised", lambda proto, batches: quantised(proto, (batch * 1e-3 for batch in batches)))
+    with pytest.raises(ExportError, match="refused: int8"):
+        export_model(hub_folder, hub_folder, forms=Forms(fp16=True, int8=True, calibrate="digits"))
+    assert contents(hub_folder) == before
+
+
+@pytest.mark.parametrize("told", [{"source": "pc_darts_cifar"}, {"size": 16}, {"data": "digits"}, {"forms": Forms(dynamic_size=True)}])
+def test_what_the_card_of_a_folder_does_not_describe_is_not_written_there(hub_folder: Path, told: dict[str, Any]) -> None:
+    before = contents(hub_folder)
+    with pytest.raises(ValueError, match=r"the card in .*reader describes its own model .* give another folder"):
+        export_model(out=hub_folder, **{"source": hub_folder, **told})
+    assert contents(hub_folder) == before
 
 
 # --- one file ----------------------------------------------------------------------------------------------------------------

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import timm
 import torch
 from huggingface_hub import constants
 
 from nasarch.cli import main
 from nasarch.export import hub as exporter
+from nasarch.export import ssd_folder
 from nasarch.export.hub import export_hub
 from nasarch.export.push import check_name, push
+from nasarch.export.ssd import save, ssd
+from nasarch.export.ssd_check import SsdAgreement, Tolerance
+from nasarch.export.ssd_folder import SsdReport
 from tests import hub_server
 from tests.exported import FOLDER, files, without_onnx
 from tests.small_models import images, small
@@ -43,8 +50,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
+def as_user(code: str, home: Path, *arguments: Path) -> tuple[hub_server.Hub, str]:
+    """Run `code` in a new process, as a user has it: HF_ENDPOINT names the server. Returns what that holds then, and what was printed."""
+    with hub_server.running() as hub:
+        places = {"HF_HOME": str(home), "HF_HUB_CACHE": str(home / "cache"), "HF_HUB_DISABLE_XET": "1"}
+        environment = {**os.environ, **places, "HF_ENDPOINT": hub.url, "HF_TOKEN": hub_server.TOKEN}
+        done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return hub, done.stdout
+
+
 def test_a_push_through_the_command_loads_from_the_hub_with_the_same_logits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a new process, as a user has it: HF_ENDPOINT names the server."""
     model = small("pc_darts_cifar", cells=3).eval()
     monkeypatch.setattr(exporter, "build", lambda *_: model)
     monkeypatch.setattr(exporter, "export_onnx", without_onnx)
@@ -57,20 +73,76 @@ def test_a_push_through_the_command_loads_from_the_hub_with_the_same_logits(tmp_
         "x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1));"
         "torch.save(model(x).detach(), out)"
     )
-    with hub_server.running() as hub:
-        home = {"HF_HOME": str(tmp_path), "HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_XET": "1"}
-        environment = {**os.environ, **home, "HF_ENDPOINT": hub.url, "HF_TOKEN": hub_server.TOKEN}
-        command = [sys.executable, "-c", code, str(folder), str(tmp_path / "logits.pt")]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
+    hub, said = as_user(code, tmp_path, folder, tmp_path / "logits.pt")
     repository = hub.repositories["me/minute_cell"]
-    assert f"pushed to {hub.url}/me/minute_cell (private), commit {repository.sha}" in done.stdout
+    assert f"pushed to {hub.url}/me/minute_cell (private), commit {repository.sha}" in said
     assert len(repository.commits) == 1 and sorted(repository.files) == FOLDER
     assert all(content == (folder / name).read_bytes() for name, content in repository.files.items())
     assert set(hub.large.values()) == {(folder / name).read_bytes() for name in FOLDER if name.endswith(hub_server.LARGE)}
     assert "hf-hub:me/minute_cell" in (folder / "README.md").read_text(encoding="utf-8")
     with torch.no_grad():
         assert torch.equal(torch.load(tmp_path / "logits.pt", weights_only=True), model(images("pc_darts_cifar")))
+
+
+@pytest.mark.parametrize("backbone", ["cells", "mobilenetv3_small_050"])
+def test_a_detectors_folder_that_was_pushed_finds_the_same_from_the_hub(
+    backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Written by `nasarch export ssd` of what a training leaves; a network of timm's brings no genotype.json."""
+    monkeypatch.setattr(ssd_folder, "write_onnx", _no_graph)
+    run, folder = tmp_path / "run", tmp_path / "folder"
+    model = _trained_detector(backbone, run)
+    assert main(["export", "ssd", str(run), "-o", str(folder)]) == 0
+    assert f"nasarch export hub {folder} --push OWNER/NAME" in capsys.readouterr().out
+    code = (
+        "import sys, torch; from nasarch.cli import main; from nasarch.export.ssd import load;"
+        "place, image, out = sys.argv[1:];"
+        "assert main(['export', 'hub', place, '--push', 'me/finder']) == 0;"
+        "torch.save(load('hf-hub:me/finder')([torch.load(image)])[0], out)"
+    )
+    image = torch.rand(3, 70, 50, generator=torch.Generator().manual_seed(0))
+    torch.save(image, tmp_path / "image.pt")
+    hub, said = as_user(code, tmp_path, folder, tmp_path / "image.pt", tmp_path / "found.pt")
+    repository = hub.repositories["me/finder"]
+    assert f"pushed to {hub.url}/me/finder (private), commit {repository.sha}" in said
+    names = ["README.md", "config.json", *["genotype.json"] * (backbone == "cells"), "model.safetensors", "onnx/model.onnx"]
+    assert sorted(repository.files) == files(folder) == names, "no pickle"
+    assert all(content == (folder / name).read_bytes() for name, content in repository.files.items())
+    card = repository.files["README.md"].decode()
+    assert all(words in card for words in ('load("hf-hub:me/finder")', "predict hf-hub:me/finder IMAGE", "| AP | 25.00 % |"))
+    assert "OWNER/NAME" not in card
+    found = torch.load(tmp_path / "found.pt", weights_only=True)
+    (expected,) = model([image])
+    assert len(expected["boxes"]) > 10 and all(torch.equal(found[name], expected[name]) for name in ("boxes", "scores", "labels"))
+
+
+def _trained_detector(backbone: str, run: Path) -> Any:
+    """A detector with random weights, saved as a training leaves it, with a figure."""
+    torch.manual_seed(0)
+    cells = {"genotype": "pc_darts_imagenet", "cells": 3, "channels": 4}
+    body = timm.create_model("nas_224", **cells) if backbone == "cells" else backbone
+    model = ssd(body, 3, size=64, extras=(16, 16), class_names=("red", "blue")).eval()
+    (run / "model").mkdir(parents=True)
+    save(model, run / "model")
+    (run / "result.json").write_text(json.dumps({"val": {"images": 7, "evaluator": "pycocotools", "AP": 0.25}}))
+    return model
+
+
+def _no_graph(model: Any, path: Path) -> SsdReport:
+    """Stands in for the ONNX exporter, which has its own tests and takes most of the time."""
+    path.write_text("no graph")
+    agreement = SsdAgreement(1, 0, 0, 0.0, 0.0, Tolerance(1.0, 1.0), 0)
+    return SsdReport(path=path, design=model.design, size_bytes=8, agreement=agreement, torch_ms=1.0, onnx_ms=1.0, threads=1)
+
+
+@pytest.mark.parametrize("flags", [[], ["--push", "me/x"], ["--out", "x"]])
+def test_a_detectors_training_is_sent_to_the_command_that_writes_its_folder(
+    server: hub_server.Hub, flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _trained_detector("cells", tmp_path)
+    assert main(["export", "hub", str(tmp_path), *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path} holds a detector: `nasarch export ssd {tmp_path} -o DIR` writes its folder" in line and not server.requests
 
 
 def test_a_new_repository_is_private_unless_asked_and_an_old_one_is_updated(server: hub_server.Hub, folder: Path) -> None:

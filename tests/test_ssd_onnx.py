@@ -136,6 +136,18 @@ def test_the_file_is_plain_and_says_what_it_is(exported: Path) -> None:
     assert json.loads(said["genotype"])["name"] == "pc_darts_imagenet" and len(said["weights_sha256"]) == 64
 
 
+def test_pooling_beyond_an_odd_edge_means_the_same_in_all_runtimes(tmp_path: Path) -> None:
+    """As some backbones of timm pool; onnxruntime up to 1.23 counts what lies there if told to count the padding."""
+    model = random_detector()
+    model.backbone.extra[1] = torch.nn.AvgPool2d(2, ceil_mode=True)  # of a map of one pixel
+    model.score_thresh, model.design = THRESHOLD, replace(model.design, score_threshold=THRESHOLD)
+    agreement = ssd_folder.write_onnx(model, tmp_path / "model.onnx").agreement
+    assert agreement.holds and agreement.detections > 20
+    pools = [node for node in onnx.load(tmp_path / "model.onnx").graph.node if node.op_type == "AveragePool"]
+    found = [{attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute} for node in pools]
+    assert [pool["ceil_mode"] for pool in found].count(1) == 1 and not any(pool.get("count_include_pad", 0) for pool in found)
+
+
 def test_the_folder_stands_alone_and_its_card_says_what_was_measured(exported: Path, folder: Path) -> None:
     files = sorted(path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file())
     assert files == ["README.md", "config.json", "genotype.json", "model.safetensors", "onnx/model.onnx"]
@@ -146,6 +158,7 @@ def test_the_folder_stands_alone_and_its_card_says_what_was_measured(exported: P
     text = (exported / "README.md").read_text()
     for words in ("pipeline_tag: object-detection", "| AP50 | 50.00 % |", "| APs | - |", "on 7 images", "seed 5", '"hf-hub:OWNER/NAME"'):
         assert words in text, words
+    assert f"scores above {THRESHOLD:g};" in text and "In Python scores are above 0.001;" in text
     assert "red, blue" in text and str(folder) not in text
 
 
