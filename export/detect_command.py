@@ -38,8 +38,8 @@ def train(settings: DetectTraining, job: DetectJob) -> None:
     try:
         backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
         folder = ranks.first_has(job.resume or job.out or usual_folder("detect", job.backbone, job.data))
-        if job.resume is None and ranks.is_first():
-            check_unused(folder)
+        if job.resume is None:
+            ranks.first_does(lambda: check_unused(folder))
         part = load_scenes(job.data, "train", job.images)
         val = _val(job, part)
         for scenes in (part, val):

@@ -28,7 +28,7 @@ from torchvision.models.detection.ssd import SSD
 from nasarch.device import device_name
 from nasarch.files import write_text
 from nasarch.search import ranks
-from nasarch.search.checkpoint import Checkpoint
+from nasarch.search.checkpoint import Checkpoint, shared_checkpoint
 from nasarch.search.figures import peak_memory
 from nasarch.search.run import stopping_at_signals
 from nasarch.search.run_folder import Lines, as_json, plain, with_paths
@@ -69,11 +69,10 @@ def run(plan: DetectPlan, model: SSD, folder: Path, report: Callable[[Progress],
         ValueError: the checkpoint in the folder is damaged or of another training; an image can't be decoded; the loss is no number.
         KeyboardInterrupt: it was stopped.
     """
-    if (finished := _finished(folder)) is not None:
+    if (finished := ranks.first_does(lambda: _finished(folder))) is not None:
         return finished
     config = _config(plan, model)
-    checkpoint = Checkpoint(folder / "checkpoint.pt" if ranks.is_first() else None, {key: config[key] for key in SAME})
-    checkpoint.stages = ranks.first_has(checkpoint.stages)
+    checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
     if ranks.is_first():
         write_text(folder / "config.json", as_json(config))
     learner = Learner(model, plan.settings, TYPES[plan.job.amp])
@@ -90,13 +89,13 @@ def run(plan: DetectPlan, model: SSD, folder: Path, report: Callable[[Progress],
 
 def _finished(folder: Path) -> dict[str, Any] | None:
     """What a training that is over gave."""
-    path, found = folder / "result.json", None
-    if ranks.is_first() and path.exists():
-        try:
-            found = dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            raise ValueError(f"{path} is damaged ({error}): remove it, and train again in another folder") from error
-    return ranks.first_has(found)
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}): remove it, and train again in another folder") from error
 
 
 def build(plan: DetectPlan, folder: Path) -> SSD:

@@ -96,6 +96,8 @@ def _of_text(text: str) -> Origin:
 def _of_folder(folder: Path) -> Origin:
     for place in (folder / "model", folder):
         config = _json(place / "config.json") if (place / WEIGHTS).is_file() else None
+        if isinstance(config, Mapping) and "detector" in config:
+            raise ValueError(f"{folder} holds a detector: `nasarch export ssd {folder} -o model.onnx` exports it")
         if isinstance(config, Mapping) and "pretrained_cfg" in config:
             return _of_training(folder, place, config)
     path = folder / "genotype.json"

@@ -75,7 +75,7 @@ def verify(
     file = read_onnx(path)
     expected = _model(file, model, checkpoint)
     if expected is None:
-        return Verified(file, ("it doesn't say what it is, so its logits can't be checked: --model NAME compares them", *_ran(file)))
+        return Verified(file, (_unchecked(file), *_ran(file)))
     own = digest(expected)
     stated = file.properties.get("weights_sha256", own)
     if stated != own:
@@ -85,6 +85,12 @@ def verify(
         "" if "weights_sha256" in file.properties else ", not stated"
     )
     return Verified(file, (found, _compared(file, expected, images)))
+
+
+def _unchecked(file: Foreign) -> str:
+    if "nms_threshold" in file.properties:
+        return f"a detector ({file.properties.get('architecture')}), whose boxes were compared when it was written; here it was only read"
+    return "it doesn't say what it is, so its logits can't be checked: --model NAME compares them"
 
 
 # ---- the model that it should be

@@ -16,6 +16,8 @@ import torch
 
 from nasarch.files import atomic_path
 
+from . import ranks
+
 FORMAT = "nasarch.checkpoint/2"
 
 
@@ -54,6 +56,19 @@ class Checkpoint:
             torch.save({"format": FORMAT, "identity": self.identity, "stages": self.stages}, content)
             with atomic_path(self.path) as temporary:
                 temporary.write_bytes(content.getbuffer())
+
+
+def shared_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
+    """That of several processes: the first one reads and writes the file; the others take what it read, and keep nothing.
+
+    Raises:
+        ValueError: as `Checkpoint`, in all processes.
+    """
+    stages = ranks.first_does(lambda: Checkpoint(path, identity).stages)
+    checkpoint = Checkpoint(None, identity)
+    checkpoint.stages = stages
+    checkpoint.path = path if ranks.is_first() else None
+    return checkpoint
 
 
 def _read(path: Path, identity: dict[str, Any]) -> dict[str, dict[str, Any]]:

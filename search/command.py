@@ -97,8 +97,8 @@ def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
     device = pick_device(ranks.join(job.device))
     stem = method.recipe.__name__.rsplit(".", 1)[-1]
     folder = ranks.first_has(job.resume or job.out or usual_folder(stem, job.data))
-    if job.resume is None and ranks.is_first():
-        check_unused(folder)
+    if job.resume is None:
+        ranks.first_does(lambda: check_unused(folder))
     data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
     parts = None if job.split is None else two_parts(job.split, data)
     genotype_name = job.name or identifier(f"{stem}_{data.name}")

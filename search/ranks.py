@@ -8,7 +8,7 @@ PyTorch's DistributedDataParallel. The first process (rank 0) writes files and s
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import torch
@@ -115,6 +115,23 @@ def first_has(value: T) -> T:
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
+
+
+def first_does(work: Callable[[], T]) -> T:
+    """What `work` gives in the first process, which alone does it; a ValueError there is raised in all, as one line and no traceback."""
+    if count() == 1:
+        return work()
+    done, refused = first_has(_outcome(work) if is_first() else (None, None))
+    if refused is not None:
+        raise ValueError(refused)
+    return done  # type: ignore[return-value]
+
+
+def _outcome(work: Callable[[], T]) -> tuple[T | None, str | None]:
+    try:
+        return work(), None
+    except ValueError as error:
+        return None, str(error)
 
 
 def check_same(value: str, what: str) -> None:

@@ -41,7 +41,7 @@ from nasarch.space import Space
 
 from . import ranks
 from .bench import Bench
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, shared_checkpoint
 from .figures import epoch_line
 from .found import Found, Margin, Weights
 from .job import Job
@@ -99,11 +99,11 @@ def run(plan: Plan, seed: int, folder: Path, report: Report) -> Found:
         ValueError: the checkpoint in the folder is damaged or of another search.
         KeyboardInterrupt: it was stopped; says how to go on.
     """
-    finished = ranks.first_has(read_found(folder) if ranks.is_first() and (folder / "genotype.json").exists() else None)
+    finished = ranks.first_does(lambda: read_found(folder) if (folder / "genotype.json").exists() else None)
     if finished is not None:
         return finished
     config = _config(plan, seed)
-    checkpoint = _checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
+    checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
     if ranks.is_first():
         write_text(folder / "config.json", as_json(config))
     start = time.perf_counter()
@@ -114,13 +114,6 @@ def run(plan: Plan, seed: int, folder: Path, report: Report) -> Found:
     if ranks.is_first():
         _write_found(found, folder)
     return found
-
-
-def _checkpoint(path: Path, identity: dict[str, Any]) -> Checkpoint:
-    """The first process reads and writes the file; the others take what it read, and keep nothing."""
-    checkpoint = Checkpoint(path if ranks.is_first() else None, identity)
-    checkpoint.stages = ranks.first_has(checkpoint.stages)
-    return checkpoint
 
 
 def _write_found(found: Found, folder: Path) -> None:

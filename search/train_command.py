@@ -82,8 +82,8 @@ def train(source: str, settings: Training, job: TrainJob) -> None:
     device = pick_device(ranks.join(job.device))
     try:
         folder = ranks.first_has(job.resume or job.out or usual_folder("train", source, job.data))
-        if job.resume is None and ranks.is_first():
-            check_unused(folder)
+        if job.resume is None:
+            ranks.first_does(lambda: check_unused(folder))
         data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
         _check_test(data, job)
         plan = TrainPlan(

@@ -33,7 +33,7 @@ from nasarch.files import write_text
 from . import ranks
 from .batches import Batches
 from .bench import TYPES
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, shared_checkpoint
 from .evaluate import Score, evaluate
 from .figures import peak_memory
 from .run import PACKAGES, stopping_at_signals
@@ -56,12 +56,11 @@ def run(plan: TrainPlan, seed: int, folder: Path, report: Report) -> Result:
         ValueError: the checkpoint in the folder is damaged or of another training; or the loss is no number: says the step.
         KeyboardInterrupt: it was stopped.
     """
-    finished = ranks.first_has(read_result(folder) if ranks.is_first() and (folder / "result.json").exists() else None)
+    finished = ranks.first_does(lambda: read_result(folder) if (folder / "result.json").exists() else None)
     if finished is not None:
         return finished
     config = _config(plan, seed)
-    checkpoint = Checkpoint(folder / "checkpoint.pt" if ranks.is_first() else None, {key: config[key] for key in SAME})
-    checkpoint.stages = ranks.first_has(checkpoint.stages)
+    checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
     learner = _learner(plan, seed, fresh=checkpoint.stage(STAGE) is None)
     batches = _batches(plan, seed)
     if ranks.is_first():

@@ -175,6 +175,9 @@ def test_two_processes_leave_one_run(tmp_path: Path) -> None:
     assert [len(node) for node in found.cells["normal"].nodes] == [2, 2, 2, 2]
     assert found.to_dict()["provenance"]["source"]["processes"] == 2
     (line,) = lines(folder)
+    again = begin("--out", str(folder), *FLAGS)
+    refused = again.communicate(timeout=240)[0]
+    assert again.returncode != 0 and f"{folder} exists already" in refused and "[rank" not in refused  # no process with a traceback
     assert (line["steps"], json.loads((folder / "config.json").read_text())["processes"]) == (12, 2)  # 750 = 11 * 64 + 46
 
 
@@ -192,7 +195,7 @@ def test_two_processes_stop_together_and_only_two_go_on(tmp_path: Path, capsys: 
     assert started.returncode != 0 and f"--resume {folder}" in output, output
     assert (folder / "checkpoint.pt").exists() and 1 <= len(list(lines(folder))) < 12
     assert main(["search", "ftso", "--resume", str(folder)]) == 2
-    assert "a search with processes 2, not 1" in capsys.readouterr().err
+    assert "a run with processes 2, not 1" in capsys.readouterr().err
     for process in (begin("--resume", str(folder)), begin("--out", str(unbroken), *flags)):
         output = process.communicate(timeout=240)[0]
         assert process.returncode == 0, output

@@ -136,6 +136,14 @@ def test_the_file_is_plain_and_says_what_it_is(exported: Path) -> None:
     assert json.loads(said["genotype"])["name"] == "pc_darts_imagenet" and len(said["weights_sha256"]) == 64
 
 
+def test_the_commands_for_classifiers_say_that_it_is_a_detector(exported: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for place in (exported, folder):
+        assert main(["export", "onnx", str(place), "-o", "m.onnx"]) == 2
+        assert f"{place} holds a detector: `nasarch export ssd {place} -o model.onnx` exports it" in capsys.readouterr().err
+    assert main(["export", "verify", str(exported / "onnx" / "model.onnx")]) == 0
+    assert "a detector (ssd, lite heads, on " in capsys.readouterr().out
+
+
 def test_pooling_beyond_an_odd_edge_means_the_same_in_all_runtimes(tmp_path: Path) -> None:
     """As some backbones of timm pool; onnxruntime up to 1.23 counts what lies there if told to count the padding."""
     model = random_detector()
