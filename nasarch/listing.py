@@ -18,7 +18,8 @@ COLUMNS = ("model", "searched on", "params, M", "multi-adds, M", "reported error
 NUMBERS = COLUMNS[2:5]
 NOTES = (
     "multi-adds: of convolutions and linear layers, as fvcore counts them, for one image of the model's input size",
-    "reported error: the papers' own figure (CIFAR: test error, ImageNet: top-1 error), for their network and training; not measured here",
+    "reported error: the papers' own figure (CIFAR: test error, ImageNet: top-1 error), for their network and training, not measured here; "
+    "with * the test error of the weights in this package, measured by nasarch",
 )
 
 
@@ -32,7 +33,7 @@ def _error(entry: Entry) -> str:
     if entry.reported_error is None:
         return "-"
     spread = "" if entry.reported_spread is None else f" ± {entry.reported_spread:.2f}"
-    return f"{entry.reported_error:.2f}{spread}"
+    return f"{entry.reported_error:.2f}{spread}" + ("*" if entry.reported_by == "nasarch" else "")
 
 
 def table(entries: Iterable[Entry]) -> Table:

@@ -1,8 +1,8 @@
 """The weights that the package holds: weights/NAME.safetensors for the model NAME, and weights/NAME.json, how they came about.
 
-The JSON is the result that `nasarch train` writes (recipe, data with digest, epochs, seed, device, versions, test accuracy); under "file"
-it has the file's own precision, digest and test accuracy, under "inputs" how images are prepared. `python -m nasarch.search.ship RUN`
-makes both from a training's folder.
+The JSON is the result that `nasarch train` writes (recipe, data with digest, epochs, seed, device, versions, test accuracy), and under
+"changed" what differs from the recipe, under "file" the file's own precision, digest and test accuracy, under "inputs" how images are
+prepared. `python -m nasarch.search.ship RUN` makes both from a training's folder.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def accuracy(name: str) -> float:
 
 
 def training(name: str) -> str:
-    """How the weights of the model `name` were trained, in a line: data, recipe, epochs, seed, device."""
+    """How the weights of the model `name` were trained, in a line: data, recipe and what of it was changed, epochs, seed, device."""
     about = card(name)
-    words = f"trained on {about['data']['name']}, recipe {about['recipe']['name']}, {about['epochs']} epochs, batch {about['batch_size']}"
-    return f"{words}, seed {about['seed']}, {about['device']}"
+    changed = " and ".join(f"{key.replace('_', ' ')} {value}" for key, value in about["changed"].items())
+    how = f"recipe {about['recipe']['name']}{' with ' if changed else ''}{changed}"
+    return f"trained on {about['data']['name']}, {how}, {about['epochs']} epochs, seed {about['seed']}, {about['device']}"

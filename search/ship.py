@@ -11,11 +11,12 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from nasarch import shipped
@@ -28,6 +29,7 @@ from .datasets import load
 from .evaluate import Score, evaluate
 from .run_folder import as_json
 from .train_plan import resumed
+from .train_recipes import recipe
 
 INPUTS = ("mean", "std", "interpolation", "crop_pct")  # of timm's configuration: how the images were prepared
 
@@ -47,7 +49,7 @@ def ship(run: Path, folder: Path = shipped.FOLDER) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.safetensors"
     with atomic_path(path) as temporary:
-        save_file(state, temporary)
+        temporary.write_bytes(save(state))
     about = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "precision": "float16",
@@ -56,7 +58,10 @@ def ship(run: Path, folder: Path = shipped.FOLDER) -> Path:
         "images": score.images,
     }
     inputs = {key: timms["pretrained_cfg"][key] for key in INPUTS} | {"label_names": timms["label_names"]}
-    card = result | {"command": _command(config["command"]), "settings": config["settings"], "inputs": inputs, "file": about}
+    usual = asdict(recipe(result["recipe"]["name"]).settings)
+    changed = {key: value for key, value in config["settings"].items() if key != "epochs" and value != usual[key]}
+    told = {"command": _command(config["command"]), "settings": config["settings"], "changed": changed}
+    card = result | told | {"inputs": inputs, "file": about}
     write_text(path.with_suffix(".json"), as_json(card))
     return path
 

@@ -78,6 +78,8 @@ def save_model(net: CellNetwork, trained: Mapping[str, Tensor], folder: Path, cl
     shutil.rmtree(partial, ignore_errors=True)
     net = net.to(memory_format=torch.contiguous_format).eval()
     save_for_hf(net, partial, model_config={"label_names": list(class_names)}, safe_serialization=True)
+    for file in partial.iterdir():
+        file.chmod((partial / "config.json").stat().st_mode)  # safetensors' own writer lets nobody but the owner read
     config: dict[str, Any] = json.loads((partial / "config.json").read_text(encoding="utf-8"))
     config.get("model_args", {}).pop("num_classes", None)
     (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -120,7 +120,9 @@ def test_show_tells_origin_costs_reported_results_and_cells(run: Run) -> None:
         "(fvcore, conv + linear, 224x224)",
     ):
         assert words in out, words
-    assert re.search(r"pc_darts_cifar +3,634,678 parameters, 556.7 M multi-adds", out) and "pc_darts_cifar_224  5,270,560 parameters" in out
+    assert re.search(r"pc_darts_cifar +3,634,678 parameters, 556.7 M multi-adds", out) and re.search(
+        r"pc_darts_cifar_224 +5,270,560 parameters", out
+    )
     results = resolve("pc_darts_cifar").provenance["results"]
     assert all(f"{result['dataset']} {result['metric']} {result['value']}" in out and result["reported_by"] in out for result in results)
     assert "test error 2.57 ± 0.07 % (with cutout) [PC-DARTS, Table 1]" in out
@@ -176,7 +178,7 @@ def test_an_unknown_genotype_makes_the_generic_models(name: str, searched_on: st
 
 def test_a_copy_of_a_file_of_the_zoo_makes_the_models_of_the_zoo(tmp_path: Path) -> None:
     models = models_of(Genotype.load(saved("pc_darts_cifar", tmp_path / "copy.json")))
-    assert [model.name for model in models] == ["pc_darts_cifar", "pc_darts_cifar_224"]
+    assert [model.name for model in models] == ["pc_darts_cifar", "pc_darts_cifar_224", "pc_darts_cifar_shallow"]
 
 
 # --- draw, profile, export ---------------------------------------------------------------------------------------------------

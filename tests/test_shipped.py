@@ -35,7 +35,7 @@ shipped.FOLDER = pathlib.Path(sys.argv[1])
 zoo.MODELS[model.name] = model
 zoo._register(model)
 net = nasarch.create_model("darts_v2_cifar_shallow", pretrained=True)
-assert net.pretrained_cfg["label_names"][3] == "3" and "recipe shallow, 1 epochs" in net.pretrained_cfg["description"]
+assert net.pretrained_cfg["label_names"][3] == "3" and "recipe shallow with batch size 256 and lr 0.1, 1 epochs" in net.pretrained_cfg["description"]
 assert len(net.cells) == 5 and net.num_classes == 10
 fitted = timm.create_model("darts_v2_cifar_shallow", pretrained=True, num_classes=7, in_chans=1).eval()
 assert fitted(torch.zeros(2, 1, 8, 8)).shape == (2, 7)
@@ -82,6 +82,7 @@ def test_the_card_tells_what_was_trained_and_no_folder_of_the_machine(run: Path,
     )
     assert card["file"]["sha256"] == hashlib.sha256((folder / "darts_v2_cifar_shallow.safetensors").read_bytes()).hexdigest()
     assert card["file"]["images"] == 297 and abs(card["file"]["top1"] - card["test"]["top1"]) < 1
+    assert card["changed"] == {"batch_size": 256, "lr": 0.1}  # the flags above, but for the epochs
     assert card["inputs"]["label_names"] == [str(i) for i in range(10)] and card["recipe"]["name"] == "shallow"
 
 

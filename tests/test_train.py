@@ -200,6 +200,7 @@ def test_the_same_steps_in_bf16_give_the_same_weights() -> None:
 
 
 def test_timm_loads_the_folder_with_the_same_logits(finished: Path) -> None:
+    assert len({file.stat().st_mode for file in (finished / "model").iterdir()}) == 1  # who reads one may read all
     model = timm.create_model(f"local-dir:{finished / 'model'}", pretrained=True).eval()
     data = colours()
     assert data.test is not None and model.num_classes == 3 and model.pretrained_cfg["input_size"] == (3, 16, 16)
