@@ -1,9 +1,10 @@
 """What is to leave the package: a name of the zoo, a genotype's file, or the folder of a search or a training.
 
-| folder | cells | weights and preprocessing | figures |
+| source | cells | weights and preprocessing | figures |
 |---|---|---|---|
-| of a search | genotype.json | random weights, or model.safetensors beside it | - |
-| of a training | config.json | model/, a folder of timm's | result.json |
+| a name | the zoo | those that the package has (nasarch/shipped.py), else random ones | its card |
+| the folder of a search | genotype.json | random weights, or model.safetensors beside it | - |
+| the folder of a training | config.json | model/, a folder of timm's | result.json |
 | a folder of timm's itself, such as hub.py writes | its config.json | it | result.json |
 
 result.json may hold what `nasarch train` writes, or results as provenance.py has them: one, a list, or an object with `results`.
@@ -20,9 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from timm.models import is_model_pretrained
-
-from nasarch import provenance
+from nasarch import provenance, shipped
 from nasarch.catalogue import find
 from nasarch.genotype import Genotype
 from nasarch.strict_json import plain
@@ -89,8 +88,18 @@ def _of_text(text: str) -> Origin:
     genotype = find(text)
     if text not in MODELS:
         return Origin(source=text, name=genotype.name, genotype=genotype)
-    data = KNOWN[NAMES[MODELS[text].data]]
-    return Origin(source=text, name=text, genotype=genotype, whole=is_model_pretrained(text), data=data)
+    if shipped.weights(text) is not None:
+        return _of_package(text, genotype)
+    return Origin(source=text, name=text, genotype=genotype, data=KNOWN[NAMES[MODELS[text].data]])
+
+
+def _of_package(name: str, genotype: Genotype) -> Origin:
+    """The model of that name with the weights that the package has, whose card says the accuracy of that very file."""
+    card = shipped.card(name)
+    data = _trained_on(card["data"]["name"], card["inputs"]["label_names"])
+    assert data is not None
+    results = _results({**card, "test": card["file"]}, data.title, f"the card of {name}")
+    return Origin(source=name, name=name, genotype=genotype, whole=True, data=data, results=results)
 
 
 def _of_folder(folder: Path) -> Origin:
@@ -104,7 +113,7 @@ def _of_folder(folder: Path) -> Origin:
     if path.is_file():
         genotype, weights = Genotype.load(path), folder / WEIGHTS
         found = weights if weights.is_file() else None
-        return Origin(source=str(path), name=genotype.name, genotype=genotype, checkpoint=found, results=_results(folder, None))
+        return Origin(source=str(path), name=genotype.name, genotype=genotype, checkpoint=found, results=_results_in(folder, None))
     inside = sorted({found.parent.name for pattern in ("*/genotype.json", "*/result.json") for found in folder.glob(pattern)})
     remedy = f"give one of its folders: {', '.join(inside[:5])}" if inside else "give the folder of a finished search or training"
     raise ValueError(f"{folder} has neither genotype.json nor a trained model; {remedy}")
@@ -121,7 +130,7 @@ def _of_training(folder: Path, saved: Path, config: Mapping[str, Any]) -> Origin
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder} holds no training of nasarch ({error!r}); give a folder that `nasarch train` wrote") from error
     name = model if model in MODELS else genotype.name
-    results = _results(folder, None if data is None else data.title)
+    results = _results_in(folder, None if data is None else data.title)
     return Origin(source=f"local-dir:{saved}", name=name, genotype=genotype, whole=True, data=data, results=results)
 
 
@@ -133,9 +142,12 @@ def _trained_on(name: Any, class_names: Any) -> Labelled | None:
     return found._replace(statistics=None, class_names=tuple(map(str, class_names or ())))
 
 
-def _results(folder: Path, data: str | None) -> tuple[Mapping[str, Any], ...]:
+def _results_in(folder: Path, data: str | None) -> tuple[Mapping[str, Any], ...]:
     """The results in result.json, of `data` unless they name another."""
-    value = _json(folder / "result.json")
+    return _results(_json(folder / "result.json"), data, str(folder / "result.json"))
+
+
+def _results(value: Any, data: str | None, place: str) -> tuple[Mapping[str, Any], ...]:
     if isinstance(value, Mapping) and isinstance(value.get("test"), Mapping):
         value = [*_of_test(value, data)]
     elif isinstance(value, Mapping):
@@ -143,15 +155,21 @@ def _results(folder: Path, data: str | None) -> tuple[Mapping[str, Any], ...]:
     try:
         found = provenance.checked({"results": value or []})["results"]
     except ValueError as error:
-        raise ValueError(f"{folder / 'result.json'}: {error}") from error
+        raise ValueError(f"{place}: {error}") from error
     return tuple(public(plain(result)) for result in found)
 
 
 def _of_test(value: Mapping[str, Any], data: str | None) -> Iterator[dict[str, Any]]:
     """What `nasarch train` measured, as results."""
-    test, recipe = value["test"], value.get("recipe", {})
-    conditions = {"recipe": recipe.get("name") if isinstance(recipe, Mapping) else None, "weights of the": value.get("weights")}
+    test, recipe, images = value["test"], value.get("recipe", {}), value.get("data", {})
+    name = images.get("name") if isinstance(images, Mapping) else None
+    conditions = {
+        "data": name if name != data else None,  # a copy of a known data set, such as cifar10-jpeg
+        "recipe": recipe.get("name") if isinstance(recipe, Mapping) else None,
+        "weights of the": value.get("weights"),
+    }
     said = [f"{key} {known}" for key, known in conditions.items() if known] + [str(value["device"])] * ("device" in value)
+    said += [f"{key} {changed}" for key, changed in value.get("changed", {}).items()]
     for key, metric in (("top1", "test accuracy"), ("top5", "top-5 test accuracy")):
         if type(test.get(key)) in (int, float):
             yield {

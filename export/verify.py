@@ -20,12 +20,11 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
-from timm.models import is_model_pretrained
 from torch import nn
 
+from nasarch import shipped
 from nasarch.genotype import Genotype
 from nasarch.strict_json import parse, shown
-from nasarch.zoo import MODELS
 
 from .calibration import calibration
 from .check import BATCHES, Agreement, ExportError, compare, run, sample_images, worst
@@ -109,9 +108,11 @@ def _model(file: Foreign, name: str | None, checkpoint: str | os.PathLike[str] |
         model = build()
         load_weights(model, checkpoint)
         return _prepared(model, file)
-    found = next((model for model in _known(file, build) if digest(model) == file.properties.get("weights_sha256")), None)
+    found = next((model for model in _known(build) if digest(model) == file.properties.get("weights_sha256")), None)
     if found is None:
-        raise ExportError(f"the weights of {file.path} are trained ones that only their owner has; give --checkpoint W.safetensors")
+        raise ExportError(
+            f"the weights of {file.path} are trained ones that only their owner has; give --checkpoint W.safetensors or --model FOLDER"
+        )
     return _prepared(found, file)
 
 
@@ -128,11 +129,10 @@ def _builder(file: Foreign) -> Callable[[], nn.Module] | None:
     return partial(build_model, name) if "weights_sha256" in told and timm.is_model(name) else None
 
 
-def _known(file: Foreign, build: Callable[[], nn.Module]) -> Iterator[nn.Module]:
-    """The network with weights that need no file: random ones, and those that nasarch ships."""
+def _known(build: Callable[[], nn.Module]) -> Iterator[nn.Module]:
+    """The network with weights that need no file: random ones, and those that the package has."""
     yield seeded(build)
-    name = file.properties.get("architecture", "")
-    if name in MODELS and is_model_pretrained(name):
+    for name in sorted(shipped.names()):
         yield timm.create_model(name, pretrained=True)
 
 

@@ -16,6 +16,7 @@ import nasarch
 from nasarch import shipped
 from nasarch.catalogue import create, entry, model_of
 from nasarch.cli import main
+from nasarch.export.origin import find_origin
 from nasarch.search import ship
 from nasarch.search.datasets import load
 from nasarch.search.evaluate import evaluate
@@ -35,7 +36,8 @@ shipped.FOLDER = pathlib.Path(sys.argv[1])
 zoo.MODELS[model.name] = model
 zoo._register(model)
 net = nasarch.create_model("darts_v2_cifar_shallow", pretrained=True)
-assert net.pretrained_cfg["label_names"][3] == "3" and "recipe shallow with batch size 256 and lr 0.1, 1 epochs" in net.pretrained_cfg["description"]
+assert net.pretrained_cfg["label_names"][3] == "3"
+assert "recipe shallow with batch size 256 and lr 0.1, 1 epochs" in net.pretrained_cfg["description"]
 assert len(net.cells) == 5 and net.num_classes == 10
 fitted = timm.create_model("darts_v2_cifar_shallow", pretrained=True, num_classes=7, in_chans=1).eval()
 assert fitted(torch.zeros(2, 1, 8, 8)).shape == (2, 7)
@@ -146,3 +148,11 @@ def test_shipped_weights_have_the_accuracy_that_their_card_states(name: str) -> 
     assert tuple(net.pretrained_cfg["mean"]) == pytest.approx(data.mean) and net.pretrained_cfg["label_names"] == data.class_names
     score = evaluate(net, data.test, data, batch_size=250, device=torch.device("cpu"), job=TrainJob())
     assert score.top1 == pytest.approx(shipped.accuracy(name), abs=0.05)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_an_export_states_the_accuracy_and_keeps_the_preprocessing_of_the_weights(name: str) -> None:
+    origin = find_origin(name)
+    (result,) = origin.results
+    assert result["value"] == round(shipped.accuracy(name), 2) and result["note"].startswith("10000 test images")
+    assert origin.whole and origin.data is not None and origin.data.statistics is None  # those of its pretrained_cfg count
