@@ -44,7 +44,7 @@ def test_the_models_of_the_papers_are_there() -> None:
 
 
 def test_models_are_listed_by_pattern_and_only_nasarchs() -> None:
-    assert nasarch.list_models("pc_darts_*") == ["pc_darts_cifar", "pc_darts_cifar_224", "pc_darts_imagenet"]
+    assert nasarch.list_models("pc_darts_*") == [*("pc_darts_cifar", "pc_darts_cifar_224", "pc_darts_cifar_shallow"), "pc_darts_imagenet"]
     assert nasarch.list_models("resnet*") == [] and nasarch.list_models() == sorted(zoo.MODELS)
     assert not set(zoo.GENERIC) & set(nasarch.list_models()) and set(zoo.GENERIC) <= set(timm.list_models("nas_*"))
 
