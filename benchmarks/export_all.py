@@ -1,8 +1,8 @@
 """Every model of the zoo as ONNX: is the file right, and how large is it? Prints the table of docs/export.md.
 
-Each model is exported at its own size, with the random weights that `nasarch export onnx NAME` gives it, into a temporary folder, and
-refused as there if its logits are not PyTorch's. Difference and what is allowed are in units of how much a logit varies between
-images; the allowance is ten times what rounding does to PyTorch's own float32 logits, or 1e-4 if that is more.
+Each model is exported at its own size, with the weights that `nasarch export onnx NAME` gives it (the package's, or random ones), into a
+temporary folder, and refused as there if its logits are not PyTorch's. Difference and what is allowed are in units of how much a logit
+varies between images; the allowance is ten times what rounding does to PyTorch's own float32 logits, or 1e-4 if that is more.
 
     python benchmarks/export_all.py ['pc_darts_*'] [--out results/export-all.json] [--table table.md]
 """

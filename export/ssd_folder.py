@@ -73,7 +73,7 @@ def export_ssd(
     nms: float | None = None,
     detections: int | None = None,
 ) -> SsdReport:
-    """Write the detector in `checkpoint` to `out`: a file if that ends in .onnx, else a folder, see `detector_folder`.
+    """Write the detector in `checkpoint` to `out`: a file if that ends in .onnx, else a folder, new or empty, for the Hub.
 
     Args:
         score: the file's score threshold; the folder's config keeps that of the training.
@@ -83,14 +83,11 @@ def export_ssd(
     Raises:
         ValueError: no detector there, an illegal threshold, a place that can't be written, or a check that fails; then nothing is left.
     """
-    if Path(out).suffix != ".onnx":
-        return detector_folder(checkpoint, out, score=score, nms=nms, detections=detections)
-    return write_onnx(load(checkpoint, **_thresholds(score, nms, detections)), Path(out))
-
-
-def _thresholds(score: float, nms: float | None, detections: int | None) -> dict[str, float]:
     said = {"score_threshold": score, "nms_threshold": nms, "detections": detections}
-    return {name: value for name, value in said.items() if value is not None}
+    thresholds = {name: value for name, value in said.items() if value is not None}
+    if Path(out).suffix != ".onnx":
+        return _write_folder(checkpoint, Path(out), thresholds)
+    return write_onnx(load(checkpoint, **thresholds), Path(out))
 
 
 def write_onnx(model: SSD, path: Path) -> SsdReport:
@@ -123,31 +120,20 @@ def write_onnx(model: SSD, path: Path) -> SsdReport:
         )
 
 
-def detector_folder(
-    checkpoint: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    *,
-    score: float = 0.05,
-    nms: float | None = None,
-    detections: int | None = None,
-) -> SsdReport:
-    """Write the folder `out`, new or empty, for the Hub; thresholds are those of the ONNX file in it, see `export_ssd`.
-
-    Raises:
-        ValueError: as `export_ssd`.
-    """
+def _write_folder(checkpoint: str | os.PathLike[str], out: Path, thresholds: Mapping[str, float]) -> SsdReport:
+    """Write the folder `out`; the thresholds are those of the ONNX file in it."""
     model = load(checkpoint)
     model.design = _public(model.design)
-    with new_folder(Path(out)) as folder:
+    with new_folder(out) as folder:
         save(model, folder)
         (folder / "onnx").mkdir()
-        report = write_onnx(load(folder, **_thresholds(score, nms, detections)), folder / "onnx" / "model.onnx")
+        report = write_onnx(load(folder, **thresholds), folder / "onnx" / "model.onnx")
         _check_twin(model, load(folder))
         weights = (folder / "model.safetensors").read_bytes()
-        text = card(model.design, cost(model), report.agreement, score, _result(checkpoint), weights)
+        text = card(model.design, cost(model), report.agreement, thresholds["score_threshold"], _result(checkpoint), weights)
         (folder / "README.md").write_text(text, encoding="utf-8")
         size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return replace(report, path=Path(out), size_bytes=size_bytes)
+    return replace(report, path=out, size_bytes=size_bytes)
 
 
 def _public(design: Design) -> Design:

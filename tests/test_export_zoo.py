@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 import pytest
-import torch
 
 import nasarch
 from nasarch.export.forms import export_model
@@ -15,14 +13,6 @@ from nasarch.export.onnx import OnnxReport, export_onnx
 from nasarch.export.verify import verify
 from tests.exported import with_statistics
 from tests.small_models import KINDS, small
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("name", [name for name in KINDS if not name.startswith(("pc_darts", "ftso_nats"))])  # those are in other tests

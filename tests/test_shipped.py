@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from nasarch import shipped
 from nasarch.catalogue import create, entry, model_of
 from nasarch.cli import main
 from nasarch.export.origin import find_origin
+from nasarch.genotype import resolve
 from nasarch.search import ship
 from nasarch.search.datasets import load
 from nasarch.search.evaluate import evaluate
@@ -101,6 +103,12 @@ def test_only_a_finished_training_of_a_network_of_the_zoo_is_shipped(run: Path, 
         (copy / name).write_text(json.dumps(json.loads((run / name).read_text()) | change))
         with pytest.raises(ValueError, match=words):
             ship.ship(copy, tmp_path / "out")
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"genotype": resolve("darts_v1_cifar").to_dict()}))
+    with pytest.raises(ValueError, match="are not those that the zoo has as darts_v2_cifar"):
+        ship.ship(other, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
