@@ -14,7 +14,7 @@ test: .venv/dev lint types
 	$(BIN)/python -m pytest -n 2
 
 slow: .venv/dev
-	$(BIN)/python -m pytest -m "slow or not slow"
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -26,12 +26,10 @@ def generic(model: CellNetwork, genotype: dict[str, Any]) -> tuple[str, dict[str
     name = next((m.name for m in GENERIC.values() if (m.network.space, m.network.stem) == (space, stem)), None)
     if name is None:
         raise ValueError(f"no network of the zoo has cells of space {space!r} behind stem {stem!r}; build it with another stem")
-    small = timm.create_model(name, genotype=genotype, cells=3, channels=16, device="meta")
-    arguments = {
-        "cells": (len(model.cells) - 2) // 3 if space == NATS.name else len(model.cells),
-        "channels": 16 * model.num_features // small.num_features,  # all widths are proportional
-        "in_chans": model.in_chans,
-    }
+    cells = (len(model.cells) - 2) // 3 if space == NATS.name else len(model.cells)
+    small = timm.create_model(name, genotype=genotype, cells=cells, channels=16, device="meta")
+    channels = 16 * model.num_features // small.num_features  # all widths are proportional
+    arguments = {"cells": cells, "channels": channels, "in_chans": model.in_chans}
     pool = model.global_pool.pool_type
     return name, arguments if pool == "avg" else {**arguments, "global_pool": pool}
 
