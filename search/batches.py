@@ -125,6 +125,7 @@ class Batches:
         scale = self.augmentation.crop_scale
         self._order = Order(len(part), part.size, self.augmentation, batch_size=batch_size, seed=seed, rank=rank, ranks=ranks)
         self._source = Disk(part, device, scale, workers) if isinstance(part, Files) else Memory(part, device, scale)
+        self._part, self._data, self._device = part, data, device
         self._labels = part.labels.to(device)
         self._mean, self._std = _statistics(data, device)
 
@@ -135,6 +136,11 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         for draws, pixels in self._source.epoch(self._order):
             yield augmented(pixels, draws, self.augmentation, self._mean, self._std), self._labels.index_select(0, draws.image)
+
+    def sample(self) -> Batch:
+        """As many images as a batch, drawn once for all, not augmented; the order is left alone."""
+        some = torch.randperm(len(self._part), generator=torch.Generator().manual_seed(0))[: self.batch_size]
+        return next(in_order(self._part.subset(some), self._data, batch_size=self.batch_size, device=self._device, workers=0))
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the data, to go on from with `load_state_dict`; after the last batch of an epoch it is the next one's start."""

@@ -18,12 +18,12 @@ from . import ranks
 from .batches import Batches, both_sides
 from .checkpoint import Checkpoint
 from .data import Dataset, split_indices
-from .hessian import largest_eigenvalue
 from .loop import Progress, fit
 from .optimisers import Rates, start
 from .relaxation import Relaxation
+from .sharpness import Sharpness
 from .supernet import Supernet, seeded
-from .updates import Batch, State, Update, arch_loss
+from .updates import Update
 
 Precision = Literal["off", "bf16", "fp16"]
 TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -45,6 +45,7 @@ class Bench:
         parts: indices of the training images for the weights and for the architecture, in place of the recipe's fractions.
         workers: processes that decode images on disk, None for one a core.
         hessian: measure the largest eigenvalue of the architecture's Hessian after every epoch.
+        hessian_every: measure it after every so many steps of an epoch, too.
     """
 
     data: Dataset
@@ -57,6 +58,7 @@ class Bench:
     parts: tuple[Tensor, Tensor] | None = None
     workers: int | None = None
     hessian: bool = False
+    hessian_every: int | None = None
 
     def cells(self, nodes: int) -> Space:
         """The space with so many inner nodes a cell; NATS-Bench's cell always has its three."""
@@ -104,10 +106,5 @@ class Bench:
         state.precision = TYPES[self.amp]
         if self.amp == "fp16":
             state.scaler = torch.amp.GradScaler(torch.device(self.device).type)
-        measure = _eigenvalue if self.hessian else None
-        return fit(state, *sides, update, measure=measure, checkpoint=self.checkpoint, **schedule)
-
-
-def _eigenvalue(state: State, batch: Batch) -> dict[str, float]:
-    """FTSO Fig. 4c, d: the largest eigenvalue of the Hessian of the loss in the architecture parameters."""
-    return {"eigenvalue": largest_eigenvalue(lambda: arch_loss(state, batch), list(state.arch.parameters()))}
+        looks: dict[str, Any] = {"measure": Sharpness(sides), "measure_every": self.hessian_every} if self.hessian else {}
+        return fit(state, *sides, update, checkpoint=self.checkpoint, **looks, **schedule)

@@ -53,8 +53,11 @@ def few_colours(picture: bytes) -> bytes:
 # --- the charts --------------------------------------------------------------------------------------------------------------
 
 
-def curves(panels: Sequence[Panel], timeline: Timeline) -> Figure:
-    """Panels in two columns (one, if there is one), each with its own scale; their lines have the same names, and one legend."""
+def curves(panels: Sequence[Panel], timeline: Timeline, unit: str = "epoch") -> Figure:
+    """Panels in two columns (one, if there is one), each with its own scale; their lines have the same names, and one legend.
+
+    `unit` is what the timeline counts.
+    """
     names = [name for name in panels[0].lines if name]
     columns = min(2, len(panels))
     width = WIDTH if columns == 2 else SINGLE
@@ -68,7 +71,7 @@ def curves(panels: Sequence[Panel], timeline: Timeline) -> Figure:
             wide = panel.counts and rank == 0 and len(names) > 1  # so that it shows below another of the same value
             draw_line(axes, line, timeline, cycle_pen(rank)._replace(width=3.2) if wide else cycle_pen(rank), steps=panel.counts)
         axes.set_ylabel(panel.title, fontsize=FONT, color=INK)
-        axes.set_xlabel("epoch", fontsize=SMALL, color=WIRE, labelpad=1)
+        axes.set_xlabel(unit, fontsize=SMALL, color=WIRE, labelpad=1)
         _scale(axes, panel)
     sheet.note(timeline)
     sheet.legend([(name, cycle_pen(rank)) for rank, name in enumerate(names)], columns=in_a_row, top=0.04)

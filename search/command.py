@@ -56,7 +56,8 @@ def commands(arguments: Sequence[str]) -> dict[str, Command]:
 def _command(name: str, arguments: Sequence[str]) -> Command:
     method, preset = METHODS[name], named_preset(name, arguments)
     start = preset.settings() if preset is not None else method.settings()
-    usual = Job(space=preset.space, data=preset.data) if preset is not None else Job()  # type: ignore[arg-type]
+    implied = {"preset": "nats"} if preset is not None and preset is PRESETS[name].get("nats") else {}
+    usual = Job(space=preset.space, data=preset.data, **implied) if preset is not None else Job()  # type: ignore[arg-type]
 
     def command(settings: Any = start, job: Job = usual) -> None:
         search_with(name, settings, job, start)
@@ -110,7 +111,8 @@ def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
         amp=job.amp,
         parts=parts,
         workers=job.workers,
-        hessian=job.hessian,
+        hessian=job.hessian or job.hessian_every is not None,
+        hessian_every=job.hessian_every,
     )
     known = find(name, job.preset) if job.preset is not None else None
     plan = Plan(
@@ -122,7 +124,7 @@ def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
         words=" ".join(["nasarch", *sys.argv[1:]]),
         job=job,
         preset=None if known is None else {"name": str(job.preset), "row": known.row, "reported": known.reported},
-        remarks=() if preset is None or job.resume is not None else tuple(remarks_on(settings, preset)),
+        remarks=() if preset is None or job.resume is not None else tuple(remarks_on(settings, preset, job)),
     )
     try:
         search(plan, folder)
@@ -130,8 +132,18 @@ def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
         ranks.leave()
 
 
-def remarks_on(settings: Any, preset: Any) -> list[str]:
-    """What a user may not have meant: another batch size with the learning rate of the preset's (Goyal et al. 2017: in proportion)."""
+def remarks_on(settings: Any, preset: Any, job: Job) -> list[str]:
+    """What a user may not have meant: flags that a split makes idle; another batch size with the learning rate of the preset's."""
+    return [*_idle(settings, preset, job), *_batch_size(settings, preset)]
+
+
+def _idle(settings: Any, preset: Any, job: Job) -> list[str]:
+    shares = [name for name in ("fractions", "images") if getattr(settings, name, None) != getattr(preset, name, None)]
+    return [f"--{name} says nothing beside --split, whose lists are the two sides" for name in shares if job.split is not None]
+
+
+def _batch_size(settings: Any, preset: Any) -> list[str]:
+    """Goyal et al. 2017: learning rates in proportion to the batch size."""
     if settings.batch_size == preset.batch_size or settings.lr != preset.lr:
         return []
     lr = preset.lr * settings.batch_size / preset.batch_size

@@ -26,6 +26,7 @@ from typing import Literal
 
 from nasarch.space import Space
 
+from . import legal
 from .bench import Bench
 from .candidates import all_candidates
 from .discretize import found, strongest_edges, strongest_operations, strongest_scores
@@ -74,6 +75,9 @@ class Darts:
     arch_weight_decay: float = 1e-3
     spread: float = 1e-3
     fractions: tuple[float, float] = (0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        legal.check(self)
 
 
 def search(bench: Bench, recipe: Darts) -> Generator[Progress, None, Found]:

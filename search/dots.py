@@ -31,6 +31,9 @@ Note:
 Note:
     A consensus over runs keeps the two edges of greatest mean weight, since pairs are not kept in the run's files.
 Note:
+    The code's supernet has BN and ReLU before its pooling (512 parameters), the evaluation network has not; here none has. Its first
+    epochs of the topology search, of the weights alone, see half of the images, and all later ones all; here all epochs see all.
+Note:
     Architecture parameters start at zero, as in the code. Adam's learning rate is the text's 1e-4 (A.2); the code has 3e-4.
 """
 
@@ -44,6 +47,7 @@ from torch import Tensor
 
 from nasarch.space import Space
 
+from . import legal
 from .bench import Bench
 from .candidates import all_candidates, winners
 from .discretize import Kept, found, strongest_edges, strongest_operations, strongest_scores, strongest_subsets
@@ -123,12 +127,7 @@ class Dots:
     fractions: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
-        for name, warmup, epochs in (
-            ("operation_warmup", self.operation_warmup, self.operation_epochs),
-            ("topology_warmup", self.topology_warmup, self.topology_epochs),
-        ):
-            if not 0 <= warmup < epochs:
-                raise ValueError(f"{name}={warmup}, the stage has {epochs} epochs: it needs fewer epochs of warm-up than in all")
+        legal.check(self)
 
 
 def search(bench: Bench, recipe: Dots) -> Generator[Progress, None, Found]:

@@ -44,6 +44,7 @@ from torch import Tensor
 
 from nasarch.space import DARTS, Space
 
+from . import legal
 from .bench import Bench
 from .candidates import on, only
 from .discretize import by_kind, found, given_edges, strongest_edges, strongest_operations, strongest_scores
@@ -109,8 +110,7 @@ class Edarts:
     spread: float = 1e-3
 
     def __post_init__(self) -> None:
-        if self.images is not None and self.images < 1:
-            raise ValueError(f"images={self.images}: take 1 at least, or none for halves of the training images")
+        legal.check(self)
         only(DARTS, *self.operations)
         if not set(self.operations) - {"none"}:
             raise ValueError("operations: give one at least that is not none, such as sep_conv_3x3")
@@ -125,14 +125,14 @@ def read_path(path: str, space: Space) -> list[tuple[int, ...]]:
         ValueError: another number of nodes or edges than the cell has, or a node that reads a later one or one twice.
     """
     groups = path.split("-")
-    legal = (
+    wanted = (
         f"for {space.nodes} nodes write {space.nodes} groups of {space.kept_edges} earlier nodes, such as {'-'.join(['01'] * space.nodes)}"
     )
     if len(groups) != space.nodes:
-        raise ValueError(f"path {path!r} has {len(groups)} nodes; {legal}")
+        raise ValueError(f"path {path!r} has {len(groups)} nodes; {wanted}")
     for node, group in zip(space.inner_nodes, groups, strict=True):
         if len(set(group)) != space.kept_edges or len(group) != space.kept_edges or not set(group) <= set("0123456789"[:node]):
-            raise ValueError(f"path {path!r}: node {node} can't read {group!r}; {legal}")
+            raise ValueError(f"path {path!r}: node {node} can't read {group!r}; {wanted}")
     return [tuple(map(int, group)) for group in groups]
 
 
@@ -154,7 +154,7 @@ def search(bench: Bench, recipe: Edarts) -> Generator[Progress, None, Found]:
     yield from bench.train(
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers),
         arch,
-        bench.sides(recipe.batch_size, _fractions(recipe, len(bench.data.train))),
+        bench.sides(recipe.batch_size, _fractions(recipe, bench)),
         attended(update, constants_O) if recipe.attention == "update" else update,
         recipe,
         epochs=recipe.epochs,
@@ -191,9 +191,10 @@ def _candidates(space: Space, recipe: Edarts) -> Tensor:
     return candidates & on(space, by_kind(given_edges(space, read_path(recipe.path, space))))
 
 
-def _fractions(recipe: Edarts, count: int) -> tuple[float, float]:
-    """Of `count` training images, for each side."""
-    if recipe.images is None:
+def _fractions(recipe: Edarts, bench: Bench) -> tuple[float, float]:
+    """Of the training images, for each side; a split that was given says it by itself."""
+    count = len(bench.data.train)
+    if recipe.images is None or bench.parts is not None:
         return 0.5, 0.5
     if 2 * recipe.images > count:
         raise ValueError(

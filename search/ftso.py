@@ -43,6 +43,7 @@ from torch import Tensor
 
 from nasarch.space import Space
 
+from . import legal
 from .bench import Bench
 from .candidates import on, only
 from .discretize import by_kind, edges_of, found, genotype, one_operation, strongest_edges, strongest_operations
@@ -102,10 +103,9 @@ class Ftso:
     fractions: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "operator_epochs", "iterations", "batch_size"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name}={value}: a search takes 1 at least")
+        legal.check(self)
+        if not set(self.topology_operation) - {"none"}:
+            raise ValueError("topology_operation: give one at least that is not none, such as skip_connect")
 
 
 def search(bench: Bench, recipe: Ftso) -> Generator[Progress, None, Found]:
@@ -134,6 +134,11 @@ def _search_topology(bench: Bench, space: Space, recipe: Ftso) -> Generator[Prog
     arch = bench.relaxation(space, candidates, subset=1)
 
     def present() -> Found:
+        if not arch.beta.grad.isfinite().all():  # type: ignore[union-attr]
+            raise ValueError(
+                "the last step's gradient overflowed in float16, so edges of equal weight can't be told apart: search with --amp bf16 or "
+                "off, or for more steps, after which the scale of the loss fits"
+            )
         descent_ZE = torch.einsum("zns,znse->ze", -arch.beta.grad, arch.members_ZNSE)  # type: ignore[operator]
         return derive(space, recipe, arch.weights(), bench.name, descent_ZE=descent_ZE)
 

@@ -31,8 +31,9 @@ class Job:
         runs: search so many times, with the seeds from SEED on, and print how often each edge was kept.
         consensus: of several runs, derive a cell from the mean weights of all.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
-        amp: bf16 or fp16 arithmetic in the network; off is exact.
+        amp: bf16 or fp16 arithmetic in the network; off is float32 (NVIDIA GPUs round the inputs of convolutions to TF32, as torch has it).
         hessian: measure the largest eigenvalue of the architecture's Hessian after every epoch.
+        hessian_every: measure it after every so many steps of an epoch, too (FTSO Fig. 4d).
         max_macs: warn of a cell whose ImageNet network has more million multi-adds.
         tensorboard: write events for TensorBoard, too.
         name: of the genotype; by default method and data.
@@ -57,6 +58,7 @@ class Job:
     device: str = "auto"
     amp: Precision = "off"
     hessian: bool = False
+    hessian_every: int | None = None
     max_macs: float = 600.0
     tensorboard: bool = False
     name: str | None = None
@@ -66,6 +68,12 @@ class Job:
     def __post_init__(self) -> None:
         if self.runs < 1:
             raise ValueError(f"--runs {self.runs}: choose 1 or more")
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"--workers {self.workers}: choose 0 (decode in the process that searches) or more")
+        if self.hessian_every is not None and self.hessian_every < 1:
+            raise ValueError(f"--hessian-every {self.hessian_every}: choose 1 or more steps")
+        if self.name is not None and not self.name.isidentifier():
+            raise ValueError(f"--name {self.name!r}: choose letters, digits and _, with a letter first")
         if self.consensus and self.runs < 2:
             raise ValueError("--consensus takes the mean over several runs: add --runs 4, or more")
         if self.nats_table is not None and self.space != "nats":

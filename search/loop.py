@@ -16,9 +16,9 @@ from .checkpoint import Checkpoint
 from .found import Found
 from .place import Place
 from .schedules import Schedule, constant
-from .updates import Batch, State, Update, weights_only
+from .updates import State, Update, weights_only
 
-Measure = Callable[[State, Batch], Mapping[str, float]]
+Measure = Callable[[State], Mapping[str, float]]
 ONE = constant(1.0)
 WARM = ": weights only"  # how the name of a stage ends while the architecture rests
 INTERVAL = 0.5  # seconds between two reports within an epoch
@@ -39,7 +39,7 @@ class Progress:
     learning_rate: float
     temperature: float
     found: Found | None  # what the search would end with now; at the end of an epoch only
-    figures: Mapping[str, float] = field(default_factory=dict)  # what was measured there
+    figures: Mapping[str, float] = field(default_factory=dict)  # what was measured there, if anything was
 
     @property
     def ends_epoch(self) -> bool:
@@ -66,6 +66,7 @@ def fit(
     iterations: int | None = None,
     temperature: Schedule = ONE,
     measure: Measure | None = None,
+    measure_every: int | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> Iterator[Progress]:
     """Train `state` for `epochs` over `train`, with a batch of `valid` (if given) beside each; report twice a second and at an epoch's end.
@@ -76,18 +77,23 @@ def fit(
         stage: what happens, for the reader, and the name under which the checkpoint keeps it.
         warmup: so many epochs move the weights alone.
         sparse: in every other epoch, too, only one step moves the architecture: the last but one, as the last batch may be small.
-        iterations: stop after so many steps, the epoch ending there.
+        iterations: stop after so many steps, the epoch ending there; at most as many as the epochs have.
         temperature: of the softmaxes, by epoch.
-        measure: looks at the state and the last batch at the end of every epoch, and gives figures by name.
+        measure: looks at the state at the end of every epoch, and gives figures by name.
+        measure_every: it looks after so many steps of an epoch, too.
         checkpoint: go on from what it holds of this stage, and keep the state there after every epoch, or when it asks for a stop.
 
     Raises:
-        ValueError: the loss is not finite; the checkpoint then holds the state before this epoch. Or the processes have drifted apart.
+        ValueError: the loss is not finite; the checkpoint then holds the state before this epoch. Or the processes have drifted apart,
+            or the epochs have fewer steps than `iterations`.
         KeyboardInterrupt: the checkpoint asked for a stop, after a step, and holds the state.
     """
     place = Place(checkpoint or Checkpoint(), stage, state, train, valid)
     others = endless(valid) if valid is not None else None
-    last = len(train) * epochs if iterations is None else iterations
+    whole = len(train) * epochs
+    if iterations is not None and iterations > whole:
+        raise ValueError(f"iterations={iterations}: epochs={epochs} have {whole} steps; choose fewer iterations, or more epochs")
+    last = whole if iterations is None else iterations
     state.net.train()
     state.arch.temperature = temperature(max(0, place.epochs - 1))  # type: ignore[assignment]  # of a stage that is over
     for epoch in range(place.epochs, epochs):
@@ -98,13 +104,15 @@ def fit(
         state.arch.temperature = temperature(epoch)  # type: ignore[assignment]
         meter, stops = place.meter, False
         for step, batch in zip(range(place.step + 1, steps + 1), train, strict=False):
-            other = batch if others is None else next(others)
+            other = batch if others is None or epoch < warmup else next(others)
             rests = epoch < warmup or (sparse and step != max(1, steps - 1))
             result = (weights_only if rests else update)(state, batch, other)
-            meter.add(result.loss, result.correct, len(batch[1]), 0 if others is None else len(other[1]))
+            meter.add(result.loss, result.correct, len(batch[1]), 0 if other is batch else len(other[1]))
             ends = step == steps
-            if ends or meter.due(INTERVAL):
-                loss, accuracy = meter.means(f"{stage}, epoch {epoch + 1}, step {step}", of_all=ends)
+            looks = measure is not None and (ends or (measure_every is not None and step % measure_every == 0))
+            if ends or looks or meter.due(INTERVAL):
+                place.check(epoch, step)
+                loss, accuracy = meter.means(f"{stage}, epoch {epoch + 1}", of_all=ends)
                 yield Progress(
                     stage=stage + (WARM if epoch < warmup else ""),
                     epoch=epoch + 1,
@@ -117,10 +125,11 @@ def fit(
                     learning_rate=rate,
                     temperature=state.arch.temperature,  # type: ignore[arg-type]
                     found=_agreed(derive()) if ends else None,
-                    figures=measure(state, other) if ends and measure is not None else {},
+                    figures=measure(state) if measure is not None and looks else {},
                 )
             stops = place.stop_requested(step, ends=ends)
             if stops and not ends:
+                place.check(epoch, step)
                 place.keep(epoch, step)
                 raise KeyboardInterrupt
         is_over = epoch + 1 == epochs or (epoch + 1) * len(train) >= last

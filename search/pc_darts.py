@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from nasarch.space import Space
 
+from . import legal
 from .bench import Bench
 from .candidates import all_candidates
 from .discretize import found, strongest_edges, strongest_operations, strongest_scores
@@ -88,8 +89,7 @@ class PcDarts:
     fractions: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.warmup < self.epochs:
-            raise ValueError(f"warmup={self.warmup}, epochs={self.epochs}: a search needs fewer epochs of warm-up than epochs in all")
+        legal.check(self)
 
 
 def search(bench: Bench, recipe: PcDarts) -> Generator[Progress, None, Found]:

@@ -13,6 +13,8 @@ from .batches import Batches
 from .checkpoint import Checkpoint
 from .updates import State
 
+REMEDY = "choose a smaller learning rate (--lr), in another folder"
+
 
 class Place:
     """How far a stage is, its state laid down in the checkpoint and taken up again."""
@@ -29,6 +31,10 @@ class Place:
     def stop_requested(self, step: int, *, ends: bool) -> bool:
         """Whether somebody asked for a stop, of which all processes hear at once."""
         return ranks.agreed_stop(self.checkpoint.stop_requested, step, self.meter.device, ends=ends)
+
+    def check(self, epoch: int, step: int) -> None:
+        """Raise ValueError if a loss up to this step of epoch `epoch`, counted from 0, was not finite: nothing of that is kept."""
+        self.meter.check(f"{self.stage}, epoch {epoch + 1}", step)
 
     def keep_epoch(self, epochs: int, *, is_over: bool) -> None:
         """An epoch ended; of a stage that is over only what others read is kept."""
@@ -88,12 +94,14 @@ class Meter:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
+        self.unseen: list[torch.Tensor] = []  # losses since the last check
         self.loss: torch.Tensor | float = 0.0
         self.correct: torch.Tensor | int = 0
         self.images = self.timed = 0
         self.start = self.reported = time.perf_counter()
 
     def add(self, loss: torch.Tensor, correct: torch.Tensor, images: int, other_images: int) -> None:
+        self.unseen.append(loss)
         self.loss = self.loss + loss * images
         self.correct = self.correct + correct
         self.images += images
@@ -103,12 +111,20 @@ class Meter:
         """Whether the last reading is `interval` seconds old."""
         return time.perf_counter() - self.reported >= interval
 
+    def check(self, place: str, step: int) -> None:
+        """Raise ValueError if a loss was not finite since the last check, `step` being the last one: names the first."""
+        losses, self.unseen = self.unseen, []
+        wrong = [i for i, loss in enumerate(torch.stack(losses).tolist() if losses else ()) if not math.isfinite(loss)]
+        if wrong:
+            first = step - len(losses) + 1 + wrong[0]
+            raise ValueError(f"the loss is {losses[wrong[0]].item()} in {place}, step {first}: {REMEDY}")
+
     def means(self, place: str, *, of_all: bool) -> tuple[float, float]:
         """Loss and accuracy: of this process, or of all of them, which then have to ask at the same time."""
         self.reported = time.perf_counter()
         loss, correct, images = self._totals() if of_all else self._sums()
         if not math.isfinite(loss):
-            raise ValueError(f"the loss is {loss} in {place}: choose a smaller learning rate")
+            raise ValueError(f"the loss is {loss} in {place}: {REMEDY}")
         return loss / images, correct / images
 
     def images_per_second(self) -> float:

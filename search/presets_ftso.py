@@ -7,6 +7,7 @@
 | `skip-2it` | Fig. 3d |
 | `replace-...` | Fig. 4a: what replaces the skip connections |
 | `cifar100`, `cifar100-50ep` | sec. 4.4 and Fig. 4c; add `--hessian` for the eigenvalues of that figure |
+| `cifar100-iterations` | Fig. 4d; add `--hessian-every 1` for its eigenvalues |
 | `nats`, `nats-gradient` | Table 4, and Algorithm 2 by gradient there |
 
 Note:
@@ -123,6 +124,7 @@ PRESETS: Presets = {
         for name, operation in REPLACING.items()
     },
     "cifar100": Preset(Ftso, "sec. 4.4, CIFAR-100", f"{PICTURE}: one epoch is enough", data="cifar100"),
+    "cifar100-iterations": Preset(Ftso, "Fig. 4d, CIFAR-100 iteration by iteration", PICTURE, data="cifar100"),
     "cifar100-50ep": Preset(partial(Ftso, epochs=50), "Fig. 4c, CIFAR-100 epoch by epoch", PICTURE, data="cifar100"),
     "nats": Preset(partial(Ftso, **NATS), "Table 4, FTSO", ACCURACY, space="nats"),
     "nats-gradient": Preset(partial(Ftso, operator="gradient", **NATS), "Algorithm 2, by gradient", "not reported", space="nats"),

@@ -4,6 +4,7 @@
 |---|---|
 | config.json | method, settings, seed, data with digest, device, versions, command |
 | metrics.jsonl | a line an epoch: loss, accuracy, images/s, learning rate, skip connections and multi-adds of the cell, memory, seconds |
+| eigenvalues.jsonl | with `--hessian`: a line a measurement |
 | weights.jsonl | a line an epoch: the weights of all operations and edges |
 | checkpoint.pt | the state after the last epoch, or where it was stopped, to resume from; removed at the end |
 | genotypes/epoch-N.json | the cell that epoch N would give |
@@ -102,14 +103,14 @@ def run(plan: Plan, seed: int, folder: Path, report: Report) -> Found:
     finished = ranks.first_does(lambda: read_found(folder) if (folder / "genotype.json").exists() else None)
     if finished is not None:
         return finished
-    config = _config(plan, seed)
+    config = ranks.first_does(lambda: _continued(_config(plan, seed), folder / "config.json"))
+    if str(plan.bench.device) == "cpu":
+        torch.set_num_threads(config["threads"])
     checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
     if ranks.is_first():
         write_text(folder / "config.json", as_json(config))
-    start = time.perf_counter()
     with stopping_at_signals(checkpoint):
-        found = _follow(plan.begin(seed, checkpoint), folder, report, checkpoint.epochs)
-    seconds = time.perf_counter() - start
+        found, seconds = _follow(plan.begin(seed, checkpoint), folder, report, checkpoint.epochs)
     found = found._replace(genotype=replace(found.genotype, provenance=_provenance(plan, config, seconds)))
     if ranks.is_first():
         _write_found(found, folder)
@@ -168,22 +169,45 @@ def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
             signal.signal(number, handler)
 
 
-def _follow(search: Search, folder: Path, report: Report, epochs: int) -> Found:
-    """Drive the search to its end, writing down every epoch; `epochs` were over before, what was written of later ones is dropped."""
-    start = time.perf_counter()
+def _follow(search: Search, folder: Path, report: Report, epochs: int) -> tuple[Found, float]:
+    """Drive the search to its end, writing down every epoch; `epochs` were over before, what was written of later ones is dropped.
+
+    Returns what was found, and the seconds of all epochs, also of those before.
+    """
     metrics, weights = Lines(folder / "metrics.jsonl", epochs), Lines(folder / "weights.jsonl", epochs)
+    measured = Lines(folder / "eigenvalues.jsonl")
+    start = time.perf_counter() - metrics.last.get("seconds", 0.0)
     while True:
         try:
             progress = next(search)
         except StopIteration as stop:
-            return stop.value
+            return stop.value, time.perf_counter() - start
         if not ranks.is_first():
             continue
         report(progress)
+        if progress.figures:
+            _measured(measured, progress)
         if progress.found is not None:
             metrics.add(epoch_line(progress) | {"seconds": round(time.perf_counter() - start, 3)})
             weights.add({"stage": progress.stage, "epoch": progress.epoch} | progress.found.weights.to_lists())
             progress.found.genotype.save(folder / "genotypes" / f"epoch-{metrics.count}.json")
+
+
+def _measured(lines: Lines, progress: Progress) -> None:
+    """A line of what was measured in the middle or at the end of an epoch, in place of those of steps that were undone by a kill."""
+    here = progress.stage, progress.epoch, progress.step
+    lines.drop(lambda line: line["stage"] == here[0] and (line["epoch"], line["step"]) >= here[1:])
+    lines.add({"stage": here[0], "epoch": here[1], "step": here[2], **progress.figures})
+
+
+def _continued(config: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Of a search that goes on: the first command, its threads (on a CPU another number gives other sums), and with what it goes on."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        first = {key: before[key] for key in ("command", "threads", "device", "versions")}
+    except (OSError, ValueError, TypeError, KeyError):  # it begins, or a file that `resumed` has refused already
+        return config
+    return config | first | {"resumed": [*before.get("resumed", []), {key: config[key] for key in first}]}
 
 
 def _config(plan: Plan, seed: int) -> dict[str, Any]:

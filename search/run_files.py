@@ -32,7 +32,10 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One search. `cells` are those of the epochs, by epoch; a run that has not ended has neither `genotype` nor `margins`."""
+    """One search. `cells` are those of the epochs, by epoch; a run that has not ended has neither `genotype` nor `margins`.
+
+    `measured` are the lines of eigenvalues.jsonl, also those within epochs.
+    """
 
     folder: Path
     config: Mapping[str, Any]
@@ -42,6 +45,7 @@ class Run:
     cells: Mapping[int, Genotype]
     genotype: Genotype | None
     margins: Sequence[Margin] | None
+    measured: Sequence[Mapping[str, Any]] = ()
 
     @property
     def label(self) -> str:
@@ -131,6 +135,7 @@ def read_run(folder: Path) -> Run:
         cells=cells,
         genotype=genotype,
         margins=_margins(folder / "edges.json") if genotype is not None and (folder / "edges.json").exists() else None,
+        measured=_lines(folder / "eigenvalues.jsonl", _checked_measurement, strict=genotype is not None),
     )
 
 
@@ -179,6 +184,13 @@ def _checked_metrics(line: Any) -> dict[str, Any]:
         if not _is_number(line[key]):
             raise TypeError(f"{key} is {line[key]!r}, not a number")
     return line | {key: line[key] if _is_number(line.get(key)) else None for key in OPTIONAL}
+
+
+def _checked_measurement(line: Any) -> dict[str, Any]:
+    """A line of eigenvalues.jsonl."""
+    if not isinstance(line["stage"], str) or not all(_is_number(line[key]) for key in ("epoch", "step", "eigenvalue")):
+        raise TypeError("a stage, and as numbers epoch, step and eigenvalue, are wanted")
+    return line
 
 
 def _is_number(value: Any) -> bool:

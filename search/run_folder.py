@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -42,6 +42,13 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def withdraw(folder: Path) -> None:
+    """Remove the folder of a run that was refused before it had anything to keep, so that the corrected command can have it."""
+    if {path.name for path in folder.iterdir()} <= {"config.json"}:
+        (folder / "config.json").unlink(missing_ok=True)
+        folder.rmdir()
+
+
 def plain(job: Any) -> dict[str, Any]:
     """The fields of a dataclass for JSON, paths as text."""
     return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(job).items()}
@@ -59,15 +66,24 @@ def as_json(value: Any) -> str:
 
 
 class Lines:
-    """A file of JSON lines, of which the first `keep` are taken over; every line replaces the file as a whole."""
+    """A file of JSON lines, of which the first `keep`, or all, are taken over; every line replaces the file as a whole."""
 
-    def __init__(self, path: Path, keep: int) -> None:
+    def __init__(self, path: Path, keep: int | None = None) -> None:
         self.path = path
         self.lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[:keep] if path.exists() else []
 
     @property
     def count(self) -> int:
         return len(self.lines)
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """Empty if there is none."""
+        return json.loads(self.lines[-1]) if self.lines else {}
+
+    def drop(self, unwanted: Callable[[dict[str, Any]], bool]) -> None:
+        """Leave out the lines, from the next one that is added on."""
+        self.lines = [line for line in self.lines if not unwanted(json.loads(line))]
 
     def add(self, value: Mapping[str, Any]) -> None:
         self.lines.append(json.dumps(value) + "\n")

@@ -19,10 +19,12 @@ from nasarch.genotype import Genotype
 
 from . import charts
 from .charts import Panel
-from .history import Span, kept_edges, node_name
+from .history import Span, Timeline, kept_edges, node_name
 from .page import Album, Html, facts, folded, heading, paragraph, table
 from .run_files import Run
 from .summary import duration, memory, setting, summary
+
+EIGENVALUE = "largest eigenvalue"
 
 
 def brief(run: Run, album: Album) -> Iterator[Html]:
@@ -114,9 +116,15 @@ def _eigenvalue(run: Run, album: Album) -> Iterator[Html]:
     if any(value is not None for value in line):
         yield heading("Sharpness in the architecture parameters")
         words = (
-            "The largest eigenvalue of the loss' Hessian in the architecture parameters, on the last batch of an epoch (FTSO Fig. 4c, 4d)."
+            "The largest eigenvalue of the loss' Hessian in the architecture parameters, after each epoch (FTSO Fig. 4c), on the same "
+            "images each time: of those that train the architecture, or of all in a stage where all train both."
         )
-        yield album.picture("eigenvalue", charts.png(charts.curves, [Panel("largest eigenvalue", {"": line})], run.timeline), words)
+        yield album.picture("eigenvalue", charts.png(charts.curves, [Panel(EIGENVALUE, {"": line})], run.timeline), words)
+    if len(run.measured) > run.epochs:
+        values, timeline = [at["eigenvalue"] for at in run.measured], Timeline.of([at["stage"] for at in run.measured])
+        words = "The same by iteration, as often as --hessian-every asked for it (FTSO Fig. 4d)."
+        png = charts.png(charts.curves, [Panel(EIGENVALUE, {"": values})], timeline, "measurement")
+        yield album.picture("eigenvalue-by-iteration", png, words)
 
 
 def _operation_weights(run: Run, album: Album) -> Iterator[Html]:

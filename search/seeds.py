@@ -17,14 +17,18 @@ from nasarch.space import NATS
 
 from . import ranks
 from .bench import LARGE
-from .figures import warnings_about
+from .figures import collapse, warnings_about
 from .found import Found
 from .gather import conclude
 from .live import Live, to_all
+from .loop import WARM, Progress
 from .nats import check_table, lookup
 from .run import Plan, Report, run
-from .run_folder import as_json, make_folder, plain
+from .run_folder import as_json, make_folder, plain, withdraw
 from .show import report
+from .train_recipes import CIFAR
+
+CUTOUT = CIFAR.cutout
 
 
 def search(plan: Plan, folder: Path) -> None:
@@ -48,6 +52,10 @@ def search(plan: Plan, folder: Path) -> None:
         for seed in seeds:
             place = folder if len(seeds) == 1 else folder / f"seed-{seed}"
             results.append(_one(plan, seed, place, console))
+    except ValueError:
+        if plan.job.resume is None and ranks.is_first():
+            withdraw(folder)
+        raise
     except KeyboardInterrupt:
         console.print(f"stopped; to go on: nasarch search {plan.command} --resume {folder}", soft_wrap=True)
         raise
@@ -64,12 +72,27 @@ def _one(plan: Plan, seed: int, place: Path, console: Console) -> Found:
             from .board import Board
 
             reports.append(stack.enter_context(Board(place / "events")))
+        reports.append(Watch(console))
         found = run(plan, seed, place, to_all(reports))
     console.print(_choice(found, seed))
     _warn(console, warnings_about(found.genotype, plan.job.max_macs))
     if plan.job.nats_table is not None:
         console.print(lookup(found.genotype, plan.job.nats_table).line(), soft_wrap=True, highlight=False)
     return found
+
+
+class Watch:
+    """Warns in the epoch whose cell is the first to have collapsed: the search can be stopped then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.has_warned = console, False
+
+    def __call__(self, progress: Progress) -> None:
+        if self.has_warned or progress.genotype is None or progress.stage.endswith(WARM):
+            return
+        if words := collapse(progress.genotype):
+            self.has_warned = True
+            _warn(self.console, [f"after epoch {progress.epoch} of {progress.epochs}, {words}"])
 
 
 def _warn(console: Console, remarks: Sequence[str]) -> None:
@@ -99,7 +122,8 @@ def _last_words(folder: Path, plan: Plan) -> str:
     cell, classes = folder / "genotype.json", plan.bench.data.num_classes
     is_nats, large = plan.space.name == NATS.name, min(plan.bench.data.size) >= LARGE
     model = "nas_bench_201" if is_nats else "nas_224" if large else "nas_cifar"
-    recipe = " --recipe nats" if is_nats else " --recipe imagenet" if large else ""
+    side = min(plan.bench.data.size)
+    recipe = " --recipe nats" if is_nats else " --recipe imagenet" if large else f" --cutout {side // 2}" if side <= CUTOUT else ""
     return "\n".join(
         [
             f"found {cell} (picture: {folder / 'cell.png'})",

@@ -165,10 +165,10 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         check_candidates(space, candidates_ZEO)
-        if channels % partial:
+        if channels < 1 or partial < 1 or channels % partial:
             raise ValueError(f"partial={partial} does not divide {channels} channels: choose K among the divisors of the channels")
         self.two_inputs = space.inputs == 2
-        blocks = build_stem(stem, 3, channels * (3 if stem == "cifar" and self.two_inputs else 1), {})
+        blocks = build_stem(stem, 3, channels * (3 if self.two_inputs else 1), {})
         self.stem = nn.ModuleList([block.layers for block in blocks])
         widths, halved = [blocks[max(len(blocks) - 2, 0)].channels, blocks[-1].channels], len(blocks) > 1
         self.cells, entries = nn.ModuleList(), []

@@ -123,7 +123,7 @@ def test_a_path_is_read_node_by_node() -> None:
     ("settings", "words"),
     [
         ({"images": 25}, "images=25 for each side: the data have 48 training images; choose 24 or fewer, or none"),
-        ({"images": 0}, "images=0: take 1 at least"),
+        ({"images": 0}, "images=0: choose 1 or more"),
         ({"operations": ("none",)}, "operations: give one at least that is not none"),
         ({"operations": ("skip",)}, "unknown operation 'skip'"),
     ],

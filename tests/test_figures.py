@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from nasarch.genotype import Cell, Genotype, Op, resolve
 from nasarch.search.figures import epoch_line, imagenet_multi_adds, peak_memory, skips, warnings_about
 from nasarch.search.found import Found, Weights
-from nasarch.search.loop import Progress
+from nasarch.search.loop import WARM, Progress
+from nasarch.search.seeds import Watch
 from nasarch.space import DARTS
 
 
@@ -24,6 +27,12 @@ def cells(*normal: str) -> Genotype:
 
 SKIP, CONV = "skip_connect", "sep_conv_3x3"
 NATS_SKIPS = Genotype.from_nats("|skip_connect~0|+|none~0|none~1|+|skip_connect~0|skip_connect~1|skip_connect~2|")
+
+
+def place(found: Found, **given: Any) -> Progress:
+    """The end of an epoch."""
+    figures = {"loss": 1.5, "accuracy": 0.5, "images_per_second": 10.0, "learning_rate": 0.1, "temperature": 1.0}
+    return Progress(**{"epochs": 4, "step": 3, "steps": 3, "found": found, **figures, **given})
 
 
 def test_half_of_the_edges_as_skip_connections_are_a_collapse() -> None:
@@ -55,21 +64,7 @@ def test_a_cell_of_nats_bench_has_skips_and_no_imagenet_network() -> None:
 
 def test_the_line_of_an_epoch_says_all_but_the_tables() -> None:
     found = Found(cells(*[CONV] * 8), [], Weights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
-    progress = Progress(
-        stage="topology",
-        epoch=1,
-        epochs=2,
-        step=3,
-        steps=3,
-        loss=1.5,
-        accuracy=0.5,
-        images_per_second=10.0,
-        learning_rate=0.1,
-        temperature=1.0,
-        found=found,
-        figures={"eigenvalue": 0.25},
-    )
-    line = json.loads(json.dumps(epoch_line(progress)))
+    line = json.loads(json.dumps(epoch_line(place(found, stage="topology", epoch=1, figures={"eigenvalue": 0.25}))))
     said = {"stage", "epoch", "epochs", "step", "steps", "loss", "accuracy", "images_per_second", "learning_rate", "temperature"}
     assert line.keys() == said | {"eigenvalue", "skips", "multi_adds", "memory"}
     assert line["skips"] == {"normal": 0, "reduction": 0} and line["eigenvalue"] == 0.25 and line["multi_adds"] > 100
@@ -77,3 +72,13 @@ def test_the_line_of_an_epoch_says_all_but_the_tables() -> None:
 
 def test_memory_is_that_of_this_process() -> None:
     assert 50 < peak_memory() < 1e6
+
+
+def test_a_collapse_is_said_once_in_the_epoch_that_shows_it() -> None:
+    console = Console(record=True, width=400)
+    watch = Watch(console)
+    for epoch, (stage, operation) in enumerate([("a" + WARM, SKIP), ("a", CONV), ("a", SKIP), ("a", SKIP)], 1):
+        found = Found(cells(*[operation] * 8), [], Weights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
+        watch(place(found, stage=stage, epoch=epoch))
+    printed = console.export_text()
+    assert printed.count("warning") == 1 and "after epoch 3 of 4, 8 of the 8 edges" in printed

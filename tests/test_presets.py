@@ -21,6 +21,7 @@ from nasarch.search.preset import Preset
 from nasarch.search.presets import PRESETS
 from nasarch.search.relaxation import Relaxation
 from nasarch.search.scale import scaled
+from nasarch.search.schedules import annealed
 from nasarch.space import SPACES, Space
 
 STABILITY = "nodes-5 nodes-6 nodes-7 epochs-50 epochs-75 epochs-100 epochs-125".split()
@@ -37,7 +38,7 @@ ROWS = {
         *"skip-1it skip-1ep skip-50ep skip-1ep-op-18ep skip-50ep-op-50ep mp-50ep-op-50ep sep3-50ep sep3-50ep-op-50ep".split(),
         *"3op-50ep-op-50ep 4op-50ep-op-50ep part-imagenet-1it part-imagenet-1ep part-imagenet-6ep full-imagenet-1ep skip-2it".split(),
         *(f"replace-{operation}" for operation in ("sep3", "sep5", "dil3", "dil5", "max-pool", "avg-pool", "skip")),
-        *"cifar100 cifar100-50ep nats nats-gradient".split(),
+        *"cifar100 cifar100-iterations cifar100-50ep nats nats-gradient".split(),
     ],
     "dots": [
         *"cifar10 cifar100 imagenet both-annealings edge-annealing group-annealing no-annealing ol-ol ol-bl bl-ol bl-bl".split(),
@@ -164,6 +165,16 @@ def test_imagenet_is_searched_as_the_texts_say() -> None:
     assert (dots_.operation_layers, dots_.topology_layers, dots_.operation_epochs, dots_.topology_epochs) == (8, 14, 30, 30)
     assert (dots_.operation_decay, dots_.topology_decay, dots_.lr, dots_.lr_end, dots_.arch_lr) == (0.75, 0.64, 0.5, 0.0, 6e-3)
     assert (part.epochs, part.partial, part.lr, part.arch_lr) == (6, 4, 0.5, 6e-3)
+
+
+def test_temperatures_of_dots_fall_from_10_by_065_and_072_after_the_warm_ups() -> None:
+    settings = dots.Dots()
+    first, second = (
+        annealed(getattr(settings, f"{stage}_start"), getattr(settings, f"{stage}_decay"), getattr(settings, f"{stage}_warmup"))
+        for stage in ("operation", "topology")
+    )
+    assert [first(epoch) for epoch in range(25)] == pytest.approx([10.0] * 15 + [10 * 0.65**t for t in range(10)])
+    assert [second(epoch) for epoch in range(35)] == pytest.approx([10.0] * 15 + [10 * 0.72**t for t in range(20)])
 
 
 def test_temperatures_of_dots_end_where_the_text_says() -> None:

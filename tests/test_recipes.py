@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from nasarch.search import darts, dots, edarts, ftso, pc_darts
+from nasarch.search.batches import Batches, endless
 from nasarch.search.bench import Bench
 from nasarch.search.candidates import all_candidates, winners
 from nasarch.search.found import Found, Weights
@@ -104,8 +106,53 @@ def test_the_architecture_rests_in_the_warm_up() -> None:
 
 
 def test_more_warm_up_than_epochs_is_refused() -> None:
-    with pytest.raises(ValueError, match="warmup=50, epochs=50: .* fewer epochs of warm-up"):
+    with pytest.raises(ValueError, match="warmup=50, epochs=50: choose fewer epochs of warm-up"):
         pc_darts.PcDarts(warmup=50)
+
+
+@pytest.mark.parametrize(
+    ("settings", "change", "words"),
+    [
+        (darts.Darts, {"epochs": 0}, "epochs=0: choose 1 or more"),
+        (edarts.Edarts, {"epochs": -1}, "epochs=-1: choose 1 or more"),
+        (pc_darts.PcDarts, {"rate_warmup": 60}, "rate_warmup=60, epochs=50: choose fewer"),
+        (pc_darts.PcDarts, {"momentum": 2.0}, "momentum=2.0: choose a number from 0 to below 1"),
+        (dots.Dots, {"operation_start": -1.0}, "operation_start=-1.0: choose a number above 0"),
+        (dots.Dots, {"topology_decay": 0.0}, "topology_decay=0.0: choose a number above 0, 1 at most"),
+        (dots.Dots, {"operation_decay": 2.0}, "operation_decay=2.0: "),
+        (dots.Dots, {"topology_warmup": 35}, "topology_warmup=35, topology_epochs=35: choose fewer"),
+        (ftso.Ftso, {"clip": 0.0}, "clip=0.0: choose a number above 0"),
+    ],
+)
+def test_settings_that_make_no_search_are_refused(settings: Any, change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        settings(**change)
+
+
+def test_a_gradient_that_overflowed_does_not_choose_edges() -> None:
+    running = ftso.search(Bench(data=data()), ftso.Ftso(**SMALL | {"epochs": 1}))
+    next(running)
+    loop = running
+    while loop.gi_yieldfrom is not None:
+        loop = loop.gi_yieldfrom
+    loop.gi_frame.f_locals["state"].arch.beta.grad[0, 0, 0] = float("inf")
+    with pytest.raises(ValueError, match="overflowed in float16.* bf16"):
+        for _ in running:
+            pass
+
+
+def test_images_for_the_architecture_are_not_drawn_in_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def counted(batches: Batches) -> Iterator[Any]:
+        for batch in endless(batches):
+            drawn.append(len(batch[1]))
+            yield batch
+
+    monkeypatch.setattr("nasarch.search.loop.endless", counted)
+    recipe, settings = METHODS["pc_darts"]
+    epochs, _ = finish(recipe, replace(settings, epochs=3, warmup=2))
+    assert len(epochs) == 3 and len(drawn) == epochs[0].steps
 
 
 @pytest.mark.parametrize("nodes", [3, 5])

@@ -129,6 +129,8 @@ def test_every_method_goes_on_bit_for_bit_after_a_kill_in_epoch_3(method: str, t
     assert subprocess.run(command, capture_output=True, timeout=240).returncode == -signal.SIGKILL
     assert not (broken / "genotype.json").exists() and len(lines(broken)) == 2
     assert main(["search", method, "--resume", str(broken)]) == 0
+    config, (*_, before, last) = json.loads((broken / "config.json").read_text()), [line["seconds"] for line in lines(broken)]
+    assert config["command"].startswith(f"nasarch search {method} --out") and len(config["resumed"]) == 1 and last > before
     for key in ("stage", "epoch", "loss", "accuracy", "learning_rate", "temperature", "skips"):
         assert [line[key] for line in lines(broken)] == [line[key] for line in lines(unbroken)]
     for name in (*(f"genotypes/epoch-{epoch}.json" for epoch in range(1, 6)), "edges.json", "weights.json", "weights.jsonl", "cell.png"):

@@ -75,7 +75,16 @@ def test_several_runs_count_how_often_each_edge_was_kept(tmp_path: Path, capsys:
         (["--device", "tpu9"], ["tpu9", "cpu"]),
         (["--batch-size", "4096"], ["4096", "750"]),
         (["--runs", "0"], ["--runs 0"]),
-        (["--nodes", "0"], ["0 inner nodes"]),
+        (["--nodes", "0"], ["nodes=0", "1 or more"]),
+        (["--partial", "0"], ["partial=0", "1 or more"]),
+        (["--partial", "3"], ["partial=3 does not divide"]),
+        (["--clip", "-5"], ["clip=-5.0", "above 0"]),
+        (["--topology-operation", "none"], ["topology_operation", "skip_connect"]),
+        (["--iterations", "1000"], ["iterations=1000", "epochs=1 have"]),
+        (["--workers", "-1"], ["--workers -1", "0"]),
+        (["--hessian-every", "0"], ["--hessian-every 0"]),
+        (["--name", ""], ["--name ''"]),
+        (["--lr", "nan"], ["lr=nan"]),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(flags: list[str], words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,7 +92,7 @@ def test_what_is_wrong_is_said_in_one_line(flags: list[str], words: list[str], t
     assert main(["search", "ftso", "--device", "cpu", "--out", str(out), *SMALL, *flags]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and all(word in lines[0] for word in words)
-    assert not (out / "genotype.json").exists()
+    assert not out.exists(), "the corrected command can have the folder"
 
 
 CONV = "nor_conv_3x3"
@@ -97,6 +106,8 @@ def test_a_cell_of_nats_bench_without_a_step_is_a_run_with_its_row_of_the_table(
     printed = capsys.readouterr().out
     assert f"{ALL_CONV} in the table: 93.76 % on CIFAR-10" in printed and "create_model('nas_bench_201'" in printed
     found = Genotype.load(tmp_path / "run" / "genotype.json")
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["preset"]["name"] == config["job"]["preset"] == "nats"
     assert found.to_nats() == ALL_CONV and not (tmp_path / "run" / "metrics.jsonl").exists()
     model = timm.create_model("nas_bench_201", genotype=str(tmp_path / "run" / "genotype.json"), num_classes=10)
     assert model.eval()(torch.zeros(2, 3, 32, 32)).shape == (2, 10)

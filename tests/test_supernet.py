@@ -230,9 +230,11 @@ def test_gradients_have_the_same_bits_on_two_threads() -> None:
     assert all(torch.equal(a, b) for run in runs[1:] for a, b in zip(runs[0], run, strict=True))
 
 
-@pytest.mark.parametrize(("partial", "count"), [(1, 1_930_618), (4, 299_578)])
-def test_has_the_published_number_of_parameters(partial: int, count: int) -> None:
-    net = Supernet(DARTS, all_candidates(DARTS), channels=16, layers=8, partial=partial)
+@pytest.mark.parametrize(
+    ("partial", "stem", "classes", "count"), [(1, "cifar", 10, 1_930_618), (4, "cifar", 10, 299_578), (2, "imagenet", 1000, 956_512)]
+)
+def test_has_the_published_number_of_parameters(partial: int, stem: str, classes: int, count: int) -> None:
+    net = Supernet(DARTS, all_candidates(DARTS), channels=16, layers=8, partial=partial, stem=stem, num_classes=classes)
     assert sum(p.numel() for p in net.parameters()) == count
 
 
