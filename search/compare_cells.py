@@ -5,7 +5,7 @@ The paper trains networks of 5 cells and 16 channels for 100 epochs with 10 seed
 | file | holds |
 |---|---|
 | ranking.json | the cells by mean accuracy, with every seed's, and the budget |
-| table.md | the table |
+| table.md | the table, and the budget in words |
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from nasarch.space import SPACES, Space
 from nasarch.zoo import MODELS
 
 from . import ranks
-from .run_folder import as_json, plain
-from .select_cells import Sources, as_facts, checked, from_facts, named
-from .tournament import Contestant, established
-from .tournament_budget import Budget, told
-from .tournament_ground import ground
-from .tournament_show import contest, ranking_table
+from .run_folder import as_json
+from .select_cells import Sources, as_facts, checked, from_facts, named, origins
+from .tournament import Contestant
+from .tournament_budget import Budget, Facts, told
+from .tournament_opening import as_budget, opening
+from .tournament_show import contest, opened, ranking_table
 from .tournament_table import markdown, standings
 
 USUAL = Budget()
@@ -48,18 +48,22 @@ def compare(
         sources: names that `nasarch models` lists, genotype files or folders of runs; by default the papers' cells for CIFAR-10.
         drawn: add so many cells drawn at random, by SEED.
     """
-    task = told("compare", budget, lambda: {"cells": as_facts(_field(sources, drawn, budget.seed))})
-    field = established(task, ground(task, by_test=True))
+    task = told("compare", budget, lambda: _facts(sources, drawn, budget))
+    field = opened(task, by_test=True)
     seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
     ranked = standings(contest(task, field, "cells", from_facts(task), seeds, "cells"))
     if ranks.place()[0] > 0:
         return
-    about = {"judges": len(field.judges), "trained_on": len(field.train), "data_sha256": field.data.digest}
-    found = {"ranking": [one.to_dict() for one in ranked], "budget": plain(task.budget) | about}
+    found = {"ranking": [one.to_dict() for one in ranked], "budget": as_budget(task, field)}
     write_text(task.folder / "ranking.json", as_json(found))
-    write_text(task.folder / "table.md", markdown(ranked, "cell"))
+    write_text(task.folder / "table.md", f"{markdown(ranked, 'cell')}\n{opening(task, field)}\n")
     print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(field.judges):,} test images"))
     Console().print(f"table: {task.folder / 'table.md'}, {task.folder / 'ranking.json'}", highlight=False, soft_wrap=True)
+
+
+def _facts(sources: Sequence[str], drawn: int, budget: Budget) -> Facts:
+    cells = _field(sources, drawn, budget.seed)
+    return {"cells": as_facts(cells), "searched": origins(cells, budget)["searched"]}
 
 
 def _field(sources: Sequence[str], drawn: int, seed: int) -> list[Contestant]:

@@ -10,7 +10,7 @@ is trained by itself and tested. Kendall's tau compares the two rankings: 1 the 
 
 | file | holds |
 |---|---|
-| pairs.json | importance and accuracies of each pair, tau and its p-value |
+| pairs.json | importance and accuracies of each pair, tau and its p-value; the budget |
 | pairs.png | accuracy over importance |
 
 Note:
@@ -24,6 +24,7 @@ Note:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
@@ -44,10 +45,11 @@ from .found import Found, Weights
 from .run import read_found
 from .run_files import Run, find_runs
 from .run_folder import as_json
-from .tournament import Contestant, established
+from .tournament import Contestant
 from .tournament_budget import Budget, told
-from .tournament_ground import ground
-from .tournament_show import contest, ranking_table
+from .tournament_opening import as_budget
+from .tournament_origin import in_common
+from .tournament_show import contest, opened, ranking_table
 from .tournament_table import Standing, standings
 
 USUAL = Budget()
@@ -74,18 +76,20 @@ def correlate(
 ) -> None:
     """Train the found cell with every pair of edges into its last node, and compare the accuracies with the search's own ranking.
 
+    Data and size are those of the search, unless --data and --size say otherwise; accuracy is that on the test images.
+
     Args:
         run: the folder of a finished search.
         cell: whose last node is varied, in the normal or in the reduction cell.
     """
-    task = told("correlate", budget, lambda: _facts(run, cell))
-    field = established(task, ground(task, by_test=True))
+    task = told("correlate", budget, lambda: _facts(run, cell, budget))
+    field = opened(task, by_test=True)
     pairs = [Contestant(pair["name"], Genotype.from_dict(pair["genotype"])) for pair in task.facts["pairs"]]
     seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
     ranked = standings(contest(task, field, "pairs", pairs, seeds, "pairs"))
     if ranks.place()[0] > 0:
         return
-    found = _correlated(task.facts, ranked)
+    found = _correlated(task.facts, ranked) | {"budget": as_budget(task, field)}
     write_text(task.folder / "pairs.json", as_json(found))
     scatter(found, task.folder / "pairs.png")
     print_rich(ranking_table(ranked, "pair of edges", f"accuracy on the {len(field.judges):,} test images"))
@@ -93,7 +97,7 @@ def correlate(
     Console().print(words, highlight=False, soft_wrap=True)
 
 
-def _facts(source: str, kind: str) -> dict[str, Any]:
+def _facts(source: str, kind: str, budget: Budget) -> dict[str, Any]:
     if not source:
         raise ValueError("no run: give the folder of a finished search; or --resume DIR")
     run, *others = find_runs([Path(source)])
@@ -107,6 +111,7 @@ def _facts(source: str, kind: str) -> dict[str, Any]:
         "seed": run.config["seed"],
         "cell": kind,
         "measure": measure,
+        "searched": in_common([run.folder], budget.size)["searched"],
         "pairs": [{"name": p.name, "importance": p.importance, "genotype": p.genotype.to_dict()} for p in chosen],
     }
 
@@ -124,6 +129,8 @@ def pairs(run: Run, found: Found, kind: str) -> tuple[list[Pair], str]:
     operations = _operations(space, found, kind)
     chosen = list(combinations(range(last), 2))
     importance, measure = _importance(space, found, kind, chosen)
+    if not all(map(math.isfinite, importance)):
+        raise ValueError(f"the importances of the pairs are {importance}, no numbers: the search has diverged; search again")
     if len(set(importance)) < 2:
         raise ValueError(
             f"the search gave all pairs of the last node of the {kind} cell the importance {importance[0]:g}: nothing is ranked"

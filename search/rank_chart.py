@@ -49,6 +49,7 @@ def _figure(accuracies: Mapping[str, float]):  # type: ignore[no-untyped-def]
     axes.set_yticks(range(len(rows)), rows, fontsize=7, color=INK, family="monospace")
     axes.set_xlabel("what the last node reads", fontsize=8, color=INK)
     axes.set_ylabel("what the nodes before it read", fontsize=8, color=INK)
-    axes.set_title(f"accuracy of {len(accuracies)} topologies, %: best framed, worst dashed", fontsize=8.5, color=INK, loc="left")
+    title = f"accuracy of {len(accuracies)} topologies with one seed, %: best framed, worst dashed"
+    axes.set_title(title, fontsize=8.5, color=INK, loc="left")
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02).ax.tick_params(labelsize=7)
     return figure

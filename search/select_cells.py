@@ -1,12 +1,14 @@
 """`nasarch select RUN...`: which of several searched cells is the best, and how sure that is.
 
 DARTS searches four times, trains each cell for 100 epochs and takes the one of the best validation accuracy (Liu et al. 2019, sec. 3.2).
-Here every cell is trained with the same seeds on the search's training half, and judged by its validation half: test images are
-never read.
+Here every cell is trained with the same seeds on one part of the training images and judged by another: test images are never read.
+Data and size are those of the runs. The parts are the two sides of the search, where all runs have the same ones; runs with different
+seeds have not, and then the parts are two halves drawn by `--seed`, so that a cell is judged by images of which its own search used
+some for the weights and some for the architecture. The command says which it is.
 
 | file | holds |
 |---|---|
-| ranking.json | the cells by mean accuracy, with every seed's; the verdict |
+| ranking.json | the cells by mean accuracy, with every seed's; the verdict; the budget |
 | genotype.json | the winner, with the ranking in its provenance |
 """
 
@@ -26,11 +28,13 @@ from nasarch.genotype import Genotype
 from nasarch.printing import print_rich
 
 from . import ranks
-from .run_folder import as_json, plain
-from .tournament import Contestant, established
-from .tournament_budget import Budget, Told, told
-from .tournament_ground import Ground, ground
-from .tournament_show import contest, ranking_table
+from .run_folder import as_json
+from .tournament import Contestant
+from .tournament_budget import Budget, Facts, Told, told
+from .tournament_ground import Ground
+from .tournament_opening import as_budget
+from .tournament_origin import in_common
+from .tournament_show import contest, opened, ranking_table
 from .tournament_table import Standing, in_words, standings, verdict
 
 USUAL = Budget()
@@ -38,18 +42,31 @@ Sources = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar
 
 
 def select(sources: Sources = (), *, budget: Annotated[Budget, tyro.conf.arg(name="")] = USUAL) -> None:
-    """Train candidate cells on the search's training half, and rank them by its validation half; test images are never read.
+    """Train candidate cells on one half of the training images, rank them by the other; test images are never read.
+
+    The halves are the search's own two sides where all runs have the same ones, otherwise halves drawn by --seed. Data and size are
+    those of the runs, unless --data and --size say otherwise.
 
     Args:
         sources: folders of runs, genotype files, or names that `nasarch models` lists; a folder of several seeds stands for all of them.
     """
-    task = told("select", budget, lambda: {"cells": as_facts(checked(named(sources), "select"))})
-    field = established(task, ground(task, by_test=False))
+    task = told("select", budget, lambda: _facts(sources, budget))
+    field = opened(task, by_test=False)
     cells = from_facts(task)
     seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
     ranked = standings(contest(task, field, "cells", cells, seeds, "cells"))
     if ranks.place()[0] == 0:
         _conclude(task, field, cells, ranked)
+
+
+def _facts(sources: Sequence[str], budget: Budget) -> Facts:
+    cells = checked(named(sources), "select")
+    return {"cells": as_facts(cells)} | origins(cells, budget)
+
+
+def origins(cells: Sequence[Contestant], budget: Budget) -> Facts:
+    """What those of the cells that come from folders were searched on; errors as in `in_common`."""
+    return in_common((folder for cell in cells if (folder := Path(cell.name)).is_dir()), budget.size)
 
 
 def named(sources: Sequence[str]) -> list[Contestant]:
@@ -104,19 +121,13 @@ def from_facts(task: Told) -> list[Contestant]:
 
 def _conclude(task: Told, field: Ground, cells: Sequence[Contestant], ranked: Sequence[Standing]) -> None:
     said = verdict(ranked, len(field.judges))
-    budget = plain(task.budget) | {"judges": len(field.judges), "trained_on": len(field.train), "data_sha256": field.data.digest}
+    budget = as_budget(task, field)
     found = {"verdict": said, "ranking": [one.to_dict() for one in ranked], "budget": budget}
     write_text(task.folder / "ranking.json", as_json(found))
     winner = next(cell.genotype for cell in cells if cell.name == said["winner"])
     about = winner.to_dict()["provenance"]
-    chosen = {"by": "nasarch select", "verdict": said, "ranking": [one.to_dict() for one in ranked], "budget": _short(budget)}
+    chosen = {"by": "nasarch select", "verdict": said, "ranking": [one.to_dict() for one in ranked], "budget": budget}
     replace(winner, provenance=about | {"source": about.get("source", {}) | {"selection": chosen}}).save(task.folder / "genotype.json")
     print_rich(ranking_table(ranked, "cell", f"accuracy on {len(field.judges):,} images that are held back"))
     words = [in_words(said, task.budget.seeds), f"winner: {task.folder / 'genotype.json'}", f"ranking: {task.folder / 'ranking.json'}"]
     Console().print("\n".join(words), highlight=False, soft_wrap=True)
-
-
-def _short(budget: dict[str, Any]) -> dict[str, Any]:
-    """What says how the cells were trained."""
-    names = ("data", "trained_on", "judges", "epochs", "seeds", "seed", "batch_size", "lr", "cells", "channels", "size", "data_sha256")
-    return {name: budget[name] for name in names}

@@ -9,13 +9,14 @@ A heat is some networks that train together with one seed, on the same images. W
 | heats/NAME.pt | of a heat that is not: its state after the last epoch, or where it was stopped |
 | networks.jsonl | the lines of all heats, in their order |
 
-Of several processes that torchrun started each takes its share of the heats; none waits for another before the end of a stage, when
-all read what the others wrote: they need a folder in common and nothing else.
+Of several processes that torchrun started each takes its share of the heats. They agree on the folder before anything is trained; from
+then on none waits for another before the end of a stage, when all read what the others wrote into the folder that they have in common.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +45,7 @@ from .tournament_learner import FleetLearner, judge
 from .tournament_network import Fleet, form
 from .train import Learner, Progress, fit
 
-PATIENCE, PAUSE = 60.0, 0.5  # seconds to wait for the first process, and between two looks
+PATIENCE, PAUSE = 60.0, 0.5  # seconds until a disk shows what another machine wrote, and between two looks
 Line = dict[str, Any]  # a network that was trained and judged
 
 
@@ -79,29 +80,55 @@ def heats(stage: str, contestants: Sequence[Contestant], seeds: Iterable[int], t
 
 
 def established(task: Told, ground: Ground) -> Ground:
-    """Make the folder and write config.json, or check that it is the same tournament; of several processes the first one writes.
+    """Make the folder and write config.json, or check that it is the same tournament.
+
+    Of several processes the first one does so, while the others wait for what it says: none begins where it refuses. They are
+    joined for that time alone.
 
     Returns the ground with as many networks together as config.json says.
 
     Raises:
-        ValueError: there is something else in the folder, or the data are others.
+        ValueError: there is something else in the folder, the data are others, or the processes have no folder in common.
     """
-    config, path = _config(task, ground), task.folder / "config.json"
-    number, _ = ranks.place()
-    if task.budget.resume is None and number == 0:
+    config = json.loads(json.dumps(_config(task, ground)))
+    ranks.join("cpu")
+    try:
+        known = ranks.first_does(lambda: _begun(task, config))
+    finally:
+        ranks.leave()
+    for key in ("tournament", "facts", "data"):
+        if known.get(key) != config[key]:
+            other = f"{task.folder} is of other {key}, {known.get(key)}"
+            raise ValueError(f"{other}, instead of {config[key]}: go on with the same, or choose another folder with --out")
+    _await(task.folder / "config.json")
+    return replace(ground, together=known["budget"]["together"])
+
+
+def _begun(task: Told, config: dict[str, Any]) -> dict[str, Any]:
+    """What config.json says; of a new tournament that is `config`, which is written."""
+    path = task.folder / "config.json"
+    if task.budget.resume is None:
         check_unused(task.folder)
         make_folder(task.folder)
         write_text(path, as_json(config))
-        return ground
+        return config
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"can't read {path} ({error}): give the folder of a tournament, with its config.json") from error
+
+
+def _await(path: Path) -> None:
+    """Until the file is there, which the first process wrote.
+
+    Raises:
+        ValueError: it is not.
+    """
     end = time.monotonic() + PATIENCE
-    while not path.exists() and time.monotonic() < end:
+    while not path.exists():
+        if time.monotonic() > end:
+            raise ValueError(f"no {path} here, though the first process has one: name a folder with --out on a disk that all machines see")
         time.sleep(PAUSE)
-    known = json.loads(path.read_text(encoding="utf-8"))
-    for key in ("tournament", "facts", "data"):
-        if known.get(key) != json.loads(json.dumps(config[key])):
-            other = f"{task.folder} is of other {key}, {known.get(key)}"
-            raise ValueError(f"{other}, instead of {config[key]}: go on with the same, or choose another folder with --out")
-    return replace(ground, together=known["budget"]["together"])
 
 
 def _config(task: Told, ground: Ground) -> dict[str, Any]:
@@ -128,9 +155,13 @@ def _config(task: Told, ground: Ground) -> dict[str, Any]:
 def play(task: Told, ground: Ground, wanted: Sequence[Heat], report: Report) -> list[Line]:
     """Run this process's share of the heats, those that are over excepted; returns the lines of all, in order.
 
+    Where a process fails, torchrun ends the others, which keep their state first. Where a machine falls silent and torchrun doesn't
+    notice, the others finish their shares and then wait here for its heats without an end: stop them, and go on with --resume, with
+    as many processes as are left. The heats that are missing are then shared anew; those begun go on from their last state.
+
     Raises:
         KeyboardInterrupt: it was stopped, with everything kept.
-        ValueError: a checkpoint or a file of lines is damaged, or the loss is no number.
+        ValueError: a checkpoint or a file of lines is damaged, or a loss is no number.
     """
     make_folder(task.folder / "heats")
     number, count = ranks.place()
@@ -157,12 +188,25 @@ def read_lines(path: Path) -> list[Line]:
     """The lines of a heat, or of all of them.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged, or a loss in it is no number.
     """
     try:
-        return [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError, TypeError) as error:
+        found = [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        wrong = _diverged(found)
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{path} is damaged ({error}): remove it, and resume; its networks are then trained again") from error
+    if wrong:
+        raise ValueError(f"{path}: {wrong}")
+    return found
+
+
+def _diverged(lines: Sequence[Line]) -> str:
+    """In words which of the networks has a loss or accuracy that is no number, and what to do; nothing if none has."""
+    for line in lines:
+        if not math.isfinite(line["loss"]) or not math.isfinite(line["accuracy"]):
+            where = f"the loss of {line['name']}, seed {line['seed']}, on the judging images is {line['loss']}"
+            return f"{where}, so it can't be ranked: choose a smaller learning rate (--lr), in another folder"
+    return ""
 
 
 def _collect(folder: Path) -> None:
@@ -195,6 +239,8 @@ def _run(task: Told, ground: Ground, heat: Heat, report: Report) -> None:
         }
         for contestant, net, (accuracy, loss) in zip(heat.contestants, nets, found, strict=True)
     ]
+    if wrong := _diverged(lines):
+        raise ValueError(wrong)
     write_text(_file(task.folder, heat), "".join(json.dumps(line) + "\n" for line in lines))
     state.unlink(missing_ok=True)
 

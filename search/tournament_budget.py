@@ -12,14 +12,16 @@ from . import ranks
 from .run_folder import usual_folder, with_paths
 from .train_recipes import SHALLOW, Training
 
+DATA = "digits"  # where neither a flag nor a run says which
+
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """How each network is trained: by the recipe `shallow` (eDARTS, sec. IV-A), which these change, on how much of which data.
 
     Args:
-        data: digits, cifar10, cifar100, or a folder or tar file of class folders.
-        size: bring all images to squares of so many pixels.
+        data: digits, cifar10, cifar100, or a folder or tar file of class folders; by default what the runs were searched on, or digits.
+        size: bring all images to squares of so many pixels; by default as the search did.
         root: folder of CIFAR's files.
         download: fetch CIFAR's files if they are missing.
         in_memory: hold all images in memory (True) or decode them in every epoch (False); by default what fits is held.
@@ -28,7 +30,7 @@ class Budget:
         judged_on: measure accuracy on so many images, as many of each class; by default on all that there are for it.
         epochs: of each training; the schedules are stretched to them.
         seeds: train each network so many times, with the seeds from SEED on.
-        seed: the first one; also of the halves of the data, which are those of a search with this seed, and of the images drawn.
+        seed: the first one; also of the halves of the data, unless all runs were searched on the same ones, and of the images drawn.
         batch_size: images of a step.
         lr: learning rate of SGD at first; it falls to 0 along a cosine.
         drop_path: probability of dropping an edge that the last epoch would reach.
@@ -40,7 +42,7 @@ class Budget:
         resume: go on with what is in this folder, with its own settings and data; no other flag counts then.
     """
 
-    data: str = "digits"
+    data: str | None = None
     size: int | None = None
     root: Path | None = None
     download: bool = False
@@ -89,6 +91,8 @@ class Told(NamedTuple):
 def told(command: str, budget: Budget, facts: Callable[[], Facts]) -> Told:
     """What is to be done: what the flags say, `facts` being asked only then; or what the folder to resume says.
 
+    What the flags don't say of the data is taken from the fact `searched` (tournament_origin.py), if there is one.
+
     Raises:
         ValueError: there is nothing of this command to resume; several processes without a folder in common.
     """
@@ -96,7 +100,17 @@ def told(command: str, budget: Budget, facts: Callable[[], Facts]) -> Told:
         return _resumed(command, budget.resume)
     if budget.out is None and ranks.place()[1] > 1:
         raise ValueError("several processes work into one folder: name it with --out DIR, on a disk that all of them see")
-    return Told(command, budget, facts(), budget.out or usual_folder(command, budget.data))
+    found = facts()
+    budget = _settled(budget, found.get("searched") or {})
+    return Told(command, budget, found, budget.out or usual_folder(command, budget.data or DATA))
+
+
+def _settled(budget: Budget, searched: Facts) -> Budget:
+    """The budget with the data that were searched on where it names none, and their size where it has none."""
+    known: Facts = with_paths(Budget, searched)
+    names = ("size",) if budget.data is not None else ("data", "size", "root", "in_memory")
+    usual: dict[str, Any] = {name: known.get(name) for name in names if getattr(budget, name) is None}
+    return replace(budget, **usual | {"data": budget.data or known.get("data") or DATA})
 
 
 def _resumed(command: str, folder: Path) -> Told:

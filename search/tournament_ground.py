@@ -5,12 +5,14 @@
 | the held-back half, where something is chosen | a class-balanced half of the training images | the other half |
 | the test part, where something is reported | the training images | the test images |
 
-The halves are those of a search with the same seed: the first trained the weights, the second the architecture.
+The halves are the sides of the search, where the cells come from runs that have the same: that of the weights trains, that of the
+architecture judges. Otherwise they are drawn by the seed, as a search with that seed and fractions of 0.5 draws them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,9 +24,12 @@ from .bench import LARGE
 from .data import Dataset, Images, split_indices
 from .datasets import load
 from .files import Files
-from .tournament_budget import Budget, Told
+from .split_lists import read_split
+from .tournament_budget import DATA, Budget, Facts, Told
+from .tournament_origin import check_data
 from .train_recipes import Training
 
+HALVES = (0.5, 0.5)
 MEBI = 2**20
 FEW_TOGETHER, CACHE = MEBI, 4 * MEBI  # bytes of a map from which networks are faster one by one on a CPU; and of all maps together
 MAPS = 400  # of the first cells' size, that the training of a network of 5 cells keeps, for a GPU's memory
@@ -32,11 +37,12 @@ MAPS = 400  # of the first cells' size, that the training of a network of 5 cell
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ground:
-    """What all networks of a tournament share."""
+    """What all networks of a tournament share; `judged_by` says in words what the judging images are."""
 
     data: Dataset
     train: Images | Files
     judges: Images | Files
+    judged_by: str
     settings: Training
     device: torch.device
     workers: int | None
@@ -51,20 +57,23 @@ def ground(task: Told, *, by_test: bool) -> Ground:
     """Load the data, and draw the images.
 
     Raises:
-        ValueError: no such data or device; no test part; more images than there are, or too few for the classes.
+        ValueError: no such data or device, or not those of the search; no test part; more images than there are, or too few for the
+            classes.
     """
     budget = task.budget
     device = pick_device(ranks.own_device(budget.device))
     if device.type == "cpu":
         keep_freed_memory()
-    data = load(budget.data, size=budget.size, root=budget.root, download=budget.download, in_memory=budget.in_memory)
-    train, judges = _parts(data, budget, by_test=by_test)
+    data = load(budget.data or DATA, size=budget.size, root=budget.root, download=budget.download, in_memory=budget.in_memory)
+    check_data(data, task.facts, budget.size, budget.in_memory)
+    train, judges = _parts(data, budget, task.facts.get("halves"), by_test=by_test)
     if budget.batch_size > len(train):
         raise ValueError(f"--batch-size {budget.batch_size}: there are {len(train)} images to train on; choose {len(train)} or fewer")
     return Ground(
         data=data,
         train=train,
         judges=judges,
+        judged_by="test images" if by_test else _held_back(task),
         settings=budget.settings(),
         device=device,
         workers=budget.workers,
@@ -72,9 +81,9 @@ def ground(task: Told, *, by_test: bool) -> Ground:
     )
 
 
-def _parts(data: Dataset, budget: Budget, *, by_test: bool) -> tuple[Images | Files, Images | Files]:
+def _parts(data: Dataset, budget: Budget, halves: Facts | None, *, by_test: bool) -> tuple[Images | Files, Images | Files]:
     if not by_test:
-        first, second = split_indices(data.train.labels, (0.5, 0.5), budget.seed)
+        first, second = _halves(data, halves or {"fractions": HALVES, "seed": budget.seed})
         train: Images | Files = data.train.subset(first)
         judges: Images | Files = data.train.subset(second)
     elif data.test is None:
@@ -82,6 +91,24 @@ def _parts(data: Dataset, budget: Budget, *, by_test: bool) -> tuple[Images | Fi
     else:
         train, judges = data.train, data.test
     return _drawn(train, budget.images, "images", budget.seed, data), _drawn(judges, budget.judged_on, "judged-on", budget.seed, data)
+
+
+def _halves(data: Dataset, how: Facts) -> tuple[Tensor, ...]:
+    """Indices of the images that train, and of those that judge, as the fact `halves` says it (tournament_origin.py)."""
+    if "split" in how:
+        return read_split(Path(how["split"]), data)
+    return split_indices(data.train.labels, how["fractions"], how["seed"])
+
+
+def _held_back(task: Told) -> str:
+    """What the judging images are, where none are of the test part."""
+    halves, own = task.facts.get("halves"), f"images of the half that seed {task.budget.seed} holds back"
+    if halves is None:
+        return own + (", not the validation side of every search" if task.facts.get("searched") else "")
+    if "split" in halves:
+        return f"images of the searches' validation side (second list of {halves['split']})"
+    first, second = halves["fractions"]
+    return f"images of the searches' validation side (fractions {first:g} and {second:g}, seed {halves['seed']})"
 
 
 def _drawn(part: Images | Files, count: int | None, flag: str, seed: int, data: Dataset) -> Images | Files:

@@ -1,4 +1,4 @@
-"""Progress of a tournament on a terminal: a bar over all heats of a stage, and a line for each that is over, with the time left."""
+"""Progress of a tournament on a terminal: its budget, a bar over all heats of a stage, a line for each that is over, with the time left."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rich.table import Table
 
 from . import ranks
 from .live import Live
-from .tournament import Contestant, Heat, Line, heats, is_over, play
+from .tournament import Contestant, Heat, Line, established, heats, is_over, play
 from .tournament_budget import Told
-from .tournament_ground import Ground
+from .tournament_ground import Ground, ground
+from .tournament_opening import opening
 from .tournament_table import Standing
 from .train import Progress
 
@@ -39,6 +40,13 @@ class Tally:
             self.total * all_steps,
             ends=ends,
         )
+
+
+def opened(task: Told, *, by_test: bool) -> Ground:
+    """Load the data, establish the folder, and say the budget; errors as in `ground` and `established`."""
+    field = established(task, ground(task, by_test=by_test))
+    Console(quiet=ranks.place()[0] > 0).print(opening(task, field), highlight=False, soft_wrap=True)
+    return field
 
 
 def contest(task: Told, ground: Ground, stage: str, contestants: Sequence[Contestant], seeds: Iterable[int], title: str) -> list[Line]:

@@ -1,11 +1,16 @@
 """Who came out first, and how sure that is. Knows numbers, no networks.
 
 Networks of one seed share first weights' seed, images, their order and crops, so two contestants are compared by the differences of
-their accuracies seed by seed. The standard error of a mean difference is s / sqrt(n), s being the spread of the n differences, but at
-least that which m judging images drawn by chance give: sqrt(p (1 - p) / m + q (1 - q) / m). The probability that the other one is at
-least as good is that of Student's t with n - 1 degrees of freedom (of the normal distribution for one seed, which says nothing about
-how seeds differ). The winner is the best of k, not one named before: it counts as clear if no other is as good with a
-probability above 0.05 / (k - 1) (Bonferroni).
+their accuracies seed by seed. The error of the mean of n differences has two parts, of which the squares add up:
+
+| of | error | with more seeds |
+|---|---|---|
+| training | s / sqrt(n), s being the spread of the differences | shrinks |
+| the m judging images, drawn by chance | sqrt(p (1 - p) / m + q (1 - q) / m) at most | stays: all seeds are judged by the same images |
+
+The probability that the other one is at least as good is that of Student's t with n - 1 degrees of freedom; for one seed, which says
+nothing about how seeds differ, it is that of the normal distribution, and nothing is clear. The winner is the best of k, not one named
+before: it counts as clear if no other is as good with a probability above 0.05 / (k - 1) (Bonferroni).
 """
 
 from __future__ import annotations
@@ -72,7 +77,7 @@ def _rival(best: Standing, other: Standing, images: int) -> Rival:
     seeds = sorted(best.accuracies.keys() & other.accuracies.keys())
     differences = [best.accuracies[seed] - other.accuracies[seed] for seed in seeds]
     spread = statistics.stdev(differences) if len(differences) > 1 else 0.0
-    error = max(spread, by_chance(best.mean, images, other.mean)) / math.sqrt(len(seeds))
+    error = math.hypot(spread / math.sqrt(len(seeds)), by_chance(best.mean, images, other.mean))
     behind = statistics.fmean(differences)
     return Rival(other.name, behind, error, _beyond(behind / error, len(seeds) - 1))
 
@@ -91,16 +96,21 @@ def _beyond(t: float, freedom: int) -> float:
     return float(student.sf(t, freedom)) if freedom > 0 else float(norm.sf(t))
 
 
-def verdict(ranked: Sequence[Standing], images: int) -> dict[str, Any]:
-    """How sure the first place is, for JSON: the runner-up by probability, and whether the winner is clear."""
+def verdict(ranked: Sequence[Standing], images: int, of: int = 0) -> dict[str, Any]:
+    """How sure the first place is, for JSON: the runner-up by probability, and whether the winner is clear, as the best of `of`.
+
+    Args:
+        images: that judged.
+        of: from how many these were chosen, if they are not all.
+    """
     others = rivals(ranked, images)
     if not others:
         return {"winner": ranked[0].name, "clear": True, "rival": None}
     closest = max(others, key=lambda rival: rival.as_good)
-    limit = LEVEL / len(others)
+    limit = LEVEL / (max(of, len(ranked)) - 1)
     return {
         "winner": ranked[0].name,
-        "clear": closest.as_good < limit,
+        "clear": len(ranked[0].accuracies) > 1 and closest.as_good < limit,
         "limit": round(limit, 6),
         "rival": {key: value if isinstance(value, str) else round(value, 6) for key, value in closest._asdict().items()},
     }
@@ -114,6 +124,8 @@ def in_words(said: Mapping[str, Any], seeds: int) -> str:
     lead = f"leads {rival['name']} by {rival['behind']:.2f} +- {rival['error']:.2f} points over {seeds} seed{'' if seeds == 1 else 's'}"
     chance = f"which is as good with probability {rival['as_good']:.2g}"
     how = "clear" if said["clear"] else f"not sure: below {said['limit']:.2g} it would be"
+    if seeds == 1:
+        how = "one seed doesn't say how seeds differ: no verdict"
     return f"{said['winner']} {lead}, {chance}; {how}"
 
 

@@ -30,8 +30,9 @@ def test_importance_and_accuracy_of_pairs_are_correlated(name: str, tmp_path: Pa
     arguments, measure = SEARCHES[name]
     run, out = tmp_path / "run", tmp_path / "out"
     assert main(["search", *arguments, *SEARCH, "--out", str(run)]) == 0
-    assert main(["correlate", str(run), *TINY, "--seeds", "1", "--out", str(out)]) == 0
+    assert main(["correlate", str(run), *TINY[2:], "--seeds", "1", "--out", str(out)]) == 0  # the size is that of the search
     found = json.loads((out / "pairs.json").read_text())
+    assert found["budget"]["size"] == [8, 8] and found["budget"]["data"] == "digits" and found["budget"]["steps"] == 8
     assert len(found["pairs"]) == 3 and measure in found["measure"] and -1 <= found["tau"] <= 1 and 0 <= found["p"] <= 1
     (row,) = [row for row in json.loads((run / "edges.json").read_text()) if (row["kind"], row["node"]) == ("normal", 3)]
     best = ", ".join(map(str, sorted(row["kept"])))
@@ -94,6 +95,9 @@ def test_a_search_without_a_choice_has_nothing_to_correlate(tmp_path: Path) -> N
     run, found = a_run(tmp_path, operations, (0.5, 0.5, 0.5))
     with pytest.raises(ValueError, match="importance 1: nothing is ranked"):
         pairs(run, found, "normal")
+    diverged = found._replace(margins=[margin._replace(weights=(0.5, float("nan"), 0.1)[: margin.node]) for margin in found.margins])
+    with pytest.raises(ValueError, match="no numbers: the search has diverged"):
+        pairs(run, diverged, "normal")
     operations[0, 2] = 0.0
     with pytest.raises(ValueError, match="no operation on the edge from 0 to 3 of the normal cell"):
         pairs(run, found, "normal")

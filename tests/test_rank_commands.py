@@ -66,13 +66,22 @@ def test_paths_are_ranked_in_stages(ranked: Path, capsys: pytest.CaptureFixture[
     assert all(line["seed"] == (1 if stage.endswith("ends") else 0) for stage, some in by_stage.items() for line in some)
     first = [row["one"]["accuracies"]["0"] for row in found["paths"]]
     assert first == sorted(first, reverse=True) and found["best"] == by_stage["both-ends"][0]["name"]
-    assert found["paths"][0]["one"]["std"] is not None and set(found["paths"][0]["one"]["accuracies"]) == {"0", "1"}
+    top, bottom = found["paths"][0]["one"], found["paths"][-1]["one"]
+    assert set(top["accuracies"]) == {"0", "1"} and top["judged"] == {"mean": top["accuracies"]["1"], "std": None}
+    assert found["paths"][1]["one"]["judged"] is None and found["ends"]["judged_by"] == [1]
+    assert found["ends"]["mean"] == pytest.approx(top["accuracies"]["1"] - bottom["accuracies"]["1"])
+    assert found["verdict"]["clear"] is None and found["verdict"]["of"] == 2 and found["budget"]["steps"] == 8
+    table = (ranked / "table.md").read_text()
+    assert f"| one | {order[-1]} |" in table and "by seed 0, which picked" in table and "digits, 8x8 pixels; 200 images" in table
     assert found["noise"]["graphs"] == 3 and found["noise"]["within"] is None
     with Image.open(ranked / "map.png") as picture:
         assert picture.width > 200
     assert main(["rank-paths", "--resume", str(ranked)]) == 0
     said = capsys.readouterr().out
     assert f"nasarch search edarts --path {found['best']}" in said and "stage two" in said and lines(ranked) == measured
+    assert said.startswith(
+        "digits, 8x8 pixels; 200 images to train on, judged by 100 images of the half that seed 0 holds back; 2 epochs, 8 "
+    )
 
 
 def test_a_stopped_ranking_goes_on_as_if_it_never_had_been(
@@ -119,6 +128,7 @@ def test_the_better_cell_is_selected_and_its_file_says_why(tmp_path: Path, capsy
     assert found["verdict"]["rival"]["behind"] > 3 and found["verdict"]["rival"]["as_good"] < 0.5
     chosen = winner.to_dict()["provenance"]["source"]["selection"]
     assert chosen["verdict"]["winner"] == sources[1] and chosen["budget"]["judges"] == 750 == chosen["budget"]["trained_on"]
+    assert chosen["budget"] == found["budget"] and found["budget"]["steps"] == 3 * 24
     assert "good.json leads" in capsys.readouterr().out
 
 
@@ -141,7 +151,11 @@ def test_cells_are_compared_beside_random_ones(tmp_path: Path, capsys: pytest.Ca
     table = (tmp_path / "a" / "table.md").read_text()
     names = {row["name"] for row in json.loads((tmp_path / "a" / "ranking.json").read_text())["ranking"]}
     assert names == {"ftso_cifar", "fair_darts_a_cifar", "random 1", "random 2"} and all(name in table and name in said for name in names)
-    assert "100 test images" in said and {line["together"] for line in lines(tmp_path / "a")} >= {1, 3}
+    assert (
+        "100 test images" in said
+        and "judged by 100 test images; 2 epochs, 8 steps of 64 images" in table
+        and {line["together"] for line in lines(tmp_path / "a")} >= {1, 3}
+    )
     cells = json.loads((tmp_path / "a" / "config.json").read_text())["facts"]["cells"]
     first, second = (Genotype.from_dict(one["genotype"]) for one in cells[2:])
     assert first != second and all(len(n) == 2 for kind in first.cells.values() for n in kind.nodes)
@@ -153,6 +167,10 @@ def test_what_a_user_gets_wrong_is_said_in_one_line(ranked: Path, tmp_path: Path
     assert "--epochs 0: choose 1 or more" in refused(capsys, "rank-paths", "--epochs", "0")
     assert "--seeds 0: choose 1 or more" in refused(capsys, "rank-paths", "--seeds", "0")
     assert "there are 180 paths" in refused(capsys, "rank-paths", "--best", "200")
+    assert "--nodes 1: a cell of one inner node has one topology" in refused(
+        capsys, "rank-paths", "--nodes", "1", "--best", "1", "--ends", "1"
+    )
+    assert "--ends 2: choose 1 to 1" in refused(capsys, "rank-paths", "--nodes", "2", "--best", "3", "--ends", "2")
     assert "node 3 can't read '03'" in refused(capsys, "rank-paths", "--reduction", "01-03-01-01")
     assert "there are 750 images for it, of 10 classes; choose 10 to 750" in refused(capsys, "rank-paths", "--images", "5000", *SMALL, *out)
     assert "--judged-on 3" in refused(capsys, "select", "ftso_cifar", "dots_cifar", "--judged-on", "3", *SMALL, *out)

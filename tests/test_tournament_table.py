@@ -36,7 +36,7 @@ def test_the_best_mean_comes_first() -> None:
 
 def test_seeds_are_compared_one_by_one() -> None:
     ranked = standings(lines(a=[50.0, 70.0, 90.0], b=[49.0, 68.0, 89.5]))  # far apart by seed, always in the same order
-    (rival,) = rivals(ranked, 10**9)
+    (rival,) = rivals(ranked, 10**15)
     differences = torch.tensor([1.0, 2.0, 0.5], dtype=torch.double)
     error = differences.std() / 3**0.5
     assert rival.behind == pytest.approx(differences.mean()) and rival.error == pytest.approx(error)
@@ -52,6 +52,15 @@ def test_few_images_make_no_sure_ranking() -> None:
     assert by_chance(60.0, 100, 58.0) == pytest.approx((24 + 24.36) ** 0.5) and by_chance(100.0, 50, 100.0) == 2
     single = verdict(standings(lines(a=[60.0], b=[59.0])), 1000)
     assert not single["clear"] and "over 1 seed," in in_words(single, 1)
+
+
+def test_the_error_of_the_judging_images_does_not_shrink_with_seeds() -> None:
+    few, many = ([60.0, 60.1] * count for count in (1, 50))
+    for values in (few, many):
+        (rival,) = rivals(standings(lines(a=values, b=[value - 1 for value in values])), 1000)
+        assert rival.error == pytest.approx(by_chance(60.05, 1000, 59.05))  # all seeds are judged by the same images
+    (rival,) = rivals(standings(lines(a=[62.0, 60.0], b=[58.0, 58.0])), 1000)
+    assert rival.error == pytest.approx((1**2 + by_chance(61.0, 1000, 58.0) ** 2) ** 0.5)
 
 
 def test_the_best_of_many_has_to_lead_by_more() -> None:
