@@ -96,6 +96,4 @@ def opened(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
 
 def within(agreement: Agreement) -> str:
     """An agreement in words."""
-    unit = agreement.scale or 1.0
-    allowed = f"allowed {agreement.tolerance / unit:.1e}"
-    return f"logits within {agreement.difference / unit:.1e} of how much PyTorch's vary between images ({allowed})"
+    return f"logits within {agreement.relative} (allowed {agreement.allowed}){agreement.classes}"

@@ -163,10 +163,12 @@ def _of_test(value: Mapping[str, Any], data: str | None) -> Iterator[dict[str, A
     """What `nasarch train` measured, as results."""
     test, recipe, images = value["test"], value.get("recipe", {}), value.get("data", {})
     name = images.get("name") if isinstance(images, Mapping) else None
+    begun = value.get("begun_from")
     conditions = {
         "data": name if name != data else None,  # a copy of a known data set, such as cifar10-jpeg
         "recipe": recipe.get("name") if isinstance(recipe, Mapping) else None,
         "weights of the": value.get("weights"),
+        "begun from weights of SHA-256": begun.get("sha256") if isinstance(begun, Mapping) else None,
     }
     said = [f"{key} {known}" for key, known in conditions.items() if known] + [str(value["device"])] * ("device" in value)
     said += [f"{key} {changed}" for key, changed in value.get("changed", {}).items()]

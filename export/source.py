@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import safetensors
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from nasarch.catalogue import find, models_of
 from nasarch.network import CellNetwork
 from nasarch.space import NATS
+from nasarch.weight_files import check_cells
 from nasarch.zoo import GENERIC, MODELS
 
 
@@ -33,7 +35,7 @@ def build_model(source: str | os.PathLike[str], checkpoint: str | os.PathLike[st
     auxiliary tower and for a file the stem. Without one the weights are random, always the same.
 
     Raises:
-        ValueError: there is no such model or genotype; the checkpoint can't be read or doesn't fit.
+        ValueError: there is no such model or genotype; the checkpoint can't be read, doesn't fit, or says that it is of other cells.
     """
     if checkpoint is None:
         name, arguments = _network(source, {})
@@ -41,9 +43,11 @@ def build_model(source: str | os.PathLike[str], checkpoint: str | os.PathLike[st
     weights = _read(checkpoint)
     name, arguments = _network(source, weights)
     arguments |= _sizes(name, arguments, weights)
-    misfit = _misfit(timm.create_model(name, **arguments, device="meta").state_dict(), weights)  # known before the model takes any memory
+    empty = timm.create_model(name, **arguments, device="meta")  # takes no memory
+    misfit = _misfit(empty.state_dict(), weights)
     if misfit:
         raise ValueError(f"{checkpoint} doesn't fit {name}: {misfit}; give the name or the genotype file that it was trained with")
+    _check_cells(empty, checkpoint)
     model = timm.create_model(name, **arguments)
     model.load_state_dict(weights)
     return model
@@ -60,13 +64,20 @@ def load_weights(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
     """Give `model` the weights of a safetensors file.
 
     Raises:
-        ValueError: the file can't be read or doesn't fit.
+        ValueError: the file can't be read, doesn't fit, or says that it is of other cells.
     """
     weights = _read(checkpoint)
     misfit = _misfit(model.state_dict(), weights)
     if misfit:
         raise ValueError(f"{checkpoint} doesn't fit {describe(model)}: {misfit}; give the weights that were exported")
+    _check_cells(model, checkpoint)
     model.load_state_dict(weights)
+
+
+def _check_cells(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
+    """Raise ValueError if the checkpoint says that it is of other cells, which the names and shapes of weights don't always tell."""
+    if isinstance(model, CellNetwork):
+        check_cells(Path(checkpoint), model.genotype)
 
 
 def _network(source: str | os.PathLike[str], weights: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:

@@ -23,18 +23,20 @@ from __future__ import annotations
 import difflib
 import fnmatch
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import timm
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import build_model_with_cfg, generate_default_cfgs, is_model_pretrained, register_model
-from torch import nn
+from torch import Tensor, nn
 
 from nasarch import shipped
 from nasarch.features import Features
 from nasarch.genotype import Genotype, names, resolve
 from nasarch.network import CellNetwork
 from nasarch.space import DARTS, NATS
+from nasarch.weight_files import check_cells, differing, some
 
 
 class Network(NamedTuple):
@@ -169,6 +171,7 @@ def _entry_point(model: Model) -> Callable[..., nn.Module]:
             CellNetwork,
             model.name,
             pretrained,
+            pretrained_filter_fn=_fitted,
             feature_cfg={"out_indices": tuple(range(TAPS.get(settings["stem"], 0))), "feature_cls": Features},
             genotype=_genotype_for(model, genotype),
             **settings,
@@ -178,6 +181,29 @@ def _entry_point(model: Model) -> Callable[..., nn.Module]:
     build.__module__ = __name__
     build.__doc__ = f"{_description(model)[:1].upper()}{_description(model)[1:]}."
     return build
+
+
+def _fitted(weights: dict[str, Tensor], net: CellNetwork) -> dict[str, Tensor]:
+    """What timm loads of a file's weights: an auxiliary head, which serves training alone, keeps what the file doesn't have of it.
+
+    Raises:
+        ValueError: the weights are those of another network, which is said in a line; timm adapts other channels and classes afterwards.
+    """
+    own, config = net.state_dict(), dict(getattr(net, "pretrained_cfg", None) or {})
+    heads = {key: value for key, value in own.items() if key.startswith("aux_head.")}
+    body = {key: value for key, value in weights.items() if not key.startswith("aux_head.")}
+    heads |= {key: weights[key] for key in heads if key in weights and weights[key].shape == heads[key].shape}
+    adapted = {f"{config[layer]}.{kind}" for layer in ("first_conv", "classifier") if config.get(layer) for kind in ("weight", "bias")}
+    expected, found = ({key: value for key, value in one.items() if key not in adapted} for one in (own, body | heads))
+    if differ := differing(expected, found):
+        raise ValueError(
+            f"the weights are not those of {config.get('architecture')} with {net.genotype.name}'s cells in this size: {some(differ, 3)}; "
+            "leave the arguments as they were in training, or use pretrained=False"
+        )
+    file = Path(config.get("file") or "")
+    if file.is_file():
+        check_cells(file, net.genotype)
+    return body | heads
 
 
 def _register(model: Model) -> None:
@@ -212,10 +238,11 @@ def check_pretrained(name: str) -> None:
     if is_model_pretrained(name):
         return
     model = {**MODELS, **GENERIC}[name]
-    data = {CIFAR10: "cifar10 --download", CIFAR100: "cifar100 --download"}.get(model.data, "IMAGENET --recipe imagenet")
+    data = {CIFAR10: "cifar10 --download", CIFAR100: "cifar100 --download"}.get(model.data, "IMAGENET")
+    recipe = {IMAGENET: " --recipe imagenet", NATS_BENCH: " --recipe nats"}.get(model.network, "")
     what = "GENOTYPE.json" if model.genotype is None else name
     raise ValueError(
-        f"there are no weights for {name} yet; `nasarch train {what} --data {data} --out DIR` makes some, which "
+        f"there are no weights for {name} yet; `nasarch train {what} --data {data}{recipe} --out DIR` makes some, which "
         f"timm.create_model('local-dir:DIR/model', pretrained=True) loads; or use pretrained=False (with weights: {_with_weights()})"
     )
 

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from nasarch import shipped
 from nasarch.catalogue import find, models_of
 from nasarch.files import atomic_path, write_text
 from nasarch.network import CellNetwork
+from nasarch.weight_files import as_safetensors
 from nasarch.zoo import MODELS, SHALLOW, create_model
 
 from .datasets import load
@@ -49,7 +50,7 @@ def ship(run: Path, folder: Path = shipped.FOLDER) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.safetensors"
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(state))
+        temporary.write_bytes(as_safetensors(state, find(config["source"])))
     about = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "precision": "float16",

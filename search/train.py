@@ -16,7 +16,6 @@ step, but after a stop within an epoch these statistics are not bit for bit thos
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from timm.data import Mixup
+from timm.data.mixup import mixup_target
 from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
@@ -38,7 +38,7 @@ from .place import Meter
 from .quick import quicken
 from .train_colour import jittered
 from .train_recipes import Training
-from .weights import check_fit
+from .weights import check_fit, check_same
 
 INTERVAL = 0.5  # seconds between two reports within an epoch
 STAGE = "training"  # its name in the checkpoint
@@ -55,7 +55,7 @@ class Progress:
     loss: float
     accuracy: float
     images_per_second: float
-    learning_rate: float
+    learning_rate: float  # of the epoch's first step; during a short warm-up it rises within the epoch
     drop_path: float
 
     @property
@@ -89,7 +89,8 @@ class Trainee(Protocol):
 class Learner:
     """A network, its optimiser, and one step of them. `colours` are the mean and standard deviation by which images were normalised.
 
-    `precision` is the type of the network's arithmetic where autocast lowers it; `scaler` the loss scaling that float16 needs.
+    `precision` is the type of the network's arithmetic where autocast lowers it; `scaler` the loss scaling that float16 needs. `steps` is
+    how many an epoch has, for a warm-up that rises within one; without it the rate changes by the epoch.
     """
 
     def __init__(
@@ -100,11 +101,12 @@ class Learner:
         seed: int,
         colours: tuple[tuple[float, ...], tuple[float, ...]],
         precision: torch.dtype | None = None,
+        steps: int | None = None,
     ) -> None:
         self.device = next(net.parameters()).device
         self.is_channels_last = self.device.type == "cpu" and precision is None
         self.net = quicken(net.to(memory_format=torch.channels_last)) if self.is_channels_last else net
-        self.settings, self.seed, self.precision = settings, seed, precision
+        self.settings, self.seed, self.precision, self.steps = settings, seed, precision, steps
         self.optimizer = sgd(net, settings)
         self.ema = ModelEmaV3(net, settings.ema, use_warmup=True) if settings.ema else None
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == torch.float16)
@@ -119,6 +121,7 @@ class Learner:
 
     def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
         """Step `number` of the training: its mean loss, and how many of the images were classified rightly."""
+        self._climb(number)
         x, y = batch
         chance = random.Random(f"{self.seed} {ranks.rank()} {number}")
         torch.manual_seed(chance.getrandbits(63))
@@ -126,13 +129,18 @@ class Learner:
             generator = torch.Generator().manual_seed(chance.getrandbits(63))
             x = (jittered(x * self.std + self.mean, self.settings.colour_jitter, generator) - self.mean) / self.std
         target = y
-        if self.mixup is not None and len(y) % 2 == 0:  # timm mixes pairs; an odd last batch stays as it is
+        if self.mixup is not None:
             np.random.seed(chance.getrandbits(32))
-            x, target = self.mixup(x.clone(), y)
+            x, target = mixed(x, y, self.mixup)
         logits, loss = self._loss(x, target)
         self.scaler.scale(loss).backward()
         self._descend(number)
         return loss.detach(), (logits.detach().argmax(1) == y).sum()
+
+    def _climb(self, number: int) -> None:
+        """During the warm-up: the rate of step `number`."""
+        if self.steps and (done := number / self.steps) < self.settings.warmup * self.settings.epochs:
+            set_rate(self.optimizer, self.settings.learning_rate(done))
 
     def _loss(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         criterion = self.loss if target.ndim == 1 else SoftTargetCrossEntropy()
@@ -177,8 +185,7 @@ class Learner:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raises ValueError if it is the state of another network: says which weights differ."""
         check_fit(self.net, state["net"], "the checkpoint")
-        if state["cells"] != self.net.genotype.to_dict()["cells"]:
-            raise ValueError("the checkpoint is of other cells, whose weights have the same shapes: train them in another folder")
+        check_same(self.net, state["cells"], "the checkpoint is")
         self.net.load_state_dict(state["net"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
@@ -187,19 +194,36 @@ class Learner:
             self.scaler.load_state_dict(state["scaler"])
 
 
+def mixed(x_BCHW: Tensor, y_B: Tensor, mixup: Mixup) -> tuple[Tensor, Tensor]:
+    """The images mixed in pairs, and their targets [B, K]; of an odd number, as a last batch may have, the last image stays as it is."""
+    pairs = len(y_B) - len(y_B) % 2
+    x, target = mixup(x_BCHW[:pairs].clone(), y_B[:pairs])
+    if pairs == len(y_B):
+        return x, target
+    alone = mixup_target(y_B[pairs:], mixup.num_classes, 1.0, mixup.label_smoothing)
+    return torch.cat([x, x_BCHW[pairs:]]), torch.cat([target, alone])
+
+
 def sgd(net: nn.Module, settings: Training) -> torch.optim.SGD:
-    """The optimiser that the settings ask for."""
+    """The optimiser that the settings ask for: torch's, which is what timm's `momentum` and, with Nesterov's, `sgd` are.
+
+    All weights decay as in the papers' code; timm's `create_optimizer_v2` leaves biases and BN out unless it is told otherwise.
+    """
     return torch.optim.SGD(net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov)
 
 
 def begin_epoch(net: Droppable, optimizer: torch.optim.Optimizer, settings: Training, epoch: int) -> tuple[float, float]:
     """Set the learning rate and the drop path of the epoch; returns them."""
     rate, drop = settings.learning_rate(epoch), settings.drop_path_rate(epoch)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+    set_rate(optimizer, rate)
     net.set_drop_path(drop)
     net.train()
     return rate, drop
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def fit(learner: Trainee, batches: Batches, checkpoint: Checkpoint) -> Iterator[Progress]:
@@ -213,15 +237,13 @@ def fit(learner: Trainee, batches: Batches, checkpoint: Checkpoint) -> Iterator[
     first, done = _take_up(learner, batches, meter, checkpoint)
     for epoch in range(first, epochs):
         rate, drop = learner.start_epoch(epoch)
-        stops, unseen = False, list[Tensor]()
+        stops = False
         for step, batch in zip(range(done + 1, steps + 1), batches, strict=False):
             result = learner.step(batch, epoch * steps + step - 1)
             meter.add(*result, len(batch[1]), 0)
-            unseen.append(result[0])
             ends = step == steps
             if ends or meter.due(INTERVAL):
-                _check_finite(unseen, step, steps, epoch)
-                unseen.clear()
+                meter.check(f"epoch {epoch + 1}", step)
                 loss, accuracy = meter.means(f"epoch {epoch + 1}", of_all=ends)
                 yield Progress(
                     epoch=epoch + 1,
@@ -236,24 +258,13 @@ def fit(learner: Trainee, batches: Batches, checkpoint: Checkpoint) -> Iterator[
                 )
             stops = ranks.agreed_stop(checkpoint.stop_requested, step, learner.device, ends=ends)
             if stops and not ends:
-                _check_finite(unseen, step, steps, epoch)
+                meter.check(f"epoch {epoch + 1}", step)
                 _keep(learner, batches, meter, checkpoint, epoch, step)
                 raise KeyboardInterrupt
         done, meter = 0, Meter(learner.device)
         _keep(learner, batches, meter, checkpoint, epoch + 1, 0)
         if stops and epoch + 1 < epochs:
             raise KeyboardInterrupt
-
-
-def _check_finite(losses: list[Tensor], step: int, steps: int, epoch: int) -> None:
-    """Raise ValueError if one of the last losses, up to that of `step`, is not finite: names the first."""
-    wrong = [i for i, loss in enumerate(torch.stack(losses).tolist() if losses else ()) if not math.isfinite(loss)]
-    if wrong:
-        first = wrong[0]
-        raise ValueError(
-            f"the loss is {losses[first].item()} in epoch {epoch + 1}, step {step - len(losses) + 1 + first} of {steps}: choose a smaller "
-            "learning rate (--lr), in another folder"
-        )
 
 
 def _keep(learner: Trainee, batches: Batches, meter: Meter, checkpoint: Checkpoint, epochs: int, step: int) -> None:

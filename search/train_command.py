@@ -24,7 +24,7 @@ from .datasets import load
 from .live import Live, to_all
 from .run_folder import as_json, check_unused, make_folder, plain, usual_folder
 from .summary import duration
-from .train_plan import TrainJob, TrainPlan, resumed, subject
+from .train_plan import TrainJob, TrainPlan, located, resumed, subject
 from .train_recipes import Training, in_proportion, recipe, remarks_on
 from .train_record import check_recordable, record
 from .train_run import Report, Result, run, summary
@@ -41,10 +41,11 @@ def command(arguments: Sequence[str]) -> Callable[..., None]:
     def train_command(model: Source = "", settings: Any = usual, job: Any = told) -> None:
         train(model, settings, job)
 
-    train_command.__doc__ = """Train a network and test it: the model of a name or a genotype's .json file.
+    train_command.__doc__ = """Train a network and test it: the model of a name, of a genotype's .json file, or of a search's folder.
 
     Args:
-        model: a name that `nasarch models` lists, or a genotype's .json file; the recipe says which of its networks.
+        model: a name that `nasarch models` lists, a genotype's .json file, or the folder of a finished search; the recipe says which of
+            its networks.
     """
     train_command.__annotations__ = {
         "model": Source,
@@ -68,11 +69,16 @@ def _named_recipe(arguments: Sequence[str]) -> str:
 
 def train(source: str, settings: Training, job: TrainJob) -> None:
     """Train the network of a model or genotype with every seed, or finish that."""
-    remarks, kept = list[str](), None
+    remarks, kept, named = list[str](), None, source
+    source = located(source)
     if job.resume is not None:
+        given, asked = settings, job
         source, settings, job, kept = _told_before(source, job.resume)
+        remarks += _uncounted(given, asked, settings, job)
     elif not source:
-        raise ValueError("no model: give a name that `nasarch models` lists, or a genotype's .json file; or --resume DIR")
+        raise ValueError(
+            "no model: give a name that `nasarch models` lists, a genotype's .json file, or a search's folder; or --resume DIR"
+        )
     elif job.scale_lr:
         usual = recipe(job.recipe).settings
         settings = in_proportion(settings, usual)
@@ -81,7 +87,7 @@ def train(source: str, settings: Training, job: TrainJob) -> None:
         remarks += remarks_on(settings, recipe(job.recipe).settings)
     device = pick_device(ranks.join(job.device))
     try:
-        folder = ranks.first_has(job.resume or job.out or usual_folder("train", source, job.data))
+        folder = ranks.first_has(job.resume or job.out or usual_folder("train", named, job.data))
         if job.resume is None:
             ranks.first_does(lambda: check_unused(folder))
         data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
@@ -113,6 +119,15 @@ def _told_before(source: str, folder: Path) -> tuple[str, Training, TrainJob, Ge
     if source not in ("", found[0]):
         raise ValueError(f"{folder} holds a training of {found[0]}, not of {source}: leave the model out, or train it in another folder")
     return found
+
+
+def _uncounted(settings: Training, job: TrainJob, own: Training, own_job: TrainJob) -> list[str]:
+    """That flags given beside --resume don't count, where they say otherwise than the folder."""
+    usual = asdict(recipe(job.recipe).settings) | asdict(TrainJob())
+    told, kept = asdict(settings) | asdict(job), asdict(own) | asdict(own_job)
+    others = [key for key, default in usual.items() if key != "resume" and told[key] not in (default, kept[key])]
+    flags = ", ".join(f"--{key.replace('_', '-')} {told[key]} (there {kept[key]})" for key in others)
+    return [f"--resume goes on with the settings of its folder, so these don't count: {flags}"] if others else []
 
 
 def _check_test(data: Dataset, job: TrainJob) -> None:
@@ -186,7 +201,7 @@ def _conclude(plan: TrainPlan, results: Sequence[Result], folder: Path, console:
             text = f"{found['runs']} runs: test accuracy {found['top1']['mean']:.2f} +- {found['top1']['std']:.2f} %"
             console.print(text, highlight=False, soft_wrap=True)
     if plan.job.record:
-        path = record(plan, found | {"device": results[0]["device"]})
+        path = record(plan, found | {key: results[0].get(key) for key in ("device", "begun_from")})
         console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
     last = folder if len(results) == 1 else folder / f"seed-{results[0]['seed']}"
     load_it = f"import nasarch, timm; timm.create_model('local-dir:{last / 'model'}', pretrained=True)"

@@ -16,6 +16,7 @@ from nasarch.genotype import Genotype
 from nasarch.network import CellNetwork
 from nasarch.zoo import GENERIC, MODELS, Model
 
+from . import ranks
 from .bench import LARGE, Precision
 from .data import Dataset
 from .run_folder import with_paths
@@ -107,6 +108,22 @@ class Subject(NamedTuple):
         return f"{cells} cells{' a stage' if network.space.startswith('nats') else ''}, {channels} channels"
 
 
+def located(source: str) -> str:
+    """The source; of the folder of a search the genotype's file in it.
+
+    Raises:
+        ValueError: the folder has none.
+    """
+    folder = Path(source)
+    if not source or source in MODELS or not folder.is_dir():
+        return source
+    if (folder / "genotype.json").is_file():
+        return str(folder / "genotype.json")
+    inside = sorted(found.parent.name for found in folder.glob("*/genotype.json"))
+    remedy = f"give one of its folders: {', '.join(inside[:5])}" if inside else "give the folder of a finished search, or a genotype's file"
+    raise ValueError(f"no genotype.json in {folder}: {remedy}")
+
+
 def subject(source: str, named: Recipe, settings: Training, data: Dataset, kept: Genotype | None = None) -> Subject:
     """The network that is meant: a model by name, or of a genotype the one with the recipe's stem.
 
@@ -176,7 +193,11 @@ def _inputs(model: Model, data: Dataset) -> dict[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainPlan:
-    """A training in full; the seed comes with each run. `words` is the command line, for the record."""
+    """A training in full; the seed comes with each run. `words` is the command line, for the record.
+
+    Raises:
+        ValueError: mixup of batches that are no pairs of images in each process.
+    """
 
     subject: Subject
     recipe: Recipe
@@ -186,6 +207,15 @@ class TrainPlan:
     job: TrainJob
     words: str
     remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        size, pairs = self.settings.batch_size, 2 * ranks.count()
+        if self.settings.mixup and size % pairs:
+            shared = f" over {ranks.count()} processes" if ranks.count() > 1 else ""
+            raise ValueError(
+                f"--mixup mixes images in pairs, and a batch of {size}{shared} leaves one alone: choose --batch-size "
+                f"{max(1, size // pairs) * pairs}, or leave --mixup out"
+            )
 
 
 def resumed(folder: Path) -> tuple[str, Training, TrainJob, Genotype]:

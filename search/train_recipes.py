@@ -4,25 +4,34 @@
 |---|---|---|---|---|---|---|---|
 | cifar | 600 | 96 | 0.025, cosine to 0 | 0.2 | 16 | 0.4 | DARTS (Liu et al. 2019), sec. 3.2 and train.py; eDARTS too takes 96 |
 | cifar-long | 1,200 | 128 | 0.025, cosine to 0 | 0.3 | 16 | 0.4 | PC-DARTS (Xu et al. 2020), sec. 4.2; 1,200 epochs: FTSO, Fig. 4b |
-| imagenet | 250 | 1,024 | 0.5, linear to 0, 5 epochs of warm-up | 0 | 0 | 0.4 | PC-DARTS, sec. 4.3 and train_imagenet.py |
+| imagenet | 250 | 1,024 | 0.5, linear to 0, warm-up in 5 stairs of an epoch | 0 | 0 | 0.4 | PC-DARTS, sec. 4.3 and train_imagenet.py |
 | shallow | 100 | 64 | 0.025, cosine to 0 | 0.2 | 0 | none | eDARTS, sec. IV-A: 5 cells, 16 channels |
 | nats | 200 | 256 | 0.1, cosine to 0, Nesterov | 0 | 0 | none | NATS-Bench (Dong et al. 2021), 200E.config of its code |
 
 `cifar`, `cifar-long`, `imagenet` and `shallow` clip gradients at norm 5. All crop and flip as the data set has it.
 
-Everything that changes with the epoch is a function of epoch / epochs, so another number of epochs keeps a recipe's shape.
+Everything that changes is a function of epoch / epochs, so another number of epochs keeps a recipe's shape. A warm-up of less than five
+epochs keeps five stairs, which then change within an epoch: 50 epochs of `imagenet` climb in the first of them.
+
+Rates are the papers' formulas of the epoch rather than schedulers of timm's, so that what a step uses depends on its number alone, also
+after a stop. timm's CosineLRScheduler has the same cosine, but its warm-up begins at `warmup_lr_init` and reaches the rate in epoch n,
+lr * e / n; the papers' code takes lr * (e + 1) / n and reaches it in epoch n - 1.
 
 Note: PC-DARTS' code for ImageNet lowers the rate more slowly in the last 5 of its 250 epochs; here the line is straight.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from nasarch.space import DARTS, NATS
 
-from .schedules import Schedule, cosine, warmed_up
+from .schedules import Schedule, cosine
+
+Rate = Callable[[float], float]  # of the epochs done
+STAIRS = 5  # of a warm-up at least, as many as the papers' has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +43,7 @@ class Training:
         batch_size: images of a step, over all processes.
         lr: learning rate of SGD at its highest.
         schedule: of the learning rate: cosine or linear, both to 0.
-        warmup: share of the epochs in which the rate rises to lr: 5 of 250 are 0.02.
+        warmup: share of the epochs in which the rate rises to lr, in a stair an epoch, or five: 5 epochs of 250 are 0.02.
         momentum: of SGD.
         nesterov: SGD with Nesterov's momentum.
         weight_decay: of all weights.
@@ -85,10 +94,10 @@ class Training:
             raise ValueError("--nesterov is a kind of momentum: choose --momentum above 0, such as 0.9")
 
     @property
-    def learning_rate(self) -> Schedule:
-        """By epoch."""
-        shape = {"cosine": lambda: cosine(self.lr, 0.0, self.epochs), "linear": lambda: linear(self.lr, 0.0, self.epochs)}
-        return warmed_up(shape[self.schedule](), round(self.warmup * self.epochs))
+    def learning_rate(self) -> Rate:
+        """By epochs done; their fraction counts during the warm-up alone."""
+        shape = {"cosine": cosine, "linear": linear}[self.schedule](self.lr, 0.0, self.epochs)
+        return in_stairs(shape, self.warmup * self.epochs)
 
     @property
     def drop_path_rate(self) -> Schedule:
@@ -99,6 +108,15 @@ class Training:
 def linear(start: float, end: float, epochs: int) -> Schedule:
     """start + (end - start) * e / E."""
     return lambda epoch: start + (end - start) * epoch / epochs
+
+
+def in_stairs(schedule: Schedule, epochs: float) -> Rate:
+    """The schedule after a warm-up of `epochs`: n stairs of equal length, s / n of the schedule's first value on the s-th.
+
+    n is the number of epochs, so that stair s is epoch s - 1 (Goyal et al. 2017; PC-DARTS' code), but at least five.
+    """
+    stairs = max(STAIRS, round(epochs))
+    return lambda done: schedule(0) * (int(done * stairs / epochs) + 1) / stairs if done < epochs else schedule(int(done))
 
 
 class Recipe(NamedTuple):

@@ -47,6 +47,8 @@ def recorded(plan: TrainPlan, summary: Mapping[str, Any]) -> dict[str, Any]:
         f"{plan.subject.model}, {plan.subject.size}; recipe {plan.job.recipe}, seeds {', '.join(map(str, seeds))}; amp {plan.job.amp}; "
         f"{summary['device']}; data SHA-256 {data.digest}"
     )
+    begun = summary.get("begun_from")
+    note += f"; begun from the weights {begun['file']}, SHA-256 {begun['sha256']}" if begun else ""
     changed = [f"{key} {value}" for key, value in vars(settings).items() if value != getattr(plan.recipe.settings, key) and key != "epochs"]
     return {
         "dataset": DATA_SETS.get(data.name, data.name),

@@ -14,6 +14,7 @@ the first one writes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import platform
@@ -26,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from nasarch.device import device_name
 from nasarch.files import write_text
@@ -40,7 +42,7 @@ from .run import PACKAGES, stopping_at_signals
 from .run_folder import Lines, as_json, plain
 from .train import STAGE, Learner, Progress, fit
 from .train_plan import TrainPlan
-from .weights import load_weights, save_model
+from .weights import file_of, load_weights, save_model
 
 Report = Callable[[Progress], None]
 Result = dict[str, Any]
@@ -53,7 +55,8 @@ def run(plan: TrainPlan, seed: int, folder: Path, report: Report) -> Result:
     SIGINT and SIGTERM stop it after the present step with everything kept; a second signal stops it at once.
 
     Raises:
-        ValueError: the checkpoint in the folder is damaged or of another training; or the loss is no number: says the step.
+        ValueError: the checkpoint in the folder is damaged or of another training; or a loss, of the training images or the test images,
+            or a weight is no finite number: says where, and leaves the checkpoint.
         KeyboardInterrupt: it was stopped.
     """
     finished = ranks.first_does(lambda: read_result(folder) if (folder / "result.json").exists() else None)
@@ -61,8 +64,9 @@ def run(plan: TrainPlan, seed: int, folder: Path, report: Report) -> Result:
         return finished
     config = _config(plan, seed)
     checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
-    learner = _learner(plan, seed, fresh=checkpoint.stage(STAGE) is None)
-    batches = _batches(plan, seed)
+    batches, fresh = _batches(plan, seed), checkpoint.stage(STAGE) is None
+    learner = _learner(plan, seed, fresh=fresh, steps=len(batches))
+    config["begun_from"] = ranks.first_does(lambda: _begun_from(plan, None if fresh else folder))
     if ranks.is_first():
         write_text(folder / "config.json", as_json(config))
     with stopping_at_signals(checkpoint):
@@ -71,8 +75,11 @@ def run(plan: TrainPlan, seed: int, folder: Path, report: Report) -> Result:
         except ValueError as error:
             raise ValueError(f"{error}{_rescue(folder, checkpoint) if 'the loss is' in str(error) else ''}") from error
     trained = learner.result()
+    _check_trained(trained, folder)
     part = plan.data.test if plan.job.test else None
     score = None if part is None else evaluate(trained, part, plan.data, batch_size=_test_batch(plan), device=plan.device, job=plan.job)
+    if score is not None and not math.isfinite(score.loss):
+        raise ValueError(f"the loss on the test images is {score.loss}: {_remedy(folder)}")
     bare = plan.subject.build(seed, aux_head=False)
     result = _result(plan, config, last, score, sum(parameter.numel() for parameter in bare.parameters()))
     if ranks.is_first():
@@ -101,12 +108,34 @@ def read_result(folder: Path) -> Result:
         raise ValueError(f"{folder / 'result.json'} is damaged ({error}): remove it, and train again in another folder") from error
 
 
-def _learner(plan: TrainPlan, seed: int, *, fresh: bool) -> Learner:
+def _check_trained(net: nn.Module, folder: Path) -> None:
+    """Raise ValueError if the last step has left weights that are no numbers, which no training loss has seen."""
+    wrong = [key for key, value in net.state_dict().items() if not value.isfinite().all()]
+    if wrong:
+        raise ValueError(f"after the last step {len(wrong)} weights such as {wrong[0]} are no finite numbers: {_remedy(folder)}")
+
+
+def _remedy(folder: Path) -> str:
+    return f"choose a smaller learning rate (--lr), in another folder; {folder / 'checkpoint.pt'} holds these weights, and nothing is saved"
+
+
+def _begun_from(plan: TrainPlan, before: Path | None) -> dict[str, str] | None:
+    """Name and digest of the file that the first weights were read from; of a run that goes on what its folder `before` says."""
+    if before is not None:
+        config = before / "config.json"
+        return json.loads(config.read_text(encoding="utf-8")).get("begun_from") if config.is_file() else None
+    if plan.job.weights is None:
+        return None
+    file = file_of(plan.job.weights)
+    return {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def _learner(plan: TrainPlan, seed: int, *, fresh: bool, steps: int | None = None) -> Learner:
     net = plan.subject.build(seed, aux_head=plan.settings.aux_weight > 0)
     if fresh and plan.job.weights is not None:
         load_weights(net, plan.job.weights)
     colours = (plan.data.mean, plan.data.std)
-    return Learner(net.to(plan.device), plan.settings, seed=seed, colours=colours, precision=TYPES[plan.job.amp])
+    return Learner(net.to(plan.device), plan.settings, seed=seed, colours=colours, precision=TYPES[plan.job.amp], steps=steps)
 
 
 def _batches(plan: TrainPlan, seed: int) -> Batches:
@@ -163,7 +192,9 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
 
 
 def _result(plan: TrainPlan, config: dict[str, Any], last: dict[str, Any], score: Score | None, parameters: int) -> Result:
-    said = {key: config[key] for key in ("source", "model", "recipe", "seed", "amp", "processes", "data", "device", "versions")}
+    said = {
+        key: config[key] for key in ("source", "model", "recipe", "seed", "amp", "processes", "data", "begun_from", "device", "versions")
+    }
     test = None if score is None else {"images": score.images, "loss": score.loss, "top1": score.top1, "top5": score.top5}
     return said | {
         "cells_sha256": plan.subject.digest,

@@ -15,55 +15,72 @@ from timm.models import load_state_dict, save_for_hf
 from torch import Tensor
 
 from nasarch.network import CellNetwork
+from nasarch.weight_files import NAME, as_safetensors, check_cells, differing, some
 
 SHOWN = 10  # keys in a message
+REMEDY = "give a .safetensors file, or the folder model/ of a training"
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The weights in a .safetensors file, a file by torch.save, a folder for timm, or the checkpoint of a training.
+def file_of(path: Path) -> Path:
+    """The file with the weights that `path` means: itself, or that in a folder for timm.
 
     Raises:
-        ValueError: there are none.
+        ValueError: there is none.
     """
-    file = path / "model.safetensors" if path.is_dir() else path
-    try:
-        found: dict[str, Any] = load_state_dict(str(file))
-        return found["stages"]["training"]["net"] if "stages" in found else found
-    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, EOFError, UnpicklingError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            f"can't read weights from {file} ({reason}): give a .safetensors file, or the folder model/ of a training"
-        ) from error
+    file = path / NAME if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(f"can't read weights from {file} (there is no such file): {REMEDY}")
+    return file
 
 
 def load_weights(net: CellNetwork, path: Path) -> None:
     """Put the weights of a file into the network. An auxiliary head keeps its own where the file has none.
 
+    The file is a .safetensors, one by torch.save, a folder for timm, or the checkpoint of a training.
+
     Raises:
-        ValueError: they can't be read, or are those of another network: says which differ.
+        ValueError: they can't be read, or are those of another network: says which differ, or which cells they are for.
     """
-    weights = read_weights(path)
+    file = file_of(path)
+    weights, cells = _read(file)
     own = {key: value for key, value in net.state_dict().items() if key.startswith("aux_head.")}
     taken = (own | weights) if own else {key: value for key, value in weights.items() if not key.startswith("aux_head.")}
     check_fit(net, taken, str(path))
+    if cells is not None:
+        check_same(net, cells, f"{path} holds weights")
+    check_cells(file, net.genotype)
     net.load_state_dict(taken)
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """The weights, and of a training's checkpoint the cells."""
+    try:
+        found: dict[str, Any] = load_state_dict(str(file))
+        if "stages" not in found:
+            return found, None
+        state = found["stages"]["training"]
+        return state["net"], state.get("cells")
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, EOFError, UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"can't read weights from {file} ({reason}): {REMEDY}") from error
 
 
 def check_fit(net: CellNetwork, weights: Mapping[str, Tensor], what: str) -> None:
     """Raise ValueError if the weights are not those of this network: names the first ten that differ, and says how many do."""
-    own = net.state_dict()
-    differ = [f"{key} is missing" for key in own if key not in weights]
-    differ += [f"{key} is not of this network" for key in weights if key not in own]
-    differ += [
-        f"{key} is {list(weights[key].shape)} instead of {list(own[key].shape)}"
-        for key in own
-        if key in weights and weights[key].shape != own[key].shape
-    ]
+    differ = differing(net.state_dict(), weights)
     if differ:
-        more = f", and {len(differ) - SHOWN} more" if len(differ) > SHOWN else ""
         raise ValueError(
             f"{what} holds weights of another genotype, size or number of classes ({net.genotype.name}, {net.num_classes} classes here): "
-            f"{'; '.join(differ[:SHOWN])}{more}"
+            f"{some(differ, SHOWN)}"
+        )
+
+
+def check_same(net: CellNetwork, cells: Mapping[str, Any], what: str) -> None:
+    """Raise ValueError if a checkpoint is of other cells, whose weights may have the same names and shapes."""
+    if cells != net.genotype.to_dict()["cells"]:
+        raise ValueError(
+            f"{what} of other cells than those of {net.genotype.name}, with the same names and shapes: give the genotype that they were "
+            "trained with, or train this one in another folder"
         )
 
 
@@ -78,6 +95,7 @@ def save_model(net: CellNetwork, trained: Mapping[str, Tensor], folder: Path, cl
     shutil.rmtree(partial, ignore_errors=True)
     net = net.to(memory_format=torch.contiguous_format).eval()
     save_for_hf(net, partial, model_config={"label_names": list(class_names)}, safe_serialization=True)
+    (partial / NAME).write_bytes(as_safetensors(net.state_dict(), net.genotype))
     for file in partial.iterdir():
         file.chmod((partial / "config.json").stat().st_mode)  # safetensors' own writer lets nobody but the owner read
     config: dict[str, Any] = json.loads((partial / "config.json").read_text(encoding="utf-8"))

@@ -17,8 +17,10 @@ from nasarch.export import subject
 from nasarch.export.check import open_session, sample_images
 from nasarch.export.forms import export_model
 from nasarch.export.onnx import OnnxReport
-from nasarch.export.source import build_model
+from nasarch.export.source import build_model, load_weights
+from nasarch.weight_files import as_safetensors
 from tests.exported import Tiny, logits, with_statistics
+from tests.train_small import rewired
 
 
 @pytest.mark.parametrize(
@@ -115,6 +117,33 @@ def test_a_checkpoint_that_lacks_one_weight_or_has_one_of_another_shape_is_refus
     safetensors.torch.save_file({**weights, "norm.0.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"1 weights of another shape \(norm.0.weight \[3\] instead of \[64\]\)"):
         build_model("ftso_nats_cifar", tmp_path / "other.safetensors")
+
+
+def test_a_checkpoint_of_other_cells_is_refused_though_names_and_shapes_agree(tmp_path: Path) -> None:
+    trained = timm.create_model("pc_darts_cifar", cells=3, channels=4, num_classes=3)
+    path = tmp_path / "w.safetensors"
+    rewired("mine").save(tmp_path / "cell.json")
+    path.write_bytes(as_safetensors(trained.state_dict(), trained.genotype))
+    assert torch.equal(build_model("pc_darts_cifar", path).fc.weight, trained.fc.weight)
+    words = r"w\.safetensors holds weights for the cells of pc_darts_cifar, and those of mine are others \(normal cell, node 5: "
+    with pytest.raises(ValueError, match=words) as refusal:
+        build_model(tmp_path / "cell.json", path)
+    assert "\n" not in str(refusal.value) and "give the genotype that they were trained with" in str(refusal.value)
+    other = timm.create_model("nas_cifar", genotype=tmp_path / "cell.json", cells=3, channels=4, num_classes=3)
+    with pytest.raises(ValueError, match=words):
+        load_weights(other, path)
+    with pytest.raises(ValueError, match=words):
+        timm.create_model(
+            "nas_cifar",
+            pretrained=True,
+            genotype=tmp_path / "cell.json",
+            cells=3,
+            channels=4,
+            num_classes=3,
+            pretrained_cfg_overlay={"file": str(path), "num_classes": 3},
+        )
+    safetensors.torch.save_file(trained.state_dict(), path)  # says nothing, as others' files
+    assert torch.equal(build_model(tmp_path / "cell.json", path).fc.weight, trained.fc.weight)
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "text", "pickle"])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,15 @@ from nasarch.catalogue import create, entry, model_of
 from nasarch.cli import main
 from nasarch.export.origin import find_origin
 from nasarch.genotype import resolve
-from nasarch.search import ship
+from nasarch.search import ship, train_command
+from nasarch.search.data import Images
 from nasarch.search.datasets import load
 from nasarch.search.evaluate import evaluate
-from nasarch.search.train_plan import TrainJob
-from nasarch.zoo import MODELS, SHALLOW
-from tests.train_small import COMMAND
+from nasarch.search.train_plan import TrainJob, TrainPlan
+from nasarch.search.train_recipes import recipe
+from nasarch.weight_files import genotype_in
+from nasarch.zoo import GENERIC, MODELS, NATS_BENCH, SHALLOW, check_pretrained
+from tests.train_small import COMMAND, colours
 
 CIFAR = Path(__file__).parents[2] / "shared" / "data" / "cifar10-jpeg"
 SHIPPED = sorted(shipped.names())
@@ -86,6 +91,7 @@ def test_the_card_tells_what_was_trained_and_no_folder_of_the_machine(run: Path,
     )
     assert card["file"]["sha256"] == hashlib.sha256((folder / "darts_v2_cifar_shallow.safetensors").read_bytes()).hexdigest()
     assert card["file"]["images"] == 297 and abs(card["file"]["top1"] - card["test"]["top1"]) < 1
+    assert genotype_in(folder / "darts_v2_cifar_shallow.safetensors") == resolve("darts_v2_cifar")
     assert card["changed"] == {"batch_size": 256, "lr": 0.1}  # the flags above, but for the epochs
     assert card["inputs"]["label_names"] == [str(i) for i in range(10)] and card["recipe"]["name"] == "shallow"
 
@@ -117,6 +123,7 @@ def test_only_a_finished_training_of_a_network_of_the_zoo_is_shipped(run: Path, 
     [
         ("pc_darts_cifar", "nasarch train pc_darts_cifar --data cifar10 --download"),
         ("dots_cifar100", "nasarch train dots_cifar100 --data cifar100"),
+        ("ftso_nats_cifar", "nasarch train ftso_nats_cifar --data cifar10 --download --recipe nats"),
         ("pc_darts_imagenet", "nasarch train pc_darts_imagenet --data IMAGENET --recipe imagenet"),
         ("nas_cifar", "nasarch train GENOTYPE.json"),
     ],
@@ -126,6 +133,53 @@ def test_a_model_without_weights_names_the_command_that_makes_some(name: str, re
         with pytest.raises(ValueError, match="there are no weights for") as raised:
             make(name, pretrained=True, **({"genotype": "darts_v1_cifar"} if name == "nas_cifar" else {}))
         assert remedy in str(raised.value) and "pretrained=False" in str(raised.value)
+
+
+def test_an_export_says_that_a_training_did_not_begin_from_nothing(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    assert "begun" not in find_origin(tmp_path / "run").results[0]["note"]
+    result = json.loads((run / "result.json").read_text())
+    (tmp_path / "run" / "result.json").write_text(json.dumps(result | {"begun_from": {"file": "a.safetensors", "sha256": "12ab"}}))
+    assert "begun from weights of SHA-256 12ab" in find_origin(tmp_path / "run").results[0]["note"]
+
+
+KINDS = {(model.network, model.data): name for name, model in MODELS.items() if name not in SHIPPED} | {name: name for name in GENERIC}
+
+
+@pytest.mark.parametrize("name", KINDS.values())
+def test_the_command_that_makes_weights_is_one_that_training_takes(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a model of every kind: up to the plan, on a few images of the size."""
+    with pytest.raises(ValueError) as raised:
+        check_pretrained(name)
+    found = re.search(r"`nasarch (train .*)`", str(raised.value))
+    assert found is not None
+    network, cell, plans = (MODELS | GENERIC)[name].network, tmp_path / "cell.json", list[TrainPlan]()
+    resolve("ftso_nats_cifar" if network == NATS_BENCH else "pc_darts_cifar").save(cell)
+    few = Images(torch.randint(0, 255, (4, 3, network.size, network.size), dtype=torch.uint8), torch.arange(4) % 2)
+    data = replace(colours(), train=few, test=few, class_names=("a", "b"))
+    monkeypatch.setattr(train_command, "load", lambda *_, **__: data)
+    monkeypatch.setattr(train_command, "_train", lambda plan, folder: plans.append(plan))
+    words = found[1].replace("GENOTYPE.json", str(cell)).replace("DIR", str(tmp_path / "run"))
+    assert main([*words.split(), "--device", "cpu"]) == 0
+    built = (MODELS | GENERIC)[plans[0].subject.model]
+    assert (built.network, plans[0].settings) == (network, recipe(plans[0].job.recipe).settings)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_an_auxiliary_head_keeps_fresh_weights_where_the_file_has_none(name: str) -> None:
+    trained = timm.create_model(name, pretrained=True).state_dict()
+    net = timm.create_model(name, pretrained=True, aux_head=True)
+    assert net.aux_head is not None and all(torch.equal(net.state_dict()[key], value) for key, value in trained.items())
+    assert timm.create_model(name, pretrained=True, aux_head=True, num_classes=3).train()(torch.zeros(2, 3, 32, 32))[1].shape == (2, 3)
+
+
+@pytest.mark.skipif(len(SHIPPED) < 2, reason="needs weights of two models")
+def test_weights_of_another_network_are_refused_in_a_line() -> None:
+    with pytest.raises(ValueError, match="the weights are not those of .*; leave the arguments as they were") as raised:
+        timm.create_model(SHIPPED[0], pretrained=True, channels=8)
+    assert len(str(raised.value)) < 500 and "\n" not in str(raised.value)
+    with pytest.raises(ValueError, match="the weights are not those of .* is missing; .*, and \\d+ more; leave"):
+        timm.create_model(SHIPPED[0], pretrained=True, pretrained_cfg_overlay={"file": str(shipped.weights(SHIPPED[1]))})
 
 
 def test_every_file_of_weights_is_small_and_has_its_card_and_its_model() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +15,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from timm.data import Mixup
 from timm.layers import DropPath
 from timm.loss import LabelSmoothingCrossEntropy
 from torch import Tensor, nn
@@ -21,11 +24,13 @@ from torch.nn import functional as F
 from nasarch.genotype import resolve
 from nasarch.network import CellNetwork
 from nasarch.search import evaluate as evaluation
+from nasarch.search import ranks, train_run
 from nasarch.search import train as training
 from nasarch.search.checkpoint import Checkpoint
 from nasarch.search.supernet import seeded
-from nasarch.search.train import Learner, Progress, fit
+from nasarch.search.train import Learner, Progress, fit, mixed
 from nasarch.search.train_plan import TrainPlan
+from nasarch.search.train_record import recorded
 from nasarch.search.train_run import _batches, _learner, run, summary
 from nasarch.search.weights import load_weights
 from tests.train_small import SETTINGS, colours, plan
@@ -196,6 +201,33 @@ def test_the_same_steps_in_bf16_give_the_same_weights() -> None:
     assert all(torch.equal(one, other) for later in found[1:] for one, other in zip(found[0], later, strict=True))
 
 
+def test_a_warm_up_shorter_than_its_stairs_climbs_within_the_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+    descended = Learner._descend
+
+    def descending(learner: Learner, number: int) -> None:
+        rates.append(learner.optimizer.param_groups[0]["lr"])
+        descended(learner, number)
+
+    monkeypatch.setattr(Learner, "_descend", descending)
+    run(plan(replace(SETTINGS, epochs=2, lr=0.5, warmup=0.5, schedule="linear")), 0, tmp_path, silent)
+    assert rates == pytest.approx([0.1, 0.2, 0.4, 0.25, 0.25, 0.25])  # stairs 1, 2 and 4 of 5
+
+
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_mixup_leaves_one_image_of_an_odd_number_as_it_is(count: int) -> None:
+    x, y = torch.rand(count, 3, 2, 2), torch.arange(count) % 3
+    mixup = Mixup(0.2, label_smoothing=0.1, num_classes=3)
+    mixup._params_per_batch = lambda: (0.75, False)
+    images, targets = mixed(x, y, mixup)
+    even = count - count % 2
+    torch.testing.assert_close(images[:even], 0.75 * x[:even] + 0.25 * x[:even].flip(0))
+    assert torch.equal(images[even:], x[even:]) and targets.shape == (count, 3)
+    smooth = 0.9 * F.one_hot(y, 3) + 0.1 / 3
+    torch.testing.assert_close(targets[:even], 0.75 * smooth[:even] + 0.25 * smooth[:even].flip(0))
+    torch.testing.assert_close(targets[even:], smooth[even:])
+
+
 # ---- what is left
 
 
@@ -258,7 +290,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_leaves_the_last_good_state(
         return (loss * float("nan") if number == 4 else loss), correct
 
     monkeypatch.setattr(Learner, "step", stepping)
-    with pytest.raises(ValueError, match=r"the loss is nan in epoch 2, step 2 of 3: .*checkpoint\.pt is of epoch 1, "):
+    with pytest.raises(ValueError, match=r"the loss is nan in epoch 2, step 2: .*checkpoint\.pt is of epoch 1, "):
         run(plan(), 0, tmp_path, silent)
     monkeypatch.setattr(Learner, "step", stepped)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["stages"]["training"]["epochs"] == 1
@@ -266,6 +298,40 @@ def test_a_loss_that_is_no_number_names_the_step_and_leaves_the_last_good_state(
     run(plan(), 0, tmp_path, silent)
     run(plan(), 0, tmp_path / "unbroken", silent)
     assert all(torch.equal(value, weights(tmp_path)[key]) for key, value in weights(tmp_path / "unbroken").items())
+
+
+@pytest.mark.parametrize("test", [True, False])
+def test_weights_lost_in_the_last_step_are_no_result(test: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every training loss is finite; the weights after the last one are not."""
+    descended = Learner._descend
+
+    def descending(learner: Learner, number: int) -> None:
+        descended(learner, number)
+        if number == 2:
+            learner.net.fc.weight.data.fill_(float("nan"))
+
+    monkeypatch.setattr(Learner, "_descend", descending)
+    with pytest.raises(ValueError, match=r"1 weights such as fc\.weight are no finite numbers: choose a smaller learning rate \(--lr\)"):
+        run(plan(replace(SETTINGS, epochs=1), test=test), 0, tmp_path, silent)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "config.json", "metrics.jsonl"]
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_test_loss_that_is_no_number_is_no_result(loss: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_run, "evaluate", lambda *_, **__: evaluation.Score(48, loss, 33.3, None))
+    with pytest.raises(ValueError, match=rf"the loss on the test images is {loss}: choose a smaller learning rate \(--lr\)"):
+        run(plan(replace(SETTINGS, epochs=1)), 0, tmp_path, silent)
+    assert (tmp_path / "checkpoint.pt").exists() and not (tmp_path / "model").exists() and not (tmp_path / "result.json").exists()
+
+
+def test_batches_that_are_no_pairs_are_refused_with_mixup(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan(replace(SETTINGS, mixup=0.2, batch_size=6))
+    plan(replace(SETTINGS, batch_size=7))
+    with pytest.raises(ValueError, match="a batch of 7 leaves one alone: choose --batch-size 6"):
+        plan(replace(SETTINGS, mixup=0.2, batch_size=7))
+    monkeypatch.setattr(ranks, "count", lambda: 2)
+    with pytest.raises(ValueError, match="a batch of 6 over 2 processes leaves one alone: choose --batch-size 4"):
+        plan(replace(SETTINGS, mixup=0.2, batch_size=6))
 
 
 def test_a_checkpoint_of_other_classes_or_cells_says_which_weights_differ(tmp_path: Path) -> None:
@@ -291,7 +357,7 @@ def test_a_damaged_checkpoint_and_one_of_other_settings_are_refused(tmp_path: Pa
         run(plan(), 0, tmp_path, silent)
 
 
-def test_weights_to_begin_with_are_taken_or_refused(finished: Path, tmp_path: Path) -> None:
+def test_weights_to_begin_with_are_taken_or_refused(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     again = _learner(plan(weights=finished / "model" / "model.safetensors"), 5, fresh=True)
     assert torch.equal(again.net.fc.weight, weights(finished)["fc.weight"])
     _learner(plan(replace(SETTINGS, aux_weight=0.4), weights=finished / "model"), 5, fresh=True)
@@ -299,9 +365,29 @@ def test_weights_to_begin_with_are_taken_or_refused(finished: Path, tmp_path: Pa
         _learner(plan(replace(SETTINGS, channels=8), weights=finished / "model"), 0, fresh=True)
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     (tmp_path / "bad.pt").write_bytes(b"nothing")
-    for path in (tmp_path / "bad.safetensors", tmp_path / "bad.pt", tmp_path / "none.pt"):
+    for path in (tmp_path / "bad.safetensors", tmp_path / "bad.pt", tmp_path / "none.pt", tmp_path):
         with pytest.raises(ValueError, match="can't read weights from"):
             _learner(plan(weights=path), 0, fresh=True)
+    assert not caplog.records  # of timm's, beside the message
+
+
+def test_the_result_names_the_weights_that_a_training_began_with(finished: Path, tmp_path: Path) -> None:
+    def stop(progress: Progress) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    shutil.copytree(finished / "model", tmp_path / "model")
+    what = plan(weights=tmp_path / "model")
+    file = tmp_path / "model" / "model.safetensors"
+    expected = {"file": "model.safetensors", "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    with pytest.raises(KeyboardInterrupt):
+        run(what, 0, tmp_path / "run", stop)
+    shutil.rmtree(tmp_path / "model")  # no longer needed
+    result = run(what, 0, tmp_path / "run", silent)
+    assert result["begun_from"] == expected == json.loads((tmp_path / "run" / "result.json").read_text())["begun_from"]
+    note = recorded(what, summary([result]) | {"device": "CPU", "begun_from": expected})["note"]
+    assert f"begun from the weights model.safetensors, SHA-256 {expected['sha256']}" in note and str(tmp_path) not in note
+    assert json.loads((finished / "result.json").read_text())["begun_from"] is None
+    assert "begun" not in recorded(what, summary([result]) | {"device": "CPU", "begun_from": None})["note"]
 
 
 @pytest.mark.parametrize(

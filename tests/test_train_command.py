@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +183,31 @@ def test_a_finished_run_is_read_and_another_model_is_refused(tmp_path: Path, cap
     assert (tmp_path / "run" / "result.json").read_bytes() == first
     line = refused(capsys, "pc_darts_cifar", "--resume", str(tmp_path / "run"))
     assert "holds a training of ftso_cifar, not of pc_darts_cifar" in line
+
+
+def test_flags_that_resuming_leaves_out_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = str(tmp_path / "run")
+    assert main(["train", "ftso_cifar", *COMMAND, "--epochs", "1", "--batch-size", "512", "--out", folder]) == 0
+    capsys.readouterr()
+    assert main(["train", "--resume", folder, "--epochs", "3", "--lr", "0.5", "--data", "digits"]) == 0
+    assert (
+        "note: --resume goes on with the settings of its folder, so these don't count: --epochs 3 (there 1), --lr 0.5 (there 0.025)\n"
+        in (capsys.readouterr().out)
+    )
+    assert main(["train", "--resume", folder]) == 0
+    assert "don't count" not in capsys.readouterr().out
+
+
+def test_the_folder_of_a_search_is_its_genotype(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("seed-0", "seed-1"):
+        (tmp_path / "found" / name).mkdir(parents=True)
+        replace(resolve("pc_darts_cifar"), name=name).save(tmp_path / "found" / name / "genotype.json")
+    assert "give one of its folders: seed-0, seed-1" in refused(capsys, str(tmp_path / "found"), *COMMAND)
+    flags = [*COMMAND, "--epochs", "1", "--batch-size", "512", "--out", str(tmp_path / "run")]
+    assert main(["train", str(tmp_path / "found" / "seed-1"), *flags]) == 0
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["source"] == str(tmp_path / "found" / "seed-1" / "genotype.json") and config["genotype"]["name"] == "seed-1"
+    assert "give the folder of a finished search" in refused(capsys, str(tmp_path / "run"), *COMMAND)
 
 
 def test_two_processes_leave_one_run(tmp_path: Path) -> None:

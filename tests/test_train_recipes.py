@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
 
+from nasarch.search.train import sgd
 from nasarch.search.train_colour import jittered, turned
 from nasarch.search.train_recipes import RECIPES, Training, in_proportion, linear, recipe, remarks_on
 
@@ -27,13 +30,40 @@ def test_imagenet_warms_up_for_5_of_250_epochs_and_falls_on_a_line() -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_fewer_epochs_keep_the_shape(name: str) -> None:
-    """At the same share of the training the same values, but for the rounded warm-up."""
+    """At the same share of the training the same values, also within the epochs of a warm-up."""
     whole = RECIPES[name].settings
-    short = replace(whole, epochs=whole.epochs // 5)
-    for epoch in range(short.epochs):
-        assert short.drop_path_rate(epoch) == pytest.approx(whole.drop_path_rate(5 * epoch))
-        if not whole.warmup or epoch >= 5:
-            assert short.learning_rate(epoch) == pytest.approx(whole.learning_rate(5 * epoch))
+    climbing = range(round(whole.warmup * whole.epochs))
+    for times in (5, 10, 25):
+        short = replace(whole, epochs=whole.epochs // times)
+        for epoch in range(short.epochs):
+            assert short.drop_path_rate(epoch) == pytest.approx(whole.drop_path_rate(times * epoch))
+            assert short.learning_rate(epoch) == pytest.approx(whole.learning_rate(times * epoch))
+        for epoch in climbing:
+            assert short.learning_rate((epoch + 0.01) / times) == pytest.approx(whole.learning_rate(epoch))
+
+
+@pytest.mark.parametrize("epochs", [250, 500, 50, 10, 1])
+def test_a_warm_up_climbs_in_five_stairs_or_more_however_short_it_is(epochs: int) -> None:
+    rate = replace(RECIPES["imagenet"].settings, epochs=epochs).learning_rate
+    climbed = [rate(0.02 * epochs * share / 1000) for share in range(1000)]
+    assert climbed == sorted(climbed) and climbed[-1] == 0.5
+    assert len(set(climbed)) == max(5, round(0.02 * epochs))
+
+
+def test_timms_cosine_is_ours_and_its_warm_up_is_an_epoch_late() -> None:
+    """What the docstring of the recipes says of timm's schedulers and optimisers."""
+    settings = replace(RECIPES["cifar"].settings, epochs=20)
+    optimizer = sgd(torch.nn.Linear(2, 2), settings)
+    timms = CosineLRScheduler(optimizer, t_initial=20)
+    assert [timms._get_lr(epoch)[0] for epoch in range(20)] == pytest.approx([settings.learning_rate(epoch) for epoch in range(20)])
+    late = CosineLRScheduler(optimizer, t_initial=20, warmup_t=5)
+    ours = replace(settings, warmup=0.25).learning_rate
+    assert [late._get_lr(epoch)[0] for epoch in range(1, 5)] == pytest.approx([ours(epoch) for epoch in range(4)])
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    for name, nesterov in (("momentum", False), ("sgd", True)):
+        made = create_optimizer_v2(net, opt=name, lr=0.1, weight_decay=1e-4)
+        assert type(made) is torch.optim.SGD and made.defaults["nesterov"] is nesterov
+        assert sorted(group["weight_decay"] for group in made.param_groups) == [0.0, 1e-4]
 
 
 def test_drop_path_grows_linearly_from_none() -> None:
