@@ -88,7 +88,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    device = options.device
+    device, torch.backends.cudnn.allow_tf32 = options.device, False
     batch = torch.randn(options.batch, 3, 32, 32, device=device), torch.randint(10, (options.batch,), device=device)
     contestants = sides(options.partial, device)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from nasarch.genotype import Cell, Genotype, Op, resolve
 from nasarch.search.data import Dataset
 from nasarch.search.train_plan import TrainJob, TrainPlan, subject
 from nasarch.search.train_recipes import RECIPES, Training
@@ -21,6 +22,15 @@ def colours() -> Dataset:
     """Of the same colours, a test part too."""
     whole = data(96).train
     return replace(data(48), train=whole.subset(torch.arange(48)), test=whole.subset(torch.arange(48, 96)))
+
+
+def rewired(name: str = "rewired") -> Genotype:
+    """Cells of pc_darts_cifar, but for an edge: names and shapes of their weights are the same."""
+    genotype = resolve("pc_darts_cifar")
+    cell = genotype.cells["normal"]
+    *first, (one, other) = cell.nodes
+    moved = Op(one.operation, next(source for source in range(2, 5) if source not in (one.source, other.source)))
+    return Genotype(name, genotype.space, dict(genotype.cells) | {"normal": Cell((*first, (moved, other)), cell.concat)})
 
 
 def plan(settings: Training = SETTINGS, *, source: str | Path = "pc_darts_cifar", on: Dataset | None = None, **job: Any) -> TrainPlan:
