@@ -52,11 +52,11 @@ def card(facts: Facts) -> str:
     parts = [
         _opening(facts),
         "![The cells](cells.png)",
-        f"## Model\n\n{_table(('', ''), _model(facts))}",
+        f"## Model\n\n{table(('', ''), _model(facts))}",
         f"## Use\n\n{_use(facts)}",
         f"## Measured with these weights\n\n{_measured(facts)}",
         *_reported(facts.genotype.provenance),
-        f"## Where the cells come from\n\n{_origin(facts.genotype)}",
+        f"## Where the cells come from\n\n{origin(facts.genotype)}",
         f"## Licence and citation\n\n{_citation(facts)}",
     ]
     return f"---\n{_metadata(facts).to_yaml()}\n---\n\n# {facts.name}\n\n" + "\n\n".join(parts) + "\n"
@@ -67,19 +67,27 @@ def card(facts: Facts) -> str:
 
 def _metadata(facts: Facts) -> ModelCardData:
     about = facts.genotype.provenance
-    named = [facts.trained_on, about.get("searched_on")]
-    hub = [data.hub for data in map(known, filter(None, named)) if data is not None and data.hub is not None]
-    papers = [f"arxiv:{about['paper']['arxiv']}"] if "arxiv" in about.get("paper", {}) else []
     return ModelCardData(
         license=facts.config.get("license"),
         library_name="timm",
         pipeline_tag="image-classification",
-        tags=[*TAGS, *papers],
-        datasets=list(dict.fromkeys(hub)) or None,
+        tags=[*TAGS, *paper_tags(about)],
+        datasets=data_sets(facts.trained_on, about.get("searched_on")),
         metrics=["accuracy"],
         model_name=facts.name if facts.results else None,
         eval_results=[*_evaluations(facts)] or None,
     )
+
+
+def paper_tags(about: Mapping[str, Any]) -> list[str]:
+    """By which the Hub links the paper of a genotype's provenance."""
+    return [f"arxiv:{about['paper']['arxiv']}"] if "arxiv" in about.get("paper", {}) else []
+
+
+def data_sets(*names: str | None) -> list[str] | None:
+    """What the Hub calls them, those that it has."""
+    found = [data.hub for data in map(known, filter(None, names)) if data is not None and data.hub is not None]
+    return list(dict.fromkeys(found)) or None
 
 
 def _evaluations(facts: Facts) -> Iterator[EvalResult]:
@@ -167,7 +175,7 @@ def _measured(facts: Facts) -> str:
     if not facts.results:
         return "No accuracy is stated: none came with the weights."
     rows = [(r["dataset"], r["metric"], _value(r), _conditions(r) or "not stated") for r in facts.results]
-    return _table(("data set", "metric", "value", "budget and seeds"), rows)
+    return table(("data set", "metric", "value", "budget and seeds"), rows)
 
 
 def _conditions(result: Mapping[str, Any]) -> str:
@@ -185,24 +193,30 @@ def _reported(about: Mapping[str, Any]) -> Iterator[str]:
     rows = [(r["dataset"], r["metric"], _value(r), r.get("reported_by", "-")) for r in about.get("results", ()) if r["metric"] in REPORTED]
     if rows:
         note = "By the sources named, for networks of these cells with other weights; nothing of it was measured with these."
-        yield f"## Reported for these cells\n\n{note}\n\n{_table(('data set', 'metric', 'value', 'source'), rows)}"
+        yield f"## Reported for these cells\n\n{note}\n\n{table(('data set', 'metric', 'value', 'source'), rows)}"
 
 
-def _origin(genotype: Genotype) -> str:
+def origin(genotype: Genotype) -> str:
+    """What is known of where the cells are from."""
     about = genotype.provenance
     source = about.get("source", {})
     rows = [(key.replace("_", " "), str(about[key])) for key in ("method", "searched_on", "kind") if key in about]
     rows += [(key, str(source[key])) for key in SOURCE if key in source]
     if not rows:
         return "Nothing is known of them."
-    return f"{_table(('', ''), rows)}\n\n`genotype.json` holds the cells and all that is known of them."
+    return f"{table(('', ''), rows)}\n\n`genotype.json` holds the cells and all that is known of them."
 
 
 def _citation(facts: Facts) -> str:
-    paper = facts.genotype.provenance.get("paper", {})
-    licence = f"Licence: {facts.config.get('license', 'not stated')}."
+    licence, entry = f"Licence: {facts.config.get('license', 'not stated')}.", bibtex(facts.genotype.provenance)
+    return licence if entry is None else f"{licence} The cells:\n\n{entry}"
+
+
+def bibtex(about: Mapping[str, Any]) -> str | None:
+    """The paper of a genotype's provenance, if it names one."""
+    paper = about.get("paper", {})
     if "title" not in paper:
-        return licence
+        return None
     fields = {
         "title": f"{{{paper['title']}}}",
         "author": " and ".join(str(paper.get("authors", "")).split(", ")),
@@ -211,10 +225,10 @@ def _citation(facts: Facts) -> str:
         "eprint": paper.get("arxiv"),
         "archivePrefix": "arXiv" if "arxiv" in paper else None,
     }
-    key = f"{str(facts.genotype.provenance.get('method', 'cells')).lower().replace(' ', '_')}{paper.get('year', '')}"
+    key = f"{str(about.get('method', 'cells')).lower().replace(' ', '_')}{paper.get('year', '')}"
     kind = "inproceedings" if "venue" in paper else "misc"
     lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
-    return f"{licence} The cells:\n\n```bibtex\n@{kind}{{{key},\n{lines}}}\n```"
+    return f"```bibtex\n@{kind}{{{key},\n{lines}}}\n```"
 
 
 # ---- Markdown
@@ -229,6 +243,7 @@ def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)
 
 
-def _table(heading: tuple[str, ...], rows: Any) -> str:
+def table(heading: tuple[str, ...], rows: Any) -> str:
+    """Rows of a Markdown table."""
     lines = [heading, ("---",) * len(heading), *rows]
     return "\n".join("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in line) + " |" for line in lines)

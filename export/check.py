@@ -26,16 +26,35 @@ class ExportError(ValueError):
 
 
 class Agreement(NamedTuple):
-    """How far onnxruntime's logits are from PyTorch's; all four in units of the logits (see `compare`)."""
+    """How far onnxruntime's logits are from PyTorch's; the first four in units of the logits (see `compare`).
+
+    `clear` is the number of images whose class rounding can't change, `other` of how many of them onnxruntime says another class.
+    """
 
     difference: float
     tolerance: float
     scale: float
     noise: float
+    clear: int = 0
+    other: int = 0
 
     @property
     def holds(self) -> bool:
-        return self.difference <= self.tolerance  # a NaN doesn't hold
+        return self.difference <= self.tolerance and not self.other  # a NaN doesn't hold
+
+    @property
+    def relative(self) -> str:
+        """The difference in words and in `scale`: the images may be brighter than any, and so may the logits' own unit mean nothing."""
+        return f"{self.difference / (self.scale or 1.0):.1e} of how much PyTorch's vary between images"
+
+    @property
+    def allowed(self) -> str:
+        return f"{self.tolerance / (self.scale or 1.0):.1e}"
+
+    @property
+    def classes(self) -> str:
+        """What was found of the classes, in words; empty where no class is clear."""
+        return f", the same class for {self.clear - self.other} of {self.clear} images that have a clear one" * bool(self.clear)
 
 
 @torch.inference_mode()
@@ -52,8 +71,8 @@ def compare(
     die away, to 1e-7 beside the bias of the classifier, and any graph would pass: then brighter images are taken. A
     deep network with random weights amplifies rounding: PyTorch's float32 logits may be 1e-3 of the scale away from its own
     float64 logits (the `noise`), and no runtime can be asked for more. So the tolerance is the larger of 1e-4 of the
-    scale and 10 times the noise. Within it both predict the same class wherever the best logit leads by more than
-    twice the tolerance.
+    scale and 10 times the noise. The class has to be the same wherever in float64 the best logit leads by more than
+    20 times the noise, so that 10 times of it can't change the class.
 
     Args:
         shape: [C, H, W] of the images; by default what the file says.
@@ -80,12 +99,20 @@ def compare(
     scale = spread(exact)
     noise = max((eager - exact).abs().max().item(), torch.finfo(torch.float32).eps * exact.abs().max().item())
     tolerance = max(RELATIVE_TOLERANCE * scale, NOISE_FACTOR * noise)
-    return Agreement((seen - eager).abs().max().item(), tolerance, scale, noise)
+    clear, other = _classes(exact, seen, NOISE_FACTOR * noise)
+    return Agreement((seen - eager).abs().max().item(), tolerance, scale, noise, clear, other)
+
+
+def _classes(exact: Tensor, seen: Tensor, error: float) -> tuple[int, int]:
+    """How many images have a class in `exact` [B, classes] that errors of logits up to `error` can't change; how many another in `seen`."""
+    best = exact.topk(min(2, exact.shape[1]), 1).values
+    clear = best[:, 0] - best[:, -1] > 2 * error
+    return int(clear.sum()), int((exact.argmax(1) != seen.argmax(1))[clear].sum())
 
 
 def worst(found: Sequence[Agreement]) -> Agreement:
-    """That which comes closest to its tolerance, or exceeds it most."""
-    return max(found, key=lambda one: math.inf if math.isnan(one.difference) else one.difference / (one.tolerance or 1e-300))
+    """That which has images of another class, else that which comes closest to its tolerance, or exceeds it most."""
+    return max(found, key=lambda one: (one.other, math.inf if math.isnan(one.difference) else one.difference / (one.tolerance or 1e-300)))
 
 
 def _telling_images(exact: nn.Module, count: int, shape: Sequence[int]) -> tuple[Tensor, Tensor]:

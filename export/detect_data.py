@@ -5,9 +5,9 @@
 | a folder | train.json and val.json in it, or annotations/instances_train*.json and instances_val*.json, as COCO has them | see below |
 | a .json file | that file | see below |
 
-Images are looked for in the folder or tar file that the user names, else beside the annotations: in images.tar, images/, a tar file or
-folder of the annotations' name without "instances_" there or one level up, and there itself. Boxes that reach beyond their image are
-clipped, those without an area are dropped; both are counted and named. Classes get the labels 1, 2, ... in the order of their ids.
+Images are looked for in the folder or tar file that the user names, else beside the annotations (detect_places.py). Boxes that reach beyond
+their image are clipped, those without an area are dropped, in training and evaluation alike; both are counted and named. Classes get the
+labels 1, 2, ... in the order of their ids.
 """
 
 from __future__ import annotations
@@ -15,17 +15,19 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tarfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
 
 from nasarch.search.files import File
+from nasarch.strict_json import shown
+
+from .detect_places import find_files
 
 PATTERNS = {
     "train": ("train.json", "annotations/instances_train*.json", "instances_train*.json"),
@@ -48,7 +50,7 @@ class Scene(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Scenes:
-    """Annotated images. `raw` is the file as it is, for COCO's own evaluation; `remarks` say what was changed."""
+    """Annotated images. `truth` is the file for COCO's own evaluation, but for what `remarks` say was changed."""
 
     name: str
     path: Path
@@ -56,7 +58,7 @@ class Scenes:
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     sha256: str
-    raw: Mapping[str, Any] = field(repr=False)
+    truth: Mapping[str, Any] = field(repr=False)
     remarks: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -90,9 +92,9 @@ def load_scenes(data: Path, part: str, images: Path | None = None) -> Scenes:
     raw, digest = _read(path)
     images_by_id = _images(raw, path)
     categories = _categories(raw, path)
-    objects, remarks = _objects(raw, images_by_id, [*categories], path)
-    places = _places(path, images, [about["file_name"] for about in images_by_id.values()])
-    scenes = [_scene(about, places[about["file_name"]], objects.get(number, [])) for number, about in images_by_id.items()]
+    looked = _looked_through(raw, images_by_id, [*categories], path)
+    places = find_files(path, images, [about["file_name"] for about in images_by_id.values()])
+    scenes = [_scene(about, places[about["file_name"]], looked.objects.get(number, [])) for number, about in images_by_id.items()]
     return Scenes(
         name=path.stem if data == path else f"{data.name}/{path.stem}",
         path=path,
@@ -100,8 +102,8 @@ def load_scenes(data: Path, part: str, images: Path | None = None) -> Scenes:
         class_names=tuple(categories.values()),
         category_ids=tuple(categories),
         sha256=digest,
-        raw=raw,
-        remarks=tuple(remarks),
+        truth={**raw, "annotations": looked.kept},
+        remarks=tuple(looked.remarks),
     )
 
 
@@ -135,13 +137,18 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     return raw, hashlib.sha256(content).hexdigest()
 
 
+def _whole(value: Any) -> bool:
+    """Whether it is an integer that evaluators can count with."""
+    return type(value) is int and abs(value) < 2**63
+
+
 def _images(raw: Mapping[str, Any], path: Path) -> dict[int, dict[str, Any]]:
     """By number."""
     found: dict[int, dict[str, Any]] = {}
     for about in raw["images"]:
         sizes: list[Any] = [about.get(key) for key in ("id", "width", "height")] if isinstance(about, dict) else []
-        if not sizes or not all(type(value) is int for value in sizes) or min(sizes[1:]) < 1 or not isinstance(about.get("file_name"), str):
-            raise ValueError(f"{path}: image {str(about)[:80]} lacks a whole id, width, height or a file_name; mend it or remove it")
+        if not sizes or not all(map(_whole, sizes)) or min(sizes[1:]) < 1 or not isinstance(about.get("file_name"), str):
+            raise ValueError(f"{path}: image {shown(about)} lacks a whole id, width, height or a file_name; mend it or remove it")
         if found.setdefault(about["id"], about) is not about:
             raise ValueError(f"{path}: two images have the id {about['id']}; number them anew")
     return found
@@ -152,8 +159,8 @@ def _categories(raw: Mapping[str, Any], path: Path) -> dict[int, str]:
     pairs: list[tuple[Any, Any]] = [
         (about.get("id"), about.get("name")) if isinstance(about, dict) else (None, None) for about in raw["categories"]
     ]
-    if not all(type(number) is int and isinstance(name, str) for number, name in pairs) or len(dict(pairs)) < len(pairs):
-        raise ValueError(f"{path}: each category needs an id of its own, a whole number, and a name; they are {str(pairs)[:80]}")
+    if not all(_whole(number) and isinstance(name, str) for number, name in pairs) or len(dict(pairs)) < len(pairs):
+        raise ValueError(f"{path}: each category needs an id of its own, a whole number, and a name; they are {shown(pairs)}")
     return dict(sorted(pairs))
 
 
@@ -162,12 +169,18 @@ class _Object(NamedTuple):
     label: int
 
 
-def _objects(
-    raw: Mapping[str, Any], images: Mapping[int, dict[str, Any]], categories: Sequence[int], path: Path
-) -> tuple[dict[int, list[_Object]], list[str]]:
-    """The boxes by image, and what was done to them. Crowds are no single objects and are passed over."""
+class _Looked(NamedTuple):
+    """The boxes by image, the annotations to evaluate on, and what was done to them."""
+
+    objects: dict[int, list[_Object]]
+    kept: list[dict[str, Any]]
+    remarks: list[str]
+
+
+def _looked_through(raw: Mapping[str, Any], images: Mapping[int, dict[str, Any]], categories: Sequence[int], path: Path) -> _Looked:
+    """All annotations. Crowds are no single objects: they are evaluated on, but not learnt."""
     labels = {category: label for label, category in enumerate(categories, 1)}
-    found: dict[int, list[_Object]] = {}
+    found, kept = dict[int, list[_Object]](), list[dict[str, Any]]()
     wrong, told = Counter[str](), dict[str, str]()
     for about in raw["annotations"]:
         fault, box = _looked_at(about, images, labels)
@@ -176,10 +189,14 @@ def _objects(
             told.setdefault(fault, _named(about, images))
         if box is not None:
             found.setdefault(about["image_id"], []).append(_Object(box, labels[about["category_id"]]))
+        if fault != DROPPED:
+            kept.append(about if fault is None or box is None else _clipped(about, box))
     for fault in (NO_CATEGORY, NO_IMAGE, NO_BOX):
         if wrong[fault]:
             raise ValueError(f"{path}: {_count(wrong[fault])} {fault}, the first is {told[fault]}; mend or remove them")
-    return found, [f"{_count(wrong[fault])} {fault} (the first is {told[fault]})" for fault in (CLIPPED, DROPPED) if wrong[fault]]
+    return _Looked(
+        found, kept, [f"{_count(wrong[fault])} {fault} (the first is {told[fault]})" for fault in (CLIPPED, DROPPED) if wrong[fault]]
+    )
 
 
 NO_CATEGORY = "without a category of the file's list"
@@ -191,17 +208,18 @@ DROPPED = "without an area: dropped"
 
 def _looked_at(about: Any, images: Mapping[int, dict[str, Any]], labels: Mapping[int, int]) -> tuple[str | None, tuple[float, ...] | None]:
     """What is wrong with an annotation, and its box (corners) if it has one that counts."""
-    if not isinstance(about, dict) or about.get("image_id") not in images:
+    if not isinstance(about, dict) or not _listed(about.get("image_id"), images):
         return NO_IMAGE, None
-    if about.get("category_id") not in labels:
+    if not _listed(about.get("category_id"), labels):
         return NO_CATEGORY, None
     box = about.get("bbox")
-    if not isinstance(box, list) or len(box) != 4 or not all(type(v) in (int, float) and math.isfinite(v) for v in box):
+    if not isinstance(box, list) or len(box) != 4 or not all(map(finite, box)):
         return NO_BOX, None
     if about.get("iscrowd"):
         return None, None
+    x, y, across, down = map(float, box)
     width, height = (images[about["image_id"]][key] for key in ("width", "height"))
-    whole = (box[0], box[1], box[0] + box[2], box[1] + box[3])
+    whole = (x, y, x + across, y + down)
     inside = tuple(min(max(value, 0.0), float(limit)) for value, limit in zip(whole, (width, height) * 2, strict=True))
     if inside[2] - inside[0] < LEAST or inside[3] - inside[1] < LEAST:
         return DROPPED, None
@@ -209,11 +227,33 @@ def _looked_at(about: Any, images: Mapping[int, dict[str, Any]], labels: Mapping
     return CLIPPED if beyond else None, inside
 
 
+def _listed(number: Any, table: Mapping[int, Any]) -> TypeGuard[int]:
+    return type(number) in (int, float) and number in table
+
+
+def finite(value: Any) -> TypeGuard[float]:
+    """Whether a JSON value is a number that a float holds."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:  # an integer of more than 308 digits
+        return False
+
+
+def _clipped(about: Mapping[str, Any], box: tuple[float, ...]) -> dict[str, Any]:
+    """The annotation with the box (corners) that is left of it; its area, in COCO that of the outline, is no more than the box's."""
+    left, top, right, bottom = box
+    area, whole = about.get("area"), (right - left) * (bottom - top)
+    return {**about, "bbox": [left, top, right - left, bottom - top], "area": min(area, whole) if finite(area) else whole}
+
+
 def _named(about: Any, images: Mapping[int, dict[str, Any]]) -> str:
+    """Which annotation that is, in a short line."""
     if not isinstance(about, dict):
-        return str(about)[:40]
-    image = images.get(about.get("image_id", -1), {}).get("file_name", f"image {about.get('image_id')}")
-    return f"{about.get('id', '-')} in {image}, bbox {about.get('bbox')}, category {about.get('category_id')}"
+        return shown(about)
+    number, box, category = about.get("image_id"), about.get("bbox"), shown(about.get("category_id"))
+    image = images[number]["file_name"] if _listed(number, images) else f"image {shown(number)}"
+    own = shown(about["id"]) if "id" in about else "-"
+    return f"{own} in {image}, bbox {shown(box)}, category {category}"
 
 
 def _count(number: int) -> str:
@@ -224,46 +264,3 @@ def _scene(about: Mapping[str, Any], file: File, objects: Sequence[_Object]) -> 
     boxes = torch.tensor([one.box for one in objects], dtype=torch.float32).reshape(-1, 4)
     labels = torch.tensor([one.label for one in objects], dtype=torch.int64)
     return Scene(about["id"], file, about["height"], about["width"], boxes, labels)
-
-
-def _places(path: Path, images: Path | None, names: Sequence[str]) -> dict[str, File]:
-    """Where each file is.
-
-    Raises:
-        ValueError: some are nowhere, or there is no such folder or tar file.
-    """
-    if images is not None and not images.exists():
-        raise ValueError(f"there is no folder or tar file {images}; give the one with {names[0]}")
-    candidates = [images] if images is not None else [place for place in _candidates(path) if place.exists()]
-    best: dict[str, File] = {}
-    for place in candidates:
-        found = _in_tar(place, names) if place.is_file() else _in_folder(place, names)
-        best = max(best, found, key=len)
-        if len(best) == len(set(names)):
-            return best
-    missing = [name for name in names if name not in best]
-    where = ", ".join(map(str, candidates)) or str(path.parent)
-    raise ValueError(
-        f"{len(missing):,} of {len(names):,} images are missing, the first is {missing[0]} (looked in {where}); say where with --images"
-    )
-
-
-def _candidates(path: Path) -> Iterator[Path]:
-    for folder in (path.parent, path.parent.parent):
-        own = path.stem.removeprefix("instances_")
-        yield from (folder / "images.tar", folder / "images", folder / f"{own}.tar", folder / own)
-    yield path.parent
-
-
-def _in_folder(folder: Path, names: Sequence[str]) -> dict[str, File]:
-    return {name: File(str(folder), name) for name in names if (folder / name).is_file()}
-
-
-def _in_tar(path: Path, names: Sequence[str]) -> dict[str, File]:
-    wanted = set(names)
-    try:
-        with tarfile.open(path, "r:") as tar:
-            members = {member.name.removeprefix("./"): member for member in tar if member.isfile()}
-    except (OSError, tarfile.TarError) as error:
-        raise ValueError(f"can't read {path} as a tar file ({error}); it has to be uncompressed") from error
-    return {name: File(str(path), name, member.offset_data, member.size) for name, member in members.items() if name in wanted}

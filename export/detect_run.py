@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.models import is_model_pretrained
 from torchvision.models.detection.ssd import SSD
 
 from nasarch.device import device_name
@@ -39,7 +40,7 @@ from .detect_eval import coco_figures, detect, evaluator
 from .detect_settings import DetectJob, DetectTraining
 from .detect_train import Learner, Progress, fit
 from .ssd import assemble, colours, cost, save
-from .ssd_backbone import Backbone, build_body
+from .ssd_backbone import RANDOM, TIMMS, Backbone, build_body
 from .ssd_design import Design
 
 PACKAGES = ("nasarch", "torch", "torchvision", "timm")
@@ -79,9 +80,9 @@ def run(plan: DetectPlan, model: SSD, folder: Path, report: Callable[[Progress],
     with stopping_at_signals(checkpoint):
         last = _follow(learner, plan, checkpoint, folder, report)
     trained = learner.result().eval()
+    ranks.first_does(lambda: _write_model(trained, folder / "model"))  # whatever the evaluation may come to
     result = _result(plan, config, last) | {"val": _figures(plan, trained), "cost": cost(trained)._asdict()}
     if ranks.is_first():
-        _write_model(trained, folder / "model")
         write_text(folder / "result.json", as_json(result))
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     return result
@@ -144,8 +145,9 @@ def _figures(plan: DetectPlan, trained: SSD) -> dict[str, Any] | None:
     if plan.val is None or not plan.job.evaluate:
         return None
     rows = detect(trained, plan.val, batch_size=max(1, plan.settings.batch_size // ranks.count()), workers=plan.job.workers)
-    found = coco_figures(plan.val.raw, rows) if ranks.is_first() else {}
-    return {"images": len(plan.val), "evaluator": evaluator(), "sha256": plan.val.sha256, **ranks.first_has(found)}
+    found = coco_figures(plan.val.truth, rows) if ranks.is_first() else {}
+    about = {"name": plan.val.name, "images": len(plan.val), "evaluator": evaluator(), "sha256": plan.val.sha256}
+    return {**about, **ranks.first_has(found)}
 
 
 def _write_model(model: SSD, folder: Path) -> None:
@@ -183,10 +185,18 @@ def _result(plan: DetectPlan, config: dict[str, Any], last: dict[str, Any]) -> d
     said = {key: config[key] for key in ("settings", "seed", "amp", "processes", "data", "device", "threads", "versions")}
     return said | {
         "backbone": plan.job.backbone,
+        "began_with": _began_with(plan),
         "weights": "moving average" if plan.settings.ema else "last epoch",
         "train": {key: last[key] for key in ("classification", "localisation", "loss")},
         "seconds": last["seconds"],
     }
+
+
+def _began_with(plan: DetectPlan) -> str:
+    """Where the backbone's first weights were from."""
+    if plan.backbone.weights is not None:
+        return f"weights of {plan.backbone.weights.name}"
+    return TIMMS if plan.job.pretrained and is_model_pretrained(plan.backbone.name) else RANDOM
 
 
 def told_before(folder: Path) -> tuple[DetectTraining, DetectJob, Backbone]:
@@ -201,7 +211,8 @@ def told_before(folder: Path) -> tuple[DetectTraining, DetectJob, Backbone]:
         told: dict[str, Any] = with_paths(DetectJob, config["detect"])
         design = Design.from_dict(config["detector"])
         job = replace(DetectJob(**told), resume=folder)
-        return DetectTraining(**settings), job, Backbone(design.backbone, dict(design.arguments or {}))
+        colours = {"mean": design.mean, "std": design.std}
+        return DetectTraining(**settings), job, Backbone(design.backbone, dict(design.arguments or {}), colours=colours)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"no training to resume in {folder} ({error}): give the folder of `nasarch detect train`, with its config.json"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import colorsys
 import json
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torchvision.models.detection.ssd import SSD
 
 from nasarch.device import pick_device
@@ -44,7 +46,7 @@ def evaluate(
         known, given = (", ".join(map(str, ids[:8])) for ids in (model.design.category_ids, part.category_ids))
         raise ValueError(f"{part.path} has the categories {given}, the detector knows {known}: give annotations of its classes")
     check_images(part)
-    return coco_figures(part.raw, detect(model, part, batch_size=batch, workers=workers)), part.remarks
+    return coco_figures(part.truth, detect(model, part, batch_size=batch, workers=workers)), part.remarks
 
 
 @torch.inference_mode()
@@ -54,17 +56,19 @@ def predict(
     """Write a picture for each image, and detections.json for all, into the folder `out`; says what was found where.
 
     Raises:
-        ValueError: no such detector, an image that is none, two of one name, an illegal score, or a folder that can't be written.
+        ValueError: no such detector, an image that is none, two of one name, an illegal score, a folder that can't be written, or one
+            where a picture would replace its image.
     """
     if not 0 <= score < 1:
         raise ValueError(f"--score {score}: choose 0 or more, and less than 1")
     model = load(checkpoint, score_threshold=score).to(pick_device(device))
     names = _names(images)
     for path in images:
-        open_image(_file(path))  # all of them, before anything is written
+        upright(path)  # all of them, before anything is written
+    _keep_originals(images, [out / name for name in names])
     found: dict[str, list[dict[str, Any]]] = {}
     for path, name in zip(images, names, strict=True):
-        image = open_image(_file(path))
+        image = upright(path)
         found[path.name] = detections(model, image)
         _save(picture(image, found[path.name], model.design), out / name)
         yield f"{out / name}: {_summary(found[path.name])}"
@@ -72,8 +76,24 @@ def predict(
     yield f"{out / 'detections.json'}"
 
 
-def _file(path: Path) -> File:
-    return File(str(path.parent), path.name)
+def upright(path: Path) -> Image.Image:
+    """The image of a file in RGB, turned as its EXIF data say, as viewers show it.
+
+    Raises:
+        ValueError: it can't be read.
+    """
+    image = open_image(File(str(path.parent), path.name))
+    with warnings.catch_warnings(), suppress(Exception):  # damaged EXIF data: the image is shown as it is stored
+        warnings.simplefilter("ignore")
+        image = ImageOps.exif_transpose(image)
+    return image
+
+
+def _keep_originals(images: Sequence[Path], pictures: Sequence[Path]) -> None:
+    """Raise ValueError where a picture would take the place of an image."""
+    for place in pictures:
+        if place.exists() and any(place.samefile(path) for path in images):
+            raise ValueError(f"the picture {place} would take the place of that very image: give another folder with -o")
 
 
 def _names(images: Sequence[Path]) -> list[str]:

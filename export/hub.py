@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,11 +63,10 @@ class HubReport:
     onnx: OnnxReport
 
     def __str__(self) -> str:
-        seen, unit = self.onnx.agreement, self.onnx.agreement.scale or 1.0
         names = "their names are in it" if self.labelled else "their names are not known: --data NAME says what they are"
         lines = [
             f"{self.path}: {self.name} as {self.architecture}, {self.size_bytes / 1e6:.1f} MB, {self.num_classes} classes; {names}",
-            f"timm loads it with the same logits, bit for bit; the ONNX file's differ by {seen.difference / unit:.1e} of their spread",
+            f"timm loads it with the same logits, bit for bit; the ONNX file's differ by {self.onnx.agreement.relative}",
             f"load:   import nasarch, timm; timm.create_model('local-dir:{self.path}', pretrained=True)",
             f"upload: nasarch export hub {self.path} --push OWNER/NAME",
         ]
@@ -111,11 +111,16 @@ def hub(
 
 
 def _name_in_card(readme: Path, repository: str) -> None:
-    """Let a card that was written before say where the model is now."""
-    text = readme.read_text(encoding="utf-8")
+    """Let a card that was written before say where the model is now: as hf-hub:OWNER/NAME, and where a quoted name is all of a string."""
+    try:
+        text = readme.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ValueError(f"can't read the card {readme}: {reason}; it has to say where the model is, so mend it") from error
     place = PLACE.search(text)
     if place is not None and place[1] != repository:
-        write_text(readme, text.replace(place[1], repository))
+        here = rf"(hf-hub:|[\"']){re.escape(place[1])}(?![\w./-])"
+        write_text(readme, re.sub(here, lambda found: found[1] + repository, text))
 
 
 def is_exported(folder: str | os.PathLike[str]) -> bool:
@@ -213,7 +218,6 @@ def _loaded(folder: Path, model: CellNetwork) -> nn.Module:
 def _facts(origin: Origin, model: CellNetwork, config: dict[str, Any], onnx: OnnxReport, digest: str, repository: str | None) -> Facts:
     cfg, arguments = config["pretrained_cfg"], config["model_args"]
     sizes = {key: value for key, value in arguments.items() if key != "genotype"}
-    agreement = onnx.agreement
     return Facts(
         name=origin.name,
         repository=repository,
@@ -227,8 +231,7 @@ def _facts(origin: Origin, model: CellNetwork, config: dict[str, Any], onnx: Onn
         random=origin.random,
         trained_on=None if origin.random or origin.data is None else origin.data.title,
         weights_sha256=digest,
-        onnx=f"{onnx.size_bytes / 1e6:.1f} MB, logits within {agreement.difference / (agreement.scale or 1.0):.1e}"
-        " of how much they vary between images, measured against PyTorch in onnxruntime",
+        onnx=f"{onnx.size_bytes / 1e6:.1f} MB, logits within {onnx.agreement.relative}, measured in onnxruntime",
         results=origin.results,
     )
 

@@ -36,26 +36,33 @@ class Labels(NamedTuple):
     descriptions: Mapping[str, str]
 
 
+IMAGENET = "ImageNet"  # whose images are JPEG from the first
+COPY, IGNORED = "jpeg", str.maketrans("", "", "-_ ()")
+
 KNOWN: dict[str, Labelled] = {  # those of ImageNet are looked up in timm when they are needed
     "cifar10": Labelled("CIFAR-10", "uoft-cs/cifar10", CIFAR10, CIFAR10_CLASSES),
     "cifar100": Labelled("CIFAR-100", "uoft-cs/cifar100", CIFAR100, CIFAR100_CLASSES),
-    "imagenet": Labelled("ImageNet", "ILSVRC/imagenet-1k", IMAGENET1K, ()),
+    "imagenet": Labelled(IMAGENET, "ILSVRC/imagenet-1k", IMAGENET1K, ()),
     "digits": Labelled("handwritten digits", None, None, tuple("0123456789")),
 }
 
 
 def known(name: Any) -> Labelled | None:
-    """The data set of this name: "cifar10", "CIFAR-10" and "cifar10_jpeg" are one; None if it is not in the table."""
-    plain = str(name).lower().replace("-", "").replace("_", "")
-    forms = {key + ending: data for key, data in KNOWN.items() for ending in ("", "jpeg", "1k")}
-    return forms.get(plain)
+    """The data set of this name: "cifar10" and "CIFAR-10" are one; None if it is not in the table.
+
+    "cifar10_jpeg" and "CIFAR-10 (JPEG)" are a copy of it with the same labels, but other images, which are not on the Hub.
+    """
+    plain = str(name).lower().translate(IGNORED)
+    if plain.endswith(COPY) and (original := KNOWN.get(plain.removesuffix(COPY))) is not None:
+        return original if original.title == IMAGENET else original._replace(title=f"{original.title} (JPEG)", hub=None)
+    return KNOWN.get(plain.removesuffix("1k"))
 
 
 def labels_of(data: Labelled | None, num_classes: int) -> Labels | None:
     """The labels of `data` if there are `num_classes` of them."""
     if data is None:
         return None
-    if data.title == KNOWN["imagenet"].title and not data.class_names:
+    if data.title == IMAGENET and not data.class_names:
         info = ImageNetInfo()
         found = Labels(tuple(info.label_names()), info.label_descriptions(as_dict=True))
     else:

@@ -52,7 +52,7 @@ class OnnxReport:
     def lines(self) -> list[str]:
         """The report for a person, as lines of text."""
         channels, height, width = self.input_size
-        seen, unit = self.agreement, self.agreement.scale or 1.0
+        seen, noise = self.agreement, self.agreement.noise / (self.agreement.scale or 1.0)
         sizes, note = f"{height}, {width}", ""
         if self.multiple is not None:
             sizes, note = "height, width", f"; heights and widths are multiples of {self.multiple}, by which the network reduces its images"
@@ -60,8 +60,7 @@ class OnnxReport:
             f"{self.path}: {self.architecture}, {self.size_bytes / 1e6:.1f} MB, opset {OPSET}, IR version {IR_VERSION}",
             f"{INPUT} [batch, {channels}, {sizes}] -> {OUTPUT} [batch, {self.num_classes}]{note}",
             f"checked in onnxruntime {onnxruntime.__version__} with batches of {' and '.join(map(str, BATCHES))}: logits within"
-            f" {seen.difference:.1e} of PyTorch's, {seen.difference / unit:.1e} of how much they vary between images"
-            f" (allowed {seen.tolerance / unit:.1e}; rounding in PyTorch itself {seen.noise / unit:.1e})",
+            f" {seen.relative} (allowed {seen.allowed}; rounding in PyTorch itself {noise:.1e}){seen.classes}",
             f"latency at batch 1 on {self.threads} CPU thread(s): PyTorch eager {self.torch_ms:.2f} ms,"
             f" onnxruntime {self.onnx_ms:.2f} ms ({self.torch_ms / self.onnx_ms:.1f}x)",
         ]
@@ -159,10 +158,9 @@ def report(found: Checked, path: Path, size_bytes: int) -> OnnxReport:
 def refuse(agreement: Agreement, name: str) -> None:
     """Raise ExportError unless `agreement` holds."""
     if not agreement.holds:
-        raise ExportError(
-            f"refused: onnxruntime's logits of {name} differ from PyTorch's by {agreement.difference:.1e}, more than"
-            f" {agreement.tolerance:.1e}; try other versions of torch, onnxscript or onnxruntime, and report the model"
-        )
+        found = f"by {agreement.relative} (allowed {agreement.allowed}){agreement.classes}"
+        remedy = "try other versions of torch, onnxscript or onnxruntime, and report the model"
+        raise ExportError(f"refused: onnxruntime's logits of {name} differ from PyTorch's {found}; {remedy}")
 
 
 def sizes(shape: Shape, multiple: int | None) -> list[Shape]:

@@ -2,18 +2,33 @@
 
 The token is huggingface_hub's own (`hf auth login`, HF_TOKEN), and so is the address (HF_ENDPOINT). A new repository is private unless
 it is asked to be public; one that exists keeps its visibility and its other files.
+
+What is true after a failure:
+
+| failure | the files |
+|---|---|
+| before the repository is there | none was uploaded |
+| the Hub refuses a part | none is in the repository, which is as it was before, or empty |
+| the answer is lost, or the Hub's own error (500 and above) | in it or not: the Hub is asked; if all are there the push has succeeded |
+
+Large files go first, each for itself, and those that have arrived are not sent again by the next push.
 """
 
 from __future__ import annotations
 
+import hashlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars, logging, validate_repo_id
 
-CONFLICT = 409
+CONFLICT, SERVERS_OWN = 409, 500  # statuses; from the second on an error says nothing of what was done
+PATIENCE = 20.0  # seconds, for the answer to what a repository holds
 
 
 class Pushed(NamedTuple):
@@ -52,17 +67,40 @@ def push(folder: Path, repository: str, *, public: bool = False) -> Pushed:
         ValueError: a wrong name, no token, or the Hub or the network refuses: says why, what is there now and what to do.
     """
     check_name(repository)
+    again = f"{folder} is complete: `nasarch export hub {folder} --push {repository}{' --public' * public}` uploads it"
     if get_token() is None:
         remedy = "run `hf auth login` or set HF_TOKEN"
-        raise ValueError(f"there is no token for {constants.ENDPOINT}: {remedy}; nothing was uploaded; {_again(folder, repository)}")
-    api, done = HfApi(), f"nothing was uploaded to {repository}"
+        raise ValueError(f"there is no token for {constants.ENDPOINT}: {remedy}; nothing was uploaded; {again}")
+    with _quiet():
+        api = HfApi()
+        try:
+            private = _create(api, repository, public)
+        except Exception as error:  # the errors of the network share no base over the versions of huggingface_hub
+            raise ValueError(f"{_reason(error, repository)}; nothing was uploaded to {repository}; {again}") from error
+        try:
+            commit = api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload a model of nasarch").oid
+        except Exception as error:
+            state = _state(api, folder, repository, private, error)
+            if not isinstance(state, _Arrived):
+                raise ValueError(f"{_reason(error, repository)}; {state}; {again}") from error
+            commit = state.commit
+    return Pushed(f"{api.endpoint}/{repository}", commit, private)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without huggingface_hub's lines about its retries, and with its progress bars only where someone may watch them."""
+    level = logging.get_verbosity()
+    hide = not sys.stderr.isatty() and constants.HF_HUB_DISABLE_PROGRESS_BARS is None and not are_progress_bars_disabled()
+    logging.set_verbosity(logging.CRITICAL)
+    if hide:
+        disable_progress_bars()
     try:
-        private = _create(api, repository, public)
-        done = f"the repository {repository} is there, with none of these files, since they appear together in one commit"
-        commit = api.upload_folder(repo_id=repository, folder_path=folder, commit_message="Upload a model of nasarch")
-    except Exception as error:  # the errors of the network share no base over the versions of huggingface_hub
-        raise ValueError(f"{_reason(error, repository)}; {done}; {_again(folder, repository)}") from error
-    return Pushed(f"{api.endpoint}/{repository}", commit.oid, private)
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if hide:
+            enable_progress_bars()
 
 
 def _create(api: HfApi, repository: str, public: bool) -> bool | None:
@@ -76,6 +114,55 @@ def _create(api: HfApi, repository: str, public: bool) -> bool | None:
         return None
 
 
+# ---- after a failure
+
+
+class _Arrived(NamedTuple):
+    """The repository holds all files of the folder, by its commit `commit`."""
+
+    commit: str
+
+
+def _state(api: HfApi, folder: Path, repository: str, private: bool | None, error: Exception) -> _Arrived | str:
+    """What became of an upload that ended in `error`."""
+    status = _status(_first(error))
+    sent = "large files that had arrived are kept by the Hub and not sent again"
+    if status is None or status >= SERVERS_OWN:
+        found = _holds(api, folder, repository)
+        if isinstance(found, _Arrived):
+            return found
+        if found is None:
+            place = f"{api.endpoint}/{repository}"
+            return f"whether the commit arrived is not known, since the Hub doesn't answer: {place} has all of the files or none; {sent}"
+    there = f"{repository} is as it was before" if private is None else f"the repository {repository} is there, with none of these files"
+    return f"{there}, since they appear together in one commit; {sent}"
+
+
+def _holds(api: HfApi, folder: Path, repository: str) -> _Arrived | bool | None:
+    """Whether all files of `folder` are in the repository as they are here (False if not); None if the Hub doesn't say."""
+    try:
+        about = api.model_info(repository, files_metadata=True, timeout=PATIENCE)
+    except Exception:  # as above
+        return None
+    there = {one.rfilename: one.blob_id if one.lfs is None else one.lfs.sha256 for one in about.siblings or ()}
+    files = [path for path in folder.rglob("*") if path.is_file() and not any(part[0] == "." for part in path.relative_to(folder).parts)]
+    same = all(there.get(path.relative_to(folder).as_posix()) in _digests(path) for path in files)
+    return _Arrived(about.sha) if same and about.sha is not None else False
+
+
+def _digests(path: Path) -> set[str]:
+    """What the Hub says of the content of a file: git's hash of a blob, or sha256 of a large one."""
+    content = path.read_bytes()
+    return {hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest(), hashlib.sha256(content).hexdigest()}
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong at first: the cause that has a status, else the last cause."""
+    while _status(error) is None and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def _status(error: BaseException) -> int | None:
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else None
@@ -83,9 +170,7 @@ def _status(error: BaseException) -> int | None:
 
 def _reason(error: Exception, repository: str) -> str:
     """What went wrong at first, with the remedy, in one line."""
-    first: BaseException = error
-    while _status(first) is None and first.__cause__ is not None:
-        first = first.__cause__
+    first = _first(error)
     owner, status = repository.split("/")[0], _status(first)
     tokens = f"{constants.ENDPOINT}/settings/tokens"
     known = {
@@ -97,7 +182,3 @@ def _reason(error: Exception, repository: str) -> str:
     if status is None:
         return f"the connection to {constants.ENDPOINT} failed: {said}: look at the network"
     return known.get(status) or f"the Hub answers {status}: {said}"
-
-
-def _again(folder: Path, repository: str) -> str:
-    return f"{folder} is complete: `nasarch export hub {folder} --push {repository}` uploads it"

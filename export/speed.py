@@ -80,6 +80,11 @@ class Bench:
     skipped: dict[str, str]
     notes: tuple[str, ...]
 
+    @property
+    def rival_ratio(self) -> float:
+        """How many times as many multi-adds the rival has."""
+        return self.rival_multi_adds / max(self.multi_adds, 1)
+
 
 def bench(
     source: str,

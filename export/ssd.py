@@ -31,7 +31,8 @@ from torchvision.ops import Conv2dNormActivation
 
 from nasarch.genotype import Genotype
 
-from .ssd_backbone import Backbone, body_of, build_body, check_same, find_backbone, read_weights
+from .metadata import configuration
+from .ssd_backbone import Backbone, body_of, build_body, check_same, find_backbone, read_weights, without_retries_told
 from .ssd_design import EXTRAS, SCALES, Design, Head
 
 NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)  # of torchvision's SSDLite, for extra maps and heads
@@ -115,8 +116,8 @@ def ssd(
 
 
 def colours(body: nn.Module) -> dict[str, Any]:
-    """Mean and standard deviation by which the backbone's images are normalised."""
-    config: Any = getattr(body, "pretrained_cfg", None) or {}
+    """Mean and standard deviation by which the backbone's images are normalised: its own; ImageNet's if it has none."""
+    config: Any = configuration(body) or configuration(getattr(body, "model", body))
     return {
         "mean": tuple(config.get("mean") or IMAGENET_DEFAULT_MEAN),
         "std": tuple(config.get("std") or IMAGENET_DEFAULT_STD),
@@ -170,8 +171,13 @@ class DetectorCost(NamedTuple):
     parameters: int
 
     def __str__(self) -> str:
-        adds = f"multi-adds: backbone {self.backbone_multi_adds / 1e6:,.0f} M, whole detector {self.multi_adds / 1e6:,.0f} M"
+        adds = f"multi-adds: backbone {millions(self.backbone_multi_adds)}, whole detector {millions(self.multi_adds)}"
         return f"{adds}; parameters: {self.backbone_parameters / 1e6:.2f} M, {self.parameters / 1e6:.2f} M"
+
+
+def millions(number: int) -> str:
+    """To the million, or to three digits where there are few."""
+    return f"{number / 1e6:,.0f} M" if number >= 1e8 else f"{number / 1e6:.3g} M"
 
 
 @torch.no_grad()
@@ -243,7 +249,8 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS]))
+        with without_retries_told():
+            return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS]))
     except Exception as error:  # it has many
         raise ValueError(f"can't load {name} from the Hub: {str(error).splitlines()[0]}; check the name and the connection") from error
 

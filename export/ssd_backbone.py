@@ -12,13 +12,16 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
 import timm
+from huggingface_hub.utils import logging as hub_logging
 from timm.models import clean_state_dict, is_model_pretrained
 from torch import Tensor, nn
 
@@ -26,6 +29,7 @@ from nasarch.catalogue import find, models_of
 from nasarch.features import Features
 from nasarch.genotype import Genotype
 from nasarch.network import CellNetwork
+from nasarch.strict_json import shown
 from nasarch.zoo import GENERIC, MODELS, Model
 
 from .check import first_line
@@ -35,12 +39,19 @@ NETWORK = "nas_224"  # of any genotype, with ImageNet's stem
 SIZES = ("cells", "channels")
 
 
+RANDOM, TIMMS = "random weights", "timm's weights"  # where the first weights of a backbone are from; else the name of a file
+
+
 class Backbone(NamedTuple):
-    """A network by timm's name, what timm needs to build it, and a .safetensors file with its weights."""
+    """A network by timm's name, what timm needs to build it, and a .safetensors file with its weights.
+
+    `colours` are the mean and std of the images that it was trained on, where they are not those that timm knows.
+    """
 
     name: str
     arguments: dict[str, Any]
     weights: Path | None = None
+    colours: Mapping[str, tuple[float, ...]] = MappingProxyType({})
 
 
 def find_backbone(source: str | os.PathLike[str], *, cells: int | None = None, channels: int | None = None) -> Backbone:
@@ -91,7 +102,16 @@ def _of_folder(folder: Path) -> Backbone:
         named = _of_cells(name)
         arguments, name = named.arguments | {key: arguments[key] for key in SIZES if key in arguments}, named.name
     kept = {key: value for key, value in arguments.items() if key in ("genotype", *SIZES)}
-    return Backbone(name, kept, weights if weights.is_file() else None)
+    return Backbone(name, kept, weights if weights.is_file() else None, _colours(config.get("pretrained_cfg"), place))
+
+
+def _colours(config: Any, place: Path) -> dict[str, tuple[float, ...]]:
+    """Mean and std of a pretrained_cfg, those that it has; ValueError if they are none."""
+    found = {key: config[key] for key in ("mean", "std") if config.get(key) is not None} if isinstance(config, dict) else {}
+    for key, values in found.items():
+        if not isinstance(values, list) or len(values) != 3 or not all(type(value) in (int, float) for value in values):
+            raise ValueError(f"{place / 'config.json'} has the {key} {shown(values)}, SSD needs a number for each of 3 channels: mend it")
+    return {key: tuple(values) for key, values in found.items()}
 
 
 def build_body(backbone: Backbone, *, pretrained: bool = False) -> nn.Module:
@@ -100,19 +120,30 @@ def build_body(backbone: Backbone, *, pretrained: bool = False) -> nn.Module:
     Raises:
         ValueError: it can't be built, has no such maps, or its weights can't be had or don't fit.
     """
-    name, arguments, weights = backbone
-    extra: dict[str, Any] = {}
-    if pretrained and weights is not None:
+    name, arguments, weights, colours = backbone
+    loads, overlay = pretrained and (weights is not None or is_model_pretrained(name)), dict[str, Any](colours)
+    if loads and weights is not None:
         _check_fit(backbone, read_weights(weights), weights)
-        extra = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights)}}
-    elif pretrained and is_model_pretrained(name):
-        extra = {"pretrained": True}
+        overlay["file"] = str(weights)
+    extra = {"pretrained": loads, "pretrained_cfg_overlay": overlay} if overlay else {"pretrained": loads}
     try:
         whole = timm.create_model(name, features_only=True, **arguments)
-        return timm.create_model(name, features_only=True, out_indices=_indices(whole, name), **arguments, **extra)
+        with without_retries_told():
+            return timm.create_model(name, features_only=True, out_indices=_indices(whole, name), **arguments, **extra)
     except Exception as error:  # timm, huggingface_hub and every network raise their own
-        remedy = "; --no-pretrained begins with random ones" if extra and weights is None else ""
+        remedy = "; --no-pretrained begins with random ones" if loads and weights is None else ""
         raise ValueError(f"can't build the backbone {name}: {first_line(error)}{remedy}") from error
+
+
+@contextmanager
+def without_retries_told() -> Iterator[None]:
+    """Let huggingface_hub try again in silence: what comes of it in the end is said in one line."""
+    before = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(before)
 
 
 def body_of(model: nn.Module) -> tuple[nn.Module, Backbone | None]:

@@ -3,13 +3,14 @@
 Two detections are the same if they have one label, and boxes and scores that differ by no more than a tolerance, which is measured: ten
 times the largest difference between the float32 and the float64 heads of the PyTorch model on the same images. Scores at the edge of what
 is kept (the score threshold, or the last place among the best D) may be in or out. So may a box that overlaps a better one by NMS'
-threshold to rounding; how often that happens is measured too, between torchvision in float32 and in float64.
+threshold to rounding; how often that happens is measured too, between torchvision in float32 and in float64: between two runs in float32,
+both of which round, there may be twice as many, and four.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import onnxruntime
@@ -23,7 +24,7 @@ from .ssd_onnx import OUTPUTS, Detections
 
 NOISE_FACTOR = 10
 LEAST_BOX, LEAST_SCORE = 0.01, 1e-5  # pixels of the resized image; share
-FLIPS = 0.005  # share of detections that NMS may decide otherwise, beyond what float64 does
+FLIPS = 4  # detections that NMS may decide otherwise where float64 decides none so: two boxes, each in the other's place
 Found = Mapping[str, Tensor]  # boxes [N, 4], scores [N], labels [N]
 
 
@@ -50,7 +51,7 @@ class SsdAgreement(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        return self.unmatched <= self.flips + FLIPS * self.detections
+        return self.unmatched <= 2 * self.flips + FLIPS
 
     def __str__(self) -> str:
         return (
@@ -68,8 +69,10 @@ def sample_batches(size: int) -> list[Tensor]:
 
 
 @torch.inference_mode()
-def compare(model: SSD, session: onnxruntime.InferenceSession, batches: Sequence[Tensor]) -> SsdAgreement:
+def compare(model: SSD, session: onnxruntime.InferenceSession, batches: Iterable[Tensor]) -> SsdAgreement:
     """How the detections of `session` and those of `model`, in evaluation mode in float32, differ on batches of uint8 [B, H, W, 3].
+
+    The batches are asked for twice: for the tolerance, and to compare.
 
     Raises:
         ExportError: onnxruntime can't run the file on them.
@@ -92,7 +95,7 @@ def compare(model: SSD, session: onnxruntime.InferenceSession, batches: Sequence
     return SsdAgreement(total, unmatched, flips, box, score, tolerance, empty)
 
 
-def measured(model: SSD, exact: SSD, batches: Sequence[Tensor]) -> Tolerance:
+def measured(model: SSD, exact: SSD, batches: Iterable[Tensor]) -> Tolerance:
     """The tolerance that rounding in the PyTorch model itself asks for."""
     boxes = scores = 0.0
     for batch in batches:

@@ -100,6 +100,15 @@ class Design:
         """Of the backbone's cells, as plain JSON; None of a network without cells."""
         return (self.arguments or {}).get("genotype")
 
+    @property
+    def network(self) -> str:
+        """The backbone in words: its name, or those of its cells and how many there are, and how wide."""
+        if self.genotype is None:
+            return self.backbone
+        said = {key: (self.arguments or {}).get(key) for key in ("cells", "channels")}
+        sizes = ", ".join(f"{value} {key}" for key, value in said.items() if value is not None)
+        return " with ".join(filter(None, [f"{self.genotype.get('name', self.backbone)}", sizes]))
+
     def to_dict(self) -> dict[str, Any]:
         """The plain JSON object.
 

@@ -4,7 +4,7 @@
 |---|---|
 | model.safetensors | the weights, float32; no pickle anywhere |
 | config.json | the design: backbone with its genotype as plain JSON, head, size, classes, thresholds |
-| genotype.json | the cells, if the backbone is made of cells |
+| genotype.json, cells.png, cells.svg | the cells, if the backbone is made of cells |
 | onnx/model.onnx | images in, boxes out; checked against PyTorch |
 | README.md | the card, with COCO's figures if the training has them |
 
@@ -25,6 +25,7 @@ import onnxruntime
 import torch
 from torchvision.models.detection.ssd import SSD
 
+from nasarch.draw import draw
 from nasarch.files import atomic_path, new_folder
 from nasarch.genotype import Genotype
 
@@ -54,7 +55,7 @@ class SsdReport:
         design, is_file = self.design, self.path.suffix == ".onnx"
         results = f"{design.detections} at most, {len(design.class_names)} classes"
         lines = [
-            f"{self.path}: SSD on {design.backbone}, {design.size}x{design.size}, {self.size_bytes / 1e6:.1f} MB",
+            f"{self.path}: SSD on {design.network}, {design.size}x{design.size}, {self.size_bytes / 1e6:.1f} MB",
             f"pixels uint8 [batch, height, width, 3] -> {', '.join(OUTPUTS)}: {results}",
             f"opset {OPSET}, IR version {IR_VERSION}; score above {design.score_threshold:g}, NMS at {design.nms_threshold:g}",
             f"checked in onnxruntime {onnxruntime.__version__}: {self.agreement}",
@@ -126,6 +127,9 @@ def _write_folder(checkpoint: str | os.PathLike[str], out: Path, thresholds: Map
     model.design = _public(model.design)
     with new_folder(out) as folder:
         save(model, folder)
+        if model.design.genotype is not None:
+            for suffix in ("png", "svg"):
+                draw(Genotype.from_dict(model.design.genotype), folder / f"cells.{suffix}")
         (folder / "onnx").mkdir()
         report = write_onnx(load(folder, **thresholds), folder / "onnx" / "model.onnx")
         _check_twin(model, load(folder))

@@ -4,7 +4,8 @@
 2. The network is built again from the genotype in the properties (or is the one that is named).
 3. Its weights are those of a checkpoint, those that nasarch ships, or the random ones that it always makes; their digest has to be
    that of the properties.
-4. The logits are compared as at the export: float32 and pixels by check.py, float16 by half.py, int8 by the classes of named images.
+4. The logits are compared as at the export: float32 and pixels by check.py, float16 by half.py, int8 by judge.py: the classes of
+   images that are named, else the logits of synthetic ones.
 
 A file of others has no such properties: of it only the first can be said, and with a model named the fourth.
 """
@@ -32,12 +33,13 @@ from .derive import FLOAT16, INT8, within
 from .foreign import Foreign, read_onnx
 from .graph import reduction
 from .half import compare_half
-from .judge import ENOUGH, batches, judge
+from .judge import ALIKE, ENOUGH, SYNTHETIC, batches, correlation, judge
 from .metadata import configure, digest
 from .network import rebuilt
 from .onnx import Shape, input_size, reference, refuse, sizes
 from .pixels import scaling_of
 from .source import build_model, describe, load_weights, seeded
+from .ssd_verify import is_detector, verify_detector
 from .subject import find_subject
 
 MOST_NUMBERS = 2**26  # in an image that a file asks for
@@ -64,14 +66,16 @@ def verify(
     """Repeat the check of the file at `path`.
 
     Args:
-        model: what it should be, as `find_subject` takes it; by default what its properties say.
+        model: what it should be, as `find_subject` takes it, of a detector as `ssd.load` does; by default what its properties say.
         checkpoint: its weights (.safetensors), unless they are random, shipped, or in the folder `model`.
-        images: for an int8 file images to judge it by, as `calibration.calibration` takes them.
+        images: for an int8 file images to judge it by, as `calibration.calibration` takes them; for a detector, see ssd_verify.py.
 
     Raises:
         ValueError: the file is refused (see `read_onnx`), its weights can't be had or are others, or it doesn't give the model's logits.
     """
     file = read_onnx(path)
+    if model is not None and is_detector(file):
+        return Verified(file, verify_detector(file, model, checkpoint, images))
     expected = _model(file, model, checkpoint)
     if expected is None:
         return Verified(file, (_unchecked(file), *_ran(file)))
@@ -83,12 +87,16 @@ def verify(
     found = f"{describe(expected)} with the weights of sha256 {own[:12]}..." + (
         "" if "weights_sha256" in file.properties else ", not stated"
     )
-    return Verified(file, (found, _compared(file, expected, images)))
+    compared = _compared(file, expected, images)
+    if compared is None:
+        reason = "whose logits hardly depend on synthetic images, so nothing in it was compared; name real ones by --images"
+        return Verified(file, (f"not checked: it says that it is {found}, {reason}",))
+    return Verified(file, (found, compared))
 
 
 def _unchecked(file: Foreign) -> str:
-    if "nms_threshold" in file.properties:
-        return f"a detector ({file.properties.get('architecture')}), whose boxes were compared when it was written; here it was only read"
+    if is_detector(file):
+        return f"a detector ({file.properties.get('architecture')}), here only read: --model RUN|FOLDER compares what it finds"
     return "it doesn't say what it is, so its logits can't be checked: --model NAME compares them"
 
 
@@ -165,11 +173,11 @@ def _numbers(file: Foreign, key: str) -> list[Any]:
 # ---- comparing
 
 
-def _compared(file: Foreign, model: nn.Module, images: str | None) -> str:
-    """What the comparison found; raises ExportError if it isn't the model."""
+def _compared(file: Foreign, model: nn.Module, images: str | None) -> str | None:
+    """What the comparison found, None if nothing could be compared; raises ExportError if it isn't the model."""
     twin, shape = reference(model), _shape(file, model)
     if file.properties.get("precision") == INT8:
-        return _classes(file, twin, shape, images)
+        return _alike(file, twin, shape) if images is None else _classes(file, twin, shape, images)
     multiple = reduction(model) if "size_multiple" in file.properties else None
     agreement = worst([_agreement(file, twin, one) for one in sizes(shape, multiple)])
     refuse(agreement, f"{file.path}")
@@ -197,11 +205,20 @@ def _shape(file: Foreign, model: nn.Module) -> Shape:
     return channels, height, width
 
 
-def _classes(file: Foreign, twin: nn.Module, shape: Shape, images: str | None) -> str:
+def _alike(file: Foreign, twin: nn.Module, shape: Shape) -> str | None:
+    """The logits of an int8 file against the model's, for synthetic images; None if those say nothing."""
+    seen = correlation(twin, partial(run, file.session), shape, scaling_of(twin, shape[0]))
+    if seen is None:
+        return None
+    found = f"a correlation of {seen:.3f} with PyTorch's logits for {SYNTHETIC} synthetic images"
+    if not seen >= ALIKE:
+        raise ExportError(f"refused: {file.path} gives {found}, and at least {ALIKE} is needed; export it again")
+    judged = file.properties.get("judged", "not stated")
+    return f"checked: {found} (at least {ALIKE} is needed); its classes by --images alone; it says of them: {judged}"
+
+
+def _classes(file: Foreign, twin: nn.Module, shape: Shape, images: str) -> str:
     """The classes of an int8 file against the model's."""
-    if images is None:
-        judged = file.properties.get("judged", "not stated")
-        return f"of int8 only the classes of real images can be compared: name some by --images; at the export: {judged}"
     names = _json(file, "class_names") if "class_names" in file.properties else None
     chosen = calibration(images, twin, shape, names)
     seen = judge(twin, partial(run, file.session), batches(chosen.held_back, scaling_of(twin, shape[0])), chosen.source, chosen.labels)

@@ -56,9 +56,11 @@ def verify(file: File, *, model: str | None = None, checkpoint: Path | None = No
 
     Args:
         file: the .onnx file; nothing outside it is opened.
-        model: what it should be, a name, a genotype's file or a folder; by default what its properties say.
+        model: what it should be, a name, a genotype's file or a folder, of a detector the folder of its training; by default what its
+            properties say.
         checkpoint: its weights (.safetensors); random and shipped ones are known without.
-        images: to judge an int8 file by: a folder of images or class folders, a tar file, cifar10, cifar100, digits.
+        images: to judge an int8 file by: a folder of images or class folders, a tar file, cifar10, cifar100, digits; for a detector
+            with --model a data set in COCO's format (its val part) or a folder of images.
     """
     from nasarch.export.verify import verify
 

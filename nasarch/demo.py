@@ -54,7 +54,7 @@ def demo(*, out: Path | None = None) -> None:
         "parameters": f"{profile.parameters:,}",
         "multi-adds": f"{profile.multi_adds / 1e6:.1f} M (fvcore, convolutions and linear layers)",
         "latency": f"PyTorch {report.torch_ms:.1f} ms, onnxruntime {report.onnx_ms:.1f} ms at batch 1",
-        "ONNX": f"{report.path}, {report.size_bytes / 1e6:.1f} MB, within {report.agreement.difference:.1e} of PyTorch",
+        "ONNX": f"{report.path}, {report.size_bytes / 1e6:.1f} MB, logits within {report.agreement.relative}",
         "time": f"{time.perf_counter() - start:.0f} s in all",
     }.items():
         summary.add_row(name, str(value))

@@ -106,5 +106,5 @@ class Bench:
         state.precision = TYPES[self.amp]
         if self.amp == "fp16":
             state.scaler = torch.amp.GradScaler(torch.device(self.device).type)
-        looks: dict[str, Any] = {"measure": Sharpness(sides), "measure_every": self.hessian_every} if self.hessian else {}
-        return fit(state, *sides, update, checkpoint=self.checkpoint, **looks, **schedule)
+        measure = Sharpness(sides) if self.hessian else None
+        return fit(state, *sides, update, measure=measure, measure_every=self.hessian_every, checkpoint=self.checkpoint, **schedule)

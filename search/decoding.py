@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from .augment import random_box, resized
@@ -53,14 +53,23 @@ def _reading(file: File) -> Iterator[Image.Image]:
     """The image, not decoded yet, without Pillow's warnings about odd but readable files.
 
     Raises:
-        ValueError: it is broken, whatever way Pillow finds that out.
+        ValueError: it is missing or broken, whatever way Pillow finds that out.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield Image.open(io.BytesIO(file.read()))
+    except FileNotFoundError as error:
+        raise ValueError(f"{file} is missing; put it back or check its name") from error
     except Exception as error:
-        raise ValueError(f"{file} can't be read as an image ({error}); replace it by an 8-bit image or remove it") from error
+        raise ValueError(f"{file} can't be read as an image ({_reason(error)}); replace it by an 8-bit image or remove it") from error
+
+
+def _reason(error: Exception) -> str:
+    """What Pillow or the system says, without the names of objects in memory and of the file."""
+    if isinstance(error, UnidentifiedImageError):
+        return "no format that Pillow knows"
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -1,15 +1,23 @@
-"""Detectors of seconds: drawn rectangles in COCO's format, a backbone of three cells, and a training of them."""
+"""Detectors of seconds: drawn rectangles in COCO's format, a backbone of three cells, a training of them, and a detector without one."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import timm
+import torch
 from PIL import Image
 
+from nasarch.export.check import sample_pixels
+from nasarch.export.detect_command import _backbone
+from nasarch.export.detect_data import load_scenes
+from nasarch.export.detect_run import DetectPlan
 from nasarch.export.detect_settings import DetectJob, DetectTraining
+from nasarch.export.ssd import ssd
 
 CATEGORIES = [{"id": 7, "name": "blue"}, {"id": 3, "name": "red"}]  # ids with gaps, not in order
 COLOURS = {3: (220, 40, 40), 7: (40, 60, 220)}
@@ -53,3 +61,33 @@ def command(data: Path, out: Path, *more: str) -> list[str]:
     """The same on the command line."""
     flags = ["--size", "96", "--cells", "3", "--channels", "8", "--extras", "32", "32", "32", "32", "--batch-size", "4", "--clip", "5"]
     return ["detect", "train", "--data", str(data), "--out", str(out), *flags, "--workers", "0", "--device", "cpu", "--lr", "0.02", *more]
+
+
+def plan(folder: Path, settings: DetectTraining = SETTINGS, **told: Any) -> DetectPlan:
+    what, part = job(folder, folder / "run", **told), load_scenes(folder, "train")
+    return DetectPlan(
+        backbone=_backbone(settings, what), settings=settings, job=what, train=part, val=None, device=torch.device("cpu"), words="nasarch"
+    )
+
+
+def random_detector(**changes: Any) -> Any:
+    """Of three cells and two classes, whose heads say something about the image."""
+    torch.manual_seed(0)
+    body = timm.create_model("nas_224", genotype="pc_darts_imagenet", cells=3, channels=4)
+    model = telling(ssd(body, 3, size=64, extras=(16, 16), class_names=("red", "blue"), **changes))
+    model.design = replace(model.design, category_ids=(3, 7))
+    return model
+
+
+def telling(model: Any) -> Any:
+    """A random detector whose scores depend on the image, by the statistics of images and larger heads."""
+    size = model.design.size
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # so that one pass gives it the statistics of images
+    with torch.no_grad():
+        model.train().head([*model.backbone(sample_pixels(16, 3, size, size).permute(0, 3, 1, 2).float() / 64 - 2).values()])
+        for name, parameter in model.head.named_parameters():
+            if name.endswith(".1.weight") and parameter.ndim == 4:
+                parameter.mul_(8 if "classification" in name else 2)
+    return model.eval()

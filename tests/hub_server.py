@@ -9,7 +9,8 @@
 | GET /api/models/ID, /api/models/ID/tree/REV | about the repository; its files |
 | HEAD, GET /ID/resolve/REV/FILE | a file, with ETag and X-Repo-Commit |
 
-Writing, and reading what is private, needs the token; anything else is 404. `fail` answers requests whose path has a part with a status.
+Writing, and reading what is private, needs the token; anything else is 404. `fail` answers requests whose path has a part with a status;
+`drop` ends the connection of those whose path matches a pattern, "before" or "after" it is done what they ask, without an answer.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,6 +54,7 @@ class Hub:
     large: dict[str, bytes] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     fail: dict[str, int] = field(default_factory=dict)
+    drop: dict[str, str] = field(default_factory=dict)
 
 
 @contextmanager
@@ -79,6 +82,7 @@ class Answers(BaseHTTPRequestHandler):
     """One request."""
 
     hub: Hub
+    dropped: str | None = None
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -88,7 +92,10 @@ class Answers(BaseHTTPRequestHandler):
         path, body = self.path.split("?")[0], self._body()
         self.hub.requests.append((self.command, path))
         failure = next((status for part, status in self.hub.fail.items() if part in path), None)
-        if failure is not None:
+        self.dropped = next((when for pattern, when in self.hub.drop.items() if re.search(pattern, path)), None)
+        if self.dropped == "before":
+            self._hang_up()
+        elif failure is not None:
             self._refuse(failure, "Failure")
         elif path == "/api/repos/create":
             self._create(json.loads(body))
@@ -118,7 +125,14 @@ class Answers(BaseHTTPRequestHandler):
         self.rfile.readline()
         return b"".join(parts)
 
+    def _hang_up(self) -> None:
+        self.close_connection = True
+        self.connection.shutdown(socket.SHUT_RDWR)
+
     def _say(self, value: Any, status: int = 200, **headers: str) -> None:
+        if self.dropped is not None:
+            self._hang_up()
+            return
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
         self.send_response(status)
         for name, text in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
@@ -159,7 +173,7 @@ class Answers(BaseHTTPRequestHandler):
         if repository is None:
             return
         if action is None:
-            siblings = [{"rfilename": name} for name in repository.files]
+            siblings = [_sibling(name, content) for name, content in repository.files.items()]
             self._say({"id": identity, "sha": repository.sha, "private": repository.private, "siblings": siblings, "tags": []})
         elif action == "tree":
             found = [(name, content, hashlib.sha256(content).hexdigest()) for name, content in repository.files.items()]
@@ -203,3 +217,12 @@ class Answers(BaseHTTPRequestHandler):
             return
         content = repository.files[name]
         self._say(content, ETag=f'"{hashlib.sha256(content).hexdigest()}"', X_Repo_Commit=repository.sha)
+
+
+def _sibling(name: str, content: bytes) -> dict[str, Any]:
+    """What the Hub says of a file: git's hash of it, which for a large one is that of the pointer to it."""
+    told: dict[str, Any] = {"rfilename": name, "size": len(content)}
+    if name.endswith(LARGE):
+        told["lfs"] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest(), "pointerSize": 130}
+        content = f"sha256:{told['lfs']['sha256']}".encode()
+    return {**told, "blobId": hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()}

@@ -77,6 +77,8 @@ def test_boxes_beyond_the_image_are_clipped_and_those_without_an_area_dropped_an
 
     part = load_scenes(changed(tmp_path, change), "train")
     assert [scene.boxes.tolist() for scene in part.scenes] == [[[0, 10, 25, 30], [100, 80, 120, 96]], [[10, 10, 120, 30]], [], []]
+    kept = {about["id"]: about["bbox"] for about in part.truth["annotations"]}  # what is evaluated on is what is learnt, and crowds
+    assert kept == {1: [0, 10, 25, 20], 2: [100, 80, 20, 16], 5: [10, 10, 110.2, 20], 6: [10, 10, 20, 20]}
     clipped, dropped = part.remarks
     assert clipped.startswith("2 annotations beyond the image's edge: clipped (the first is 1 in train-0.png, bbox [-5, 10, 30, 20]")
     assert dropped.startswith("2 annotations without an area: dropped (the first is 3 in train-1.png")
@@ -97,6 +99,11 @@ BROKEN: dict[str, tuple[Callable[[Value], Any], str]] = {
     "an image that is not listed": (_first(image_id=99), "1 annotation of an image that the file doesn't list, the first is 1 in image 99"),
     "three numbers": (_first(bbox=[1, 2, 3]), "bbox is not four finite numbers"),
     "no number": (_first(bbox=[1, 2, 3, float("nan")]), "bbox is not four finite numbers"),
+    "a huge number": (_first(bbox=[1, 2, 3, 10**400]), "bbox is not four finite numbers"),
+    "an image that is a list": (_first(image_id=[10]), "1 annotation of an image that the file doesn't list, the first is 1 in image [10]"),
+    "a category that is an object": (_first(category_id={"id": 3}), "1 annotation without a category of the file's list"),
+    "an annotation that is a number": (lambda value: value["annotations"].append(7), "doesn't list, the first is 7"),
+    "a huge image": (lambda value: value["images"][0].update(width=10**400), "lacks a whole id, width, height"),
     "words": (_first(bbox=[1, 2, 3, "4"]), "bbox is not four finite numbers"),
     "no images": (lambda value: value.update(images=[]), "has no images"),
     "no categories": (lambda value: value.update(categories=[]), "has no categories"),
@@ -104,6 +111,12 @@ BROKEN: dict[str, tuple[Callable[[Value], Any], str]] = {
     "one id twice": (lambda value: value["images"].append(value["images"][0].copy()), "two images have the id 10"),
     "one category twice": (lambda value: value["categories"].append({"id": 3, "name": "x"}), "an id of its own"),
     "no size": (lambda value: value["images"][0].pop("width"), "lacks a whole id, width, height"),
+    "a file elsewhere": (lambda value: value["images"][1].update(file_name="/etc/hostname"), "1 of 4 file names lead out of the folder"),
+    "a file above": (lambda value: value["images"][0].update(file_name="a/../../x.png"), "the first is 'a/../../x.png'"),
+    "a file above, with other strokes": (
+        lambda value: value["images"][0].update(file_name="..\\x.png"),
+        "lead out of the folder of images",
+    ),
     "a missing file": (lambda value: value["images"][2].update(file_name="gone.png"), "1 of 4 images are missing, the first is gone.png"),
 }
 
@@ -113,7 +126,19 @@ def test_annotations_that_can_not_be_used_are_one_clear_line(what: str, tmp_path
     change, words = BROKEN[what]
     with pytest.raises(ValueError) as refused:
         load_scenes(changed(tmp_path, change), "train")
-    assert words in str(refused.value) and "\n" not in str(refused.value)
+    assert words in str(refused.value) and "\n" not in str(refused.value) and len(str(refused.value)) < 600
+
+
+@pytest.mark.parametrize("climbs", [False, True])
+def test_no_annotation_opens_a_file_outside_the_images(climbs: bool, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rectangles(tmp_path / "data", "train", 2, seed=0)
+    (tmp_path / "data" / "images" / "train-0.png").rename(tmp_path / "secret.png")
+    value = json.loads((tmp_path / "data" / "train.json").read_text())
+    value["images"][0]["file_name"] = "../secret.png" if climbs else str(tmp_path / "secret.png")
+    (tmp_path / "data" / "train.json").write_text(json.dumps(value))
+    with pytest.raises(ValueError, match="lead out of the folder of images"):
+        load_scenes(tmp_path / "data", "train", tmp_path / "data" / "images")
 
 
 def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
@@ -137,7 +162,10 @@ def test_an_image_that_is_none_or_of_another_size_is_named_before_anything_start
     with pytest.raises(ValueError, match="train-1.png has 50x50 pixels, its annotations say 120x96"):
         check_images(part)
     (tmp_path / "images" / "train-1.png").write_text("no image")
-    with pytest.raises(ValueError, match="train-1.png can't be read as an image"):
+    with pytest.raises(ValueError, match=r"train-1.png can't be read as an image \(no format that Pillow knows\); replace it"):
+        check_images(part)
+    (tmp_path / "images" / "train-1.png").unlink()
+    with pytest.raises(ValueError, match="train-1.png is missing; put it back or check its name$"):
         check_images(part)
 
 

@@ -23,24 +23,16 @@ from nasarch.export import detect_eval, detect_run
 from nasarch.export.detect_batches import Epochs, batches, transforms
 from nasarch.export.detect_command import _backbone, train
 from nasarch.export.detect_data import load_scenes
-from nasarch.export.detect_run import DetectPlan, build
-from nasarch.export.detect_settings import DetectTraining
+from nasarch.export.detect_run import build
 from nasarch.export.detect_train import Learner
 from nasarch.export.ssd import load
 from nasarch.search import ranks
-from tests.detect_small import SETTINGS, command, data, job, rectangles
+from tests.detect_small import SETTINGS, command, data, job, plan, rectangles
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
     path = folder / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def plan(folder: Path, settings: DetectTraining = SETTINGS, **told: Any) -> DetectPlan:
-    what, part = job(folder, folder / "run", **told), load_scenes(folder, "train")
-    return DetectPlan(
-        backbone=_backbone(settings, what), settings=settings, job=what, train=part, val=None, device=torch.device("cpu"), words="nasarch"
-    )
 
 
 def test_a_training_lowers_the_loss_and_finds_the_drawn_rectangles(tmp_path: Path) -> None:

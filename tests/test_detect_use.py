@@ -17,7 +17,7 @@ from PIL import Image
 from nasarch.cli import main
 from nasarch.export.detect_data import load_scenes
 from nasarch.export.detect_eval import EVALUATORS, FIGURES, coco_figures, detect, lines
-from nasarch.export.detect_use import detections, picture
+from nasarch.export.detect_use import detections, picture, upright
 from nasarch.export.ssd import load, save, ssd
 from tests.data_sets import real
 from tests.detect_small import data, rectangles
@@ -67,6 +67,30 @@ def test_known_cases_have_known_figures(package: str) -> None:
     assert coco_figures(truth(BOX), [], package)["AP"] == 0
     crowd = coco_figures(truth(BOX, iscrowd=1, id=1, area=1200.0), [row(BOX)], package)
     assert crowd["AP"] == -1  # nothing to find
+
+
+@pytest.mark.parametrize("package", [name for name in EVALUATORS if find_spec(name)])
+@pytest.mark.parametrize("ids", [(0, 1, 2), (7, 7, 7), (None, 0, 0), ("a", "a", [1])])
+def test_a_perfect_detector_has_perfect_figures_however_annotations_are_numbered(package: str, ids: tuple[Any, ...]) -> None:
+    boxes = [BOX, [60.0, 60.0, 30.0, 30.0], [50.0, 5.0, 20.0, 20.0]]
+    known = truth(*boxes)
+    for about, number in zip(known["annotations"], ids, strict=True):
+        about |= {"id": number, "area": None, "iscrowd": None}
+    found = coco_figures(known, [row(box) for box in boxes], package)
+    assert [found[name] for name in ("AP", "AP50", "AP75", "AR10", "AR100")] == pytest.approx([1] * 5)
+    assert [about["id"] for about in known["annotations"]] == [*ids]  # theirs are not changed
+
+
+def test_boxes_without_an_area_are_not_missed_and_a_clipped_box_is_found_inside_the_image(tmp_path: Path) -> None:
+    rectangles(tmp_path, "val", 1, seed=1)
+    value = json.loads((tmp_path / "val.json").read_text())
+    boxes = [[-40, 10, 60, 40], [90, 50, 60, 80], [10, 10, 0, 20], [500, 10, 20, 20], [30.0, 50.0, 20.0, 20.0]]
+    value["annotations"] = [{"id": 0, "image_id": 10, "category_id": 3, "bbox": box} for box in boxes]
+    (tmp_path / "val.json").write_text(json.dumps(value))
+    part = load_scenes(tmp_path, "val")
+    inside = [[0.0, 10.0, 20.0, 40.0], [90.0, 50.0, 30.0, 46.0], [30.0, 50.0, 20.0, 20.0]]
+    found = coco_figures(part.truth, [{**row(box, category=3), "image_id": 10} for box in inside])
+    assert found["AP"] == found["AR100"] == pytest.approx(1) and len(part.remarks) == 2
 
 
 def test_the_figures_are_those_of_pycocotools_own_way(tmp_path: Path) -> None:
@@ -131,6 +155,34 @@ def test_predict_writes_pictures_and_what_was_found(detector: Path, tmp_path: Pa
     assert len(capsys.readouterr().out.splitlines()) == 3
 
 
+def test_predict_replaces_no_image_of_its_own(detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rectangles(tmp_path, "val", 2, seed=1)
+    folder = tmp_path / "images"
+    (tmp_path / "link").symlink_to(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    flags = ["--score", "0.3", "--device", "cpu"]
+    for out in (folder, tmp_path / "link"):
+        images = [str(folder / f"val-{number}.png") for number in range(2)]
+        assert main(["detect", "predict", str(detector), *images, "-o", str(out), *flags]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "val-0.png would take the place of that very image: give another folder with -o" in line
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_predict_turns_an_image_as_its_camera_says(detector: Path, tmp_path: Path) -> None:
+    shown = np.zeros((60, 100, 3), np.uint8)
+    shown[:, 50:] = (200, 30, 30)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying on its left side
+    Image.fromarray(np.ascontiguousarray(np.rot90(shown))).save(tmp_path / "photo.jpg", exif=exif, quality=95)
+    assert np.abs(np.array(upright(tmp_path / "photo.jpg")).astype(int) - shown).mean() < 4
+    assert main(["detect", "predict", str(detector), str(tmp_path / "photo.jpg"), "-o", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    with Image.open(tmp_path / "out" / "photo.jpg") as picture:
+        assert picture.size == (100, 60) and not picture.getexif()
+    Image.fromarray(shown).save(tmp_path / "odd.jpg", exif=b"Exif\0\0II*\0damaged")
+    assert upright(tmp_path / "odd.jpg").size == (100, 60)
+
+
 def test_a_picture_shows_each_box_where_it_is(detector: Path) -> None:
     model, grey = load(detector), Image.new("RGB", (200, 100), (128, 128, 128))
     shown = np.array(picture(grey, [{"label": 2, "name": "blue", "score": 0.5, "box": [50.0, 40.0, 120.0, 90.0]}], model.design))
@@ -147,7 +199,7 @@ def test_what_is_no_image_leaves_nothing(detector: Path, tmp_path: Path, capsys:
     before = sorted(tmp_path.rglob("*"))
     for images, words in (
         ([good, bad], "bad.png can't be read as an image"),
-        ([good, tmp_path / "none.png"], "none.png can't be read"),
+        ([good, tmp_path / "none.png"], "none.png is missing"),
         ([good, good], "two images would give the picture val-0.png"),
     ):
         assert main(["detect", "predict", str(detector), *map(str, images), "-o", str(tmp_path / "out")]) == 2

@@ -81,8 +81,29 @@ def test_wrong_graphs_of_a_fresh_network_are_found_though_its_logits_hardly_depe
     torch.manual_seed(0)
     model = timm.create_model("ftso_nats_cifar", cells=1, channels=8)
     assert logits(model, sample_images(4, 3, 32, 32)).std(0).max() < 1e-3
-    export_onnx(model, tmp_path / "fresh.onnx")
+    report = export_onnx(model, tmp_path / "fresh.onnx")
+    assert report.agreement.scale > 0.01, "of images brighter than any, so no figure is told in the logits' own unit"
+    assert f"logits within {report.agreement.difference / report.agreement.scale:.1e} of how much PyTorch's vary" in str(report)
+    assert f"{report.agreement.difference:.1e}" not in str(report)
     assert_changes_are_found(model, tmp_path / "fresh.onnx", WRONG)
+
+
+def test_another_class_is_refused_though_the_logits_are_within_the_tolerance(tmp_path: Path) -> None:
+    """Two classes with the same weights: the first leads by its bias alone, small beside the tolerance and large beside rounding."""
+    torch.manual_seed(0)
+    model, path = Tiny(2).eval(), tmp_path / "a.onnx"
+    model.fc.weight.data[1] = model.fc.weight.data[0]
+    nn.init.zeros_(model.fc.bias)
+    lead = 3e-5 * export_onnx(model, path, size=8).agreement.scale
+    model.fc.bias.data[0] = lead
+    right = export_onnx(model, path, size=8)
+    assert (right.agreement.clear, right.agreement.other) == (4, 0)
+    assert "the same class for 4 of 4 images that have a clear one" in str(right)
+    model.fc.bias.data[0] = -lead
+    seen = compare(model, open_session(path))
+    assert seen.difference <= seen.tolerance and (seen.clear, seen.other) == (4, 4) and not seen.holds
+    with pytest.raises(ExportError, match="differ from PyTorch's by .*, the same class for 0 of 4 images that have a clear one; try"):
+        exporter.refuse(seen, "two classes")
 
 
 def _fixed_batch(proto: onnx.ModelProto) -> None:

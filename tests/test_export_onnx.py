@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import safetensors.torch
 import timm
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 import nasarch
 from nasarch.export.check import open_session, sample_images
-from nasarch.export.metadata import PROPERTIES
+from nasarch.export.metadata import PROPERTIES, configure
 from nasarch.export.onnx import ExportError, OnnxReport, export_onnx
 from tests.exported import Tiny, logits, with_statistics
 
@@ -132,7 +135,13 @@ def test_the_report_shows_difference_and_both_latencies(exported: Callable[[str]
     text = str(report)
     assert 0 < report.agreement.difference <= report.agreement.tolerance < 0.01 * report.agreement.scale
     assert report.torch_ms > 0 and report.onnx_ms > 0 and report.threads == 1
-    for shown in (str(path), f"{report.agreement.difference:.1e}", f"{report.torch_ms:.2f} ms", f"{report.onnx_ms:.2f} ms", "1 and 3"):
+    for shown in (
+        str(path),
+        f"{report.agreement.difference / report.agreement.scale:.1e} of how much",
+        f"{report.torch_ms:.2f} ms",
+        f"{report.onnx_ms:.2f} ms",
+        "1 and 3",
+    ):
         assert shown in text
     assert "random" not in text
 
@@ -206,6 +215,25 @@ def test_what_cannot_be_exported_is_refused_in_one_line(
         export_onnx(make(), tmp_path / "a.onnx", **arguments)
     assert "\n" not in str(refusal.value)
     assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_the_example_of_the_documentation_prepares_images_as_timm_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interpolation: str
+) -> None:
+    model: Any = with_statistics(timm.create_model("ftso_nats_cifar", cells=1, channels=8), 16)
+    configure(model, interpolation=interpolation, crop_pct=1.0, input_size=(3, 16, 16))
+    text = (Path(__file__).parents[1] / "docs" / "export.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(import json.*?)```", text, re.DOTALL)
+    export_onnx(model, tmp_path / "model.onnx")
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
+    picture.save(tmp_path / "cat.jpg")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec("\nsession".join(code.split("\nsession")[:2]), found)  # without the second file
+    transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+    expected = logits(model, transform(Image.open("cat.jpg"))[None])  # type: ignore[index]
+    torch.testing.assert_close(torch.from_numpy(found["logits"]), expected, rtol=0, atol=1e-3 * expected.std().item())
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 
-from nasarch import cli
+from nasarch import cli, cli_bench
 from nasarch.export import rivals, speed
 from nasarch.export.rivals import RIVALS, Rival, nearest
 from nasarch.export.speed import EAGER, Side, bench
@@ -119,13 +119,19 @@ def test_the_table_has_units_ratios_and_what_int8_means(monkeypatch: pytest.Monk
     out = capsys.readouterr().out
     for words in (
         "m, 3x32x32, 2 M multi-adds",
-        "r, 3x224x224, 3 M",
+        "timm's nearest of well-known networks: r, 3x224x224, 3 M multi-adds, 1.5 times as many",
         "1 CPU thread,",
         "images/s, batch 8",
         "torch.compile: skipped, no compiler",
     ):
         assert words in out, words
     assert re.search(r"PyTorch eager +3.25 +3.00-4.00 +1.00 +7.0 +1.00", out) and "only its speed means something" in out
+
+
+@pytest.mark.parametrize(("cost", "near"), [(0.9e6, False), (1.1e6, True), (3.9e6, True), (4.1e6, False)])
+def test_a_rival_that_costs_more_than_twice_as_much_or_less_than_half_is_called_far(cost: float, near: bool) -> None:
+    said = cli_bench._nearness(2e6 / cost)
+    assert said.startswith("timm's nearest") == near and said.startswith("no well-known network of timm's is near") != near
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +17,19 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from nasarch import cli
+from nasarch.export import verify as module
 from nasarch.export.check import ExportError
 from nasarch.export.foreign import read_onnx
 from nasarch.export.forms import Forms, export_model
+from nasarch.export.judge import correlation
 from nasarch.export.network import rebuilt
 from nasarch.export.onnx import export_onnx
+from nasarch.export.pixels import scaling_of
 from nasarch.export.source import seeded
+from nasarch.export.subject import Subject
 from nasarch.export.verify import verify
 from nasarch.genotype import resolve
-from tests.exported import Tiny, new_cell, reading, save
+from tests.exported import SIDE, Tiny, new_cell, reader_of_digits, reading, save
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +67,9 @@ def test_a_file_with_its_weights_is_found_to_be_the_model(forms: Path, name: str
 
 def test_an_int8_file_is_judged_by_images(forms: Path) -> None:
     path, weights = forms / "onnx" / "model_quantized.onnx", forms / "model" / "model.safetensors"
-    assert "name some by --images; at the export: " in str(verify(path, checkpoint=weights))
+    assert re.search(
+        r"checked: a correlation of 0\.99\d with .* its classes by --images alone; it says", str(verify(path, checkpoint=weights))
+    )
     text = str(verify(path, checkpoint=weights, images="digits"))
     assert "checked: the class that float32 says for" in text and "of 297 images of digits, accuracy 9" in text
 
@@ -71,6 +79,41 @@ def test_a_file_with_another_weight_inside_is_refused(forms: Path, tmp_path: Pat
     wrong = altered(forms / "onnx" / name, tmp_path / "wrong.onnx", spoil)
     with pytest.raises(ExportError, match="refused: "):
         verify(wrong, model=str(forms / "model"), images="digits")
+
+
+@pytest.mark.parametrize("change", ["noise", "one weight", "scales"])
+def test_an_int8_file_with_other_numbers_is_refused_without_images_too(forms: Path, tmp_path: Path, change: str) -> None:
+    wrong = altered(forms / "onnx" / "model_quantized.onnx", tmp_path / "wrong.onnx", spoil if change == "scales" else noise[change])
+    with pytest.raises(ExportError, match="refused: .* gives a correlation of .* synthetic images, and at least 0.9 is needed"):
+        verify(wrong, model=str(forms / "model"))
+
+
+def _noise(proto: onnx.ModelProto, spread: float, most: int) -> None:
+    """Noise of `spread` times their standard deviation in the first `most` int8 tensors."""
+    generator = np.random.default_rng(0)
+    tensors = [tensor for tensor in proto.graph.initializer if tensor.data_type == TensorProto.INT8 and len(tensor.dims) > 1]
+    for tensor in tensors[:most]:
+        weights = numpy_helper.to_array(tensor).astype(np.float64)
+        other = np.clip(weights + spread * weights.std() * generator.normal(size=weights.shape), -128, 127)
+        tensor.CopyFrom(numpy_helper.from_array(other.round().astype(np.int8), tensor.name))
+
+
+noise = {"noise": partial(_noise, spread=0.5, most=999), "one weight": partial(_noise, spread=2.0, most=1)}
+
+
+def test_an_int8_file_of_which_nothing_can_be_compared_says_so_and_no_digest_as_a_finding(
+    forms: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fresh network may say the same of all synthetic images."""
+    fresh = timm.create_model("ftso_nats_cifar", cells=1, channels=8).eval()
+    scaling, file = scaling_of(fresh, 3), forms / "onnx" / "model_quantized.onnx"
+    assert correlation(fresh, fresh, (3, SIDE, SIDE), scaling) is None
+    trained = reader_of_digits()
+    assert correlation(trained, trained, (3, SIDE, SIDE), scaling) == pytest.approx(1)
+    monkeypatch.setattr(module, "correlation", lambda *_: None)
+    text = str(verify(file, model=str(forms / "model")))
+    assert "not checked: it says that it is ftso_nats_cifar with the weights of" in text and "nothing in it was compared; name" in text
+    assert "\nchecked" not in text and "\nftso_nats_cifar with" not in text
 
 
 def spoil(proto: onnx.ModelProto) -> None:
@@ -165,9 +208,6 @@ class Theirs(torch.nn.Module):
 
 @pytest.mark.parametrize("batch", ["n", 1, 2])
 def test_a_file_of_others_is_compared_with_a_model_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int | str) -> None:
-    from nasarch.export import verify as module
-    from nasarch.export.subject import Subject
-
     path = foreign(tmp_path / "theirs.onnx", batch=batch)
     for model, fits in ((Theirs(), True), (Tiny(3), False)):
         monkeypatch.setattr(module, "find_subject", lambda *_, model=model: Subject(model.eval(), None, False))

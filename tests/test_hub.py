@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +128,43 @@ def test_transformers_loads_the_folder(fresh: tuple[Path, Any, HubReport]) -> No
     with torch.no_grad():
         torch.testing.assert_close(wrapped(images()).logits, model(images()), rtol=1e-5, atol=1e-5)
     assert wrapped.config.id2label == {0: "rose", 1: "tulip", 2: "zinnia"}
+
+
+IN_ANOTHER_PROCESS = """
+import sys
+import torch
+torch.set_num_threads(1)
+import nasarch, timm
+folder, images, out, *transformers = sys.argv[1:]
+images = torch.load(images)
+found = [timm.create_model(f"local-dir:{folder}", pretrained=True).eval()(images)]
+if transformers:
+    from transformers import AutoModelForImageClassification
+    model = AutoModelForImageClassification.from_pretrained(folder).eval()
+    assert model.config.id2label[3] == "cat"
+    found.append(model(images).logits)
+torch.save([logits.detach() for logits in found], out)
+"""
+
+
+def test_the_packages_weights_load_in_a_new_process_with_timm_and_transformers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "export_onnx", without_onnx)
+    folder = export_hub("ftso_cifar_shallow", tmp_path / "out").path
+    clients = ["transformers"] * (importlib.util.find_spec("transformers") is not None)
+    torch.save(images(), tmp_path / "images.pt")
+    arguments = [str(folder), str(tmp_path / "images.pt"), str(tmp_path / "found.pt"), *clients]
+    done = subprocess.run([sys.executable, "-c", IN_ANOTHER_PROCESS, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    with torch.no_grad():
+        expected = timm.create_model("ftso_cifar_shallow", pretrained=True).eval()(images())
+    found = torch.load(tmp_path / "found.pt")
+    assert len(found) == 1 + len(clients) and expected.std(0).min() > 0.1
+    for logits in found:
+        torch.testing.assert_close(logits, expected, rtol=0, atol=1e-5)
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    evaluations: Any = ModelCard.load(folder / "README.md").data.eval_results
+    assert {(one.dataset_name, one.dataset_type) for one in evaluations} == {("CIFAR-10 (JPEG)", "CIFAR-10 (JPEG)")}
+    assert "trained on CIFAR-10 (JPEG)" in text and evaluations[0].metric_value == pytest.approx(81.3, abs=0.1)
 
 
 @pytest.mark.parametrize("name, network", [("pc_darts_imagenet", "nas_224"), ("ftso_nats_cifar", "nas_bench_201")])
@@ -266,7 +305,10 @@ def test_a_data_set_that_is_named_gives_labels_but_leaves_the_preprocessing_of_a
 
 
 def test_classes_are_named_by_data_set() -> None:
-    assert known("CIFAR-10") is known("cifar10_jpeg") is KNOWN["cifar10"] and known("flowers") is known(None) is None
+    assert known("CIFAR-10") is known("cifar10") is KNOWN["cifar10"] and known("flowers") is known(None) is None
+    assert known("ImageNet-1k") is known("imagenet_jpeg") is KNOWN["imagenet"]
+    copy = known("cifar10-jpeg")
+    assert copy == known("CIFAR-10 (JPEG)") and copy == KNOWN["cifar10"]._replace(title="CIFAR-10 (JPEG)", hub=None)
     for data in KNOWN.values():
         classes = data.statistics.num_classes if data.statistics is not None else 10
         labels = labels_of(data, classes)

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def as_user(code: str, home: Path, *arguments: Path) -> tuple[hub_server.Hub, str]:
+def as_user(code: str, home: Path, *arguments: Path, fail: dict[str, int] | None = None) -> tuple[hub_server.Hub, str]:
     """Run `code` in a new process, as a user has it: HF_ENDPOINT names the server. Returns what that holds then, and what was printed."""
     with hub_server.running() as hub:
+        hub.fail = fail or {}
         places = {"HF_HOME": str(home), "HF_HUB_CACHE": str(home / "cache"), "HF_HUB_DISABLE_XET": "1"}
         environment = {**os.environ, **places, "HF_ENDPOINT": hub.url, "HF_TOKEN": hub_server.TOKEN}
         done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=environment)
@@ -105,7 +107,8 @@ def test_a_detectors_folder_that_was_pushed_finds_the_same_from_the_hub(
     hub, said = as_user(code, tmp_path, folder, tmp_path / "image.pt", tmp_path / "found.pt")
     repository = hub.repositories["me/finder"]
     assert f"pushed to {hub.url}/me/finder (private), commit {repository.sha}" in said
-    names = ["README.md", "config.json", *["genotype.json"] * (backbone == "cells"), "model.safetensors", "onnx/model.onnx"]
+    cells = ["cells.png", "cells.svg", "genotype.json"] if backbone == "cells" else []
+    names = sorted(["README.md", "config.json", *cells, "model.safetensors", "onnx/model.onnx"])
     assert sorted(repository.files) == files(folder) == names, "no pickle"
     assert all(content == (folder / name).read_bytes() for name, content in repository.files.items())
     card = repository.files["README.md"].decode()
@@ -167,7 +170,7 @@ def test_a_new_repository_is_private_unless_asked_and_an_old_one_is_updated(serv
         (hub_server.TOKEN, "you/x", {}, r"may not write to you/x \(403\).*another OWNER; nothing was uploaded to you/x"),
         (hub_server.TOKEN, "you/theirs", {}, r"may not write to you/theirs \(403\)"),
         (hub_server.TOKEN, "me/x", {"/commit/": 403}, r"may not write to me/x \(403\).*me/x is there, with none of these files"),
-        (hub_server.TOKEN, "me/x", {"/lfs/": 410}, "the Hub answers 410: .*me/x is there, with none of these files"),
+        (hub_server.TOKEN, "me/x", {"/lfs/": 410}, "the Hub answers 410: .*me/x is there, with none of these files.* not sent again; "),
         (hub_server.TOKEN, "me/x", {"/preupload/": 404}, r"the Hub has no me/x for this token \(404\)"),
         (hub_server.TOKEN, "me/x", {"/repos/create": 402}, "the Hub answers 402: .*nothing was uploaded"),
     ],
@@ -205,6 +208,29 @@ def test_the_card_names_the_repository_that_it_is_pushed_to(server: hub_server.H
     assert server.repositories["me/second"].files["README.md"].decode() == card.format("me/second")
 
 
+def test_in_a_card_only_the_name_of_the_place_is_replaced(server: hub_server.Hub, folder: Path) -> None:
+    card = (
+        'timm.create_model("hf-hub:{0}"); from_pretrained("{0}"); predict hf-hub:{0} IMAGE\n'
+        'https://github.com/quark0/darts, [quark0/darts](https://github.com/quark0/darts), hf-hub:quark0/darts2, "quark0/darts/x"'
+    )
+    (folder / "README.md").write_text(card.format("quark0/darts"))
+    [*exporter.hub(folder, repository="me/new")]
+    assert (folder / "README.md").read_text() == card.format("me/new")
+
+
+@pytest.mark.parametrize("content, reason", [(b"\xff\xfe", "it is not UTF-8"), (None, "Permission denied")])
+def test_a_card_that_cannot_be_read_is_named_before_anything_is_sent(
+    server: hub_server.Hub, folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None, reason: str
+) -> None:
+    if content is None:
+        monkeypatch.setattr(Path, "read_text", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, reason)))
+    else:
+        (folder / "README.md").write_bytes(content)
+    with pytest.raises(ValueError, match=f"can't read the card {folder / 'README.md'}: {reason}; .*mend it"):
+        [*exporter.hub(folder, repository="me/x")]
+    assert not server.requests
+
+
 def test_a_push_that_broke_off_is_finished_by_the_next_one(server: hub_server.Hub, folder: Path) -> None:
     server.fail = {"/commit/": 400}
     with pytest.raises(ValueError, match="the repository me/x is there, with none of these files"):
@@ -214,6 +240,52 @@ def test_a_push_that_broke_off_is_finished_by_the_next_one(server: hub_server.Hu
     push(folder, "me/x")
     assert sorted(server.repositories["me/x"].files) == FOLDER
     assert not [path for method, path in server.requests if method == "PUT"], "what was uploaded is not uploaded again"
+
+
+LOST = {  # what is dropped, what the message says or None for a push that succeeded, the files that are there then, of a first push
+    "before the commit": ({"/commit/": "before"}, "Server disconnected.*: look at the network; {state}.* not sent again", False),
+    "after the commit": ({"/commit/": "after"}, None, True),
+    "in a large file": ({"^/lfs/": "before"}, "Server disconnected.*; {state}.*large files that had arrived are kept", False),
+    "for good": ({"/commit/|/me/x$": "before"}, "whether the commit arrived is not known, .*/me/x has all of the files or none;", False),
+    "for good, after the commit": ({"/commit/": "after", "/me/x$": "before"}, "whether the commit arrived is not known", True),
+}
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("when", LOST)
+def test_of_a_connection_that_was_lost_only_what_is_true_is_said(
+    server: hub_server.Hub, folder: Path, monkeypatch: pytest.MonkeyPatch, old: bool, when: str
+) -> None:
+    drop, message, arrives = LOST[when]
+    state = "me/x is as it was before, since" if old else "the repository me/x is there, with none of these files"
+    monkeypatch.setattr(time, "sleep", lambda _: None)  # between huggingface_hub's attempts
+    if old:
+        push(folder, "me/x")
+        for name in FOLDER:
+            (folder / name).write_text(f"{name} in another state")
+    server.drop = drop
+    if message is None:
+        assert push(folder, "me/x").commit == server.repositories["me/x"].sha
+    else:
+        with pytest.raises(ValueError, match=message.format(state=state)) as failure:
+            push(folder, "me/x")
+        assert "\n" not in str(failure.value)
+    there = server.repositories["me/x"]
+    assert (there.files == {name: (folder / name).read_bytes() for name in FOLDER}) == arrives
+    assert len(there.commits) == old + arrives
+
+
+def test_a_failure_of_the_hub_itself_is_one_line_and_nothing_else(folder: Path, tmp_path: Path) -> None:
+    """huggingface_hub reports each of its attempts and draws bars."""
+    code = (
+        "import sys, time; sys.stderr = sys.stdout; time.sleep = lambda _: None; from nasarch.export.push import push;"
+        "from pathlib import Path\n"
+        "try: push(Path(sys.argv[1]), 'me/x')\n"
+        "except ValueError as error: print(error)"
+    )
+    _, said = as_user(code, tmp_path, folder, fail={"/lfs/": 500})
+    (line,) = said.splitlines()
+    assert line.startswith("the Hub answers 500: ") and "me/x is there, with none of these files" in line
 
 
 def test_a_network_that_is_down_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,12 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from huggingface_hub.utils import logging as hub_logging
+from timm.models import save_for_hf
 from torch import nn
 
 import nasarch
-from nasarch.export.ssd import assemble, cost, default_boxes, load, save, ssd
+from nasarch.export.ssd import assemble, cost, default_boxes, load, millions, save, ssd
 from nasarch.export.ssd_backbone import build_body, find_backbone
 from nasarch.export.ssd_design import Design
 from nasarch.genotype import resolve
@@ -40,6 +42,7 @@ def test_the_papers_backbone_costs_what_the_paper_counts_and_the_heads_add_to_it
     assert abs(found.backbone_multi_adds / 1.2e9 - 1) < 0.02  # PC-DARTS, Table 5: 1.2 B
     assert round(found.multi_adds / 1e6) == 1356 and round(found.parameters / 1e6, 2) == 6.47
     assert "backbone 1,185 M, whole detector 1,356 M" in str(found)
+    assert millions(66_720_224) == "66.7 M" and millions(345_600) == "0.346 M"
 
 
 def test_the_backbones_multi_adds_are_those_that_fvcore_counts() -> None:
@@ -130,6 +133,47 @@ def test_a_trained_classifier_brings_its_weights(tmp_path: Path) -> None:
     other = find_backbone("pc_darts_imagenet", cells=3, channels=4)._replace(weights=tmp_path / "model.safetensors")
     with pytest.raises(ValueError, match="doesn't fit nas_224: .*give the weights of this very network"):
         build_body(other, pretrained=True)
+
+
+@pytest.mark.parametrize("kind", ["network", "features", "folder"])
+def test_images_are_normalised_as_the_backbones_were(kind: str, tmp_path: Path) -> None:
+    colours = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
+    arguments: dict[str, Any] = {"genotype": resolve("pc_darts_cifar").to_dict(), "cells": 3, "channels": 4}
+    more: dict[str, Any] = {"features_only": True, "out_indices": (3, 4)} if kind == "features" else {}
+    backbone = timm.create_model("nas_224", **arguments, **more, pretrained_cfg_overlay=colours)
+    if kind == "folder":
+        save_for_hf(backbone, tmp_path, model_args=arguments, safe_serialization=True)
+    for pretrained in (False, True):
+        model = ssd(tmp_path if kind == "folder" else backbone, 2, pretrained=pretrained, **SMALL)
+        assert (model.design.mean, model.design.std) == (colours["mean"], colours["std"])
+        assert [tuple(model.transform.image_mean), tuple(model.transform.image_std)] == [colours["mean"], colours["std"]]
+
+
+def test_colours_that_are_none_are_one_clear_line(tmp_path: Path) -> None:
+    arguments = {"genotype": resolve("pc_darts_cifar").to_dict(), "cells": 3, "channels": 4}
+    for mean in ([0.5], "grey", [0.1, 0.2, None]):
+        _write(tmp_path, json.dumps({"architecture": "nas_224", "model_args": arguments, "pretrained_cfg": {"mean": mean}}))
+        with pytest.raises(ValueError, match="^[^\n]*config.json has the mean .*, SSD needs a number for each of 3 channels: mend it$"):
+            find_backbone(tmp_path)
+
+
+def test_weights_that_can_not_be_fetched_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    create, logger, told = timm.create_model, hub_logging.get_logger("huggingface_hub.utils._http"), list[Any]()
+    before = hub_logging.get_verbosity()
+    monkeypatch.setattr(logger, "handle", told.append)
+
+    def fetch(name: str, **arguments: Any) -> Any:
+        if arguments.get("pretrained"):
+            logger.warning("Retrying in 1s [Retry 1/5].")
+            raise OSError("no connection")
+        return create(name, **arguments)
+
+    monkeypatch.setattr(timm, "create_model", fetch)
+    with pytest.raises(
+        ValueError, match="^can't build the backbone mobilenetv3_small_050: no connection; --no-pretrained begins with random"
+    ):
+        build_body(find_backbone("mobilenetv3_small_050"), pretrained=True)
+    assert not told and hub_logging.get_verbosity() == before
 
 
 REFUSED: dict[str, tuple[Any, str]] = {

@@ -11,42 +11,21 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import timm
 import torch
+from huggingface_hub.repocard import metadata_load
 
 from nasarch.cli import main
 from nasarch.export import ssd_folder
 from nasarch.export.check import ExportError, sample_pixels
 from nasarch.export.graph import IR_VERSION, OPSET
-from nasarch.export.ssd import default_boxes, load, save, ssd
-from nasarch.export.ssd_check import Tolerance, compare, match, sample_batches
+from nasarch.export.ssd import cost, default_boxes, load, save, ssd
+from nasarch.export.ssd_card import card
+from nasarch.export.ssd_check import SsdAgreement, Tolerance, compare, match, sample_batches
 from nasarch.export.ssd_onnx import OUTPUTS, Detections, survivors
 from tests.data_sets import real
+from tests.detect_small import random_detector, telling
 
 THRESHOLD = 0.95  # what grey images stay below
-
-
-def random_detector(**changes: Any) -> Any:
-    """Of three cells and two classes, whose heads say something about the image."""
-    torch.manual_seed(0)
-    body = timm.create_model("nas_224", genotype="pc_darts_imagenet", cells=3, channels=4)
-    model = telling(ssd(body, 3, size=64, extras=(16, 16), class_names=("red", "blue"), **changes))
-    model.design = replace(model.design, category_ids=(3, 7))
-    return model
-
-
-def telling(model: Any) -> Any:
-    """A random detector whose scores depend on the image, by the statistics of images and larger heads."""
-    size = model.design.size
-    for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = 1.0  # so that one pass gives it the statistics of images
-    with torch.no_grad():
-        model.train().head([*model.backbone(sample_pixels(16, 3, size, size).permute(0, 3, 1, 2).float() / 64 - 2).values()])
-        for name, parameter in model.head.named_parameters():
-            if name.endswith(".1.weight") and parameter.ndim == 4:
-                parameter.mul_(8 if "classification" in name else 2)
-    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +35,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (place / "model").mkdir()
     save(random_detector(), place / "model")
     figures = {"AP": 0.25, "AP50": 0.5, "APs": -1.0}
-    result = {"val": {"images": 7, "evaluator": "pycocotools", **figures}, "settings": {"epochs": 3, "batch_size": 4}, "seed": 5}
+    val = {"name": "pictures/val", "images": 7, "evaluator": "pycocotools", **figures}
+    result = {"val": val, "settings": {"epochs": 3, "batch_size": 4}, "seed": 5, "began_with": "random weights"}
     (place / "result.json").write_text(json.dumps(result))
     return place
 
@@ -141,7 +121,8 @@ def test_the_commands_for_classifiers_say_that_it_is_a_detector(exported: Path, 
         assert main(["export", "onnx", str(place), "-o", "m.onnx"]) == 2
         assert f"{place} holds a detector: `nasarch export ssd {place} -o model.onnx` exports it" in capsys.readouterr().err
     assert main(["export", "verify", str(exported / "onnx" / "model.onnx")]) == 0
-    assert "a detector (ssd, lite heads, on " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "a detector (ssd, lite heads, on " in said and "here only read: --model RUN|FOLDER compares what it finds" in said
 
 
 def test_pooling_beyond_an_odd_edge_means_the_same_in_all_runtimes(tmp_path: Path) -> None:
@@ -158,7 +139,7 @@ def test_pooling_beyond_an_odd_edge_means_the_same_in_all_runtimes(tmp_path: Pat
 
 def test_the_folder_stands_alone_and_its_card_says_what_was_measured(exported: Path, folder: Path) -> None:
     files = sorted(path.relative_to(exported).as_posix() for path in exported.rglob("*") if path.is_file())
-    assert files == ["README.md", "config.json", "genotype.json", "model.safetensors", "onnx/model.onnx"]
+    assert files == ["README.md", "cells.png", "cells.svg", "config.json", "genotype.json", "model.safetensors", "onnx/model.onnx"]
     twin, model = load(exported), load(folder)
     assert twin.score_thresh == model.score_thresh == 0.001
     images = [torch.rand(3, 70, 50, generator=torch.Generator().manual_seed(0))]
@@ -167,7 +148,39 @@ def test_the_folder_stands_alone_and_its_card_says_what_was_measured(exported: P
     for words in ("pipeline_tag: object-detection", "| AP50 | 50.00 % |", "| APs | - |", "on 7 images", "seed 5", '"hf-hub:OWNER/NAME"'):
         assert words in text, words
     assert f"scores above {THRESHOLD:g};" in text and "In Python scores are above 0.001;" in text
-    assert "red, blue" in text and str(folder) not in text
+    assert "red, blue" in text and str(folder) not in text and "![The cells](cells.png)" in text
+    assert "SSD on pc_darts_imagenet with 3 cells, 4 channels" in text and " 0 M" not in text
+    assert "@inproceedings{pc-darts2020," in text and "Liu et al., *SSD" in text
+
+
+def test_the_metadata_of_the_card_has_figures_data_sets_and_papers(exported: Path) -> None:
+    told = metadata_load(exported / "README.md")
+    ((model,), seen) = told["model-index"], {}
+    for result in model["results"]:
+        assert result["task"]["type"] == "object-detection" and result["dataset"]["name"] == "pictures/val"
+        seen |= {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert seen == {"ap": 25.0, "ap50": 50.0}  # APs is not known
+    assert told["datasets"] == ["ILSVRC/imagenet-1k"] and {"arxiv:1512.02325", "arxiv:1907.05737"} <= {*told["tags"]}
+
+
+LICENCES = {
+    "random weights": ("nas_224", "apache-2.0"),
+    "timm's weights": ("fastvit_t8", "fastvit-license"),
+    "weights of model.safetensors": ("nas_224", None),
+    None: ("nas_224", None),
+}
+
+
+@pytest.mark.parametrize("began_with", LICENCES)
+def test_a_licence_is_stated_where_the_backbones_weights_have_one(began_with: str | None) -> None:
+    backbone, licence = LICENCES[began_with]
+    model = random_detector()
+    arguments = model.design.arguments if backbone == "nas_224" else {}
+    design = replace(model.design, backbone=backbone, arguments=arguments)
+    agreement = SsdAgreement(1, 0, 0, 0.0, 0.0, Tolerance(1.0, 1.0), 0)
+    text = card(design, cost(model), agreement, 0.05, {"val": {"images": 1}, "began_with": began_with}, b"")
+    assert (f"\nlicense: {licence}\n" in text) == (licence is not None) == ("\nlicense:" in text)
+    assert f"Licence: {licence or 'not stated'}." in text
 
 
 def test_a_file_and_a_folder_are_told_apart_and_what_is_there_stays(
