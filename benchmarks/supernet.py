@@ -10,6 +10,7 @@ something: views and allocations are not counted.
     python benchmarks/supernet.py [--partial 4] [--batch 64] [--rounds 5] [--out benchmarks/results/supernet.json]
     python benchmarks/supernet.py --partial 1 --batch 16    (DARTS)
     python benchmarks/supernet.py --device cuda --batch 256 --rounds 20
+    python benchmarks/supernet.py --layers 3 --compile    (torch.compile beside them, which takes minutes to begin)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,13 +63,15 @@ class Side:
 
 
 CPU = torch.device("cpu")
+COMPILED = "nasarch, torch.compile"  # timed alone: what it keeps and starts is not seen from outside
 
 
-def sides(partial: int, device: torch.device = CPU) -> dict[str, Side]:
+def sides(partial: int, device: torch.device = CPU, layers: int = 8, *, compiled: bool = False) -> dict[str, Side]:
     mask = all_candidates(DARTS)
     arch = Relaxation(DARTS, mask, subset=1, spread=1e-3).to(device)
-    net = Supernet(DARTS, mask, channels=16, layers=8, partial=partial).to(device)
-    twins = [TwinSupernet(DARTS, mask, channels=16, layers=8, partial=partial).to(device) for _ in range(2)]
+    net = Supernet(DARTS, mask, channels=16, layers=layers, partial=partial).to(device)
+    twins = [TwinSupernet(DARTS, mask, channels=16, layers=layers, partial=partial).to(device) for _ in range(2)]
+    quick = torch.compile(net, dynamic=False) if compiled else net
     last = twins[1].to(memory_format=torch.channels_last)
     return {
         "nasarch": Side(net, lambda x: net(x, arch()), arch, separate=True),
@@ -75,13 +79,21 @@ def sides(partial: int, device: torch.device = CPU) -> dict[str, Side]:
         "twin, channels_last": Side(
             last, lambda x: last(x.contiguous(memory_format=torch.channels_last), arch.operations(), arch.edges()), arch, separate=False
         ),
+        **({COMPILED: Side(net, lambda x: quick(x, arch()), arch, separate=True)} if compiled else {}),
     }
+
+
+def counted(side: Side, batch: tuple[Tensor, Tensor]) -> dict[str, Any]:
+    saved = saved_bytes(lambda: side.loss(batch), list(side.net.parameters()))
+    return {"saved_MB": round(saved / 1e6, 1), "kernels_arch_and_weights": side.kernels(batch)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--partial", type=int, default=4)
     parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", type=torch.device, default=CPU)
     parser.add_argument("--out", type=Path)
@@ -90,7 +102,7 @@ def main() -> None:
     torch.manual_seed(0)
     device, torch.backends.cudnn.allow_tf32 = options.device, False
     batch = torch.randn(options.batch, 3, 32, 32, device=device), torch.randint(10, (options.batch,), device=device)
-    contestants = sides(options.partial, device)
+    contestants = sides(options.partial, device, options.layers, compiled=options.compile)
 
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(options.rounds + 1):
@@ -102,11 +114,11 @@ def main() -> None:
         **setting(device),
         "K": options.partial,
         "batch": options.batch,
+        "layers": options.layers,
         "sides": {
             name: {
                 "seconds": [round(t, 3) for t in times[name]],
-                "saved_MB": round(saved_bytes(lambda side=side: side.loss(batch), list(side.net.parameters())) / 1e6, 1),  # type: ignore[misc]
-                "kernels_arch_and_weights": side.kernels(batch),
+                **({} if name == COMPILED else counted(side, batch)),
             }
             for name, side in contestants.items()
         },
