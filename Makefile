@@ -1,11 +1,12 @@
-# make demo   installs into .venv and runs the main job on the embedded data: search, genotype, picture, model, ONNX
-# make test   installs what the tests need; lints, checks types, runs the tests
-# make slow   the tests that take minutes as well
+# make demo      installs into .venv and runs the main job on the embedded data: search, genotype, picture, model, ONNX
+# make test      installs what the tests need; lints, checks types, runs the tests
+# make slow      the tests that take minutes as well
+# make mutants  puts small faults into a copy, one by one, and tells which of them the tests notice
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow lint types clean
+.PHONY: demo test slow mutants lint types clean
 
 demo: .venv/demo
 	$(BIN)/python -m nasarch demo
@@ -15,6 +16,9 @@ test: .venv/dev lint types
 
 slow: .venv/dev
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
+
+mutants: .venv/dev
+	$(BIN)/python -m tests.mutants
 
 lint: .venv/dev
 	$(BIN)/ruff check .
