@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nasarch.device import device_name, keep_freed_memory, pick_device
+from nasarch.device import device_name, keep_freed_memory, pick_device, set_tf32
 from nasarch.search import ranks
 from nasarch.search.live import Live
 from nasarch.search.run_folder import check_unused, make_folder, usual_folder
@@ -35,6 +35,7 @@ def train(settings: DetectTraining, job: DetectJob) -> None:
     if job.data is None:
         raise ValueError("no data: give --data DIR with train.json, or a .json file with annotations in COCO's format")
     device = pick_device(ranks.join(job.device))
+    set_tf32(job.tf32)
     try:
         backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
         folder = ranks.first_has(job.resume or job.out or usual_folder("detect", job.backbone, job.data))

@@ -171,6 +171,7 @@ def _config(plan: DetectPlan, model: SSD) -> dict[str, Any]:
         "settings": json.loads(json.dumps(asdict(plan.settings))),  # lists, as they are read back
         "seed": plan.job.seed,
         "amp": plan.job.amp,
+        "tf32": plan.job.tf32,
         "processes": ranks.count(),
         "detect": plain(plan.job),
         "data": {"name": train.name, "images": len(train), "boxes": train.boxes, "sha256": train.sha256, "remarks": list(train.remarks)},
@@ -182,7 +183,7 @@ def _config(plan: DetectPlan, model: SSD) -> dict[str, Any]:
 
 
 def _result(plan: DetectPlan, config: dict[str, Any], last: dict[str, Any]) -> dict[str, Any]:
-    said = {key: config[key] for key in ("settings", "seed", "amp", "processes", "data", "device", "threads", "versions")}
+    said = {key: config[key] for key in ("settings", "seed", "amp", "tf32", "processes", "data", "device", "threads", "versions")}
     return said | {
         "backbone": plan.job.backbone,
         "began_with": _began_with(plan),

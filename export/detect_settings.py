@@ -95,7 +95,8 @@ class DetectJob:
         weights: begin with the backbone's weights in this .safetensors file.
         seed: of the first weights, the batches and everything else that is left to chance.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
-        amp: bf16 arithmetic in the network; off is exact.
+        amp: bf16 arithmetic in the network; off is float32.
+        tf32: let NVIDIA GPUs round the factors of float32 convolutions and matrix products to TF32: faster, but not exact.
         evaluate: compute COCO's twelve figures at the end; with --no-evaluate data need no val part.
         out: a new folder for the results; by default one below runs/.
         resume: go on with the training in this folder, with its own settings and data; no other flag counts then.
@@ -112,6 +113,7 @@ class DetectJob:
     seed: int = 0
     device: str = "auto"
     amp: Precision = "off"
+    tf32: bool = False
     evaluate: bool = True
     out: Path | None = None
     resume: Path | None = None

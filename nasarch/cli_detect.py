@@ -60,9 +60,11 @@ def evaluate(
         device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
         json: print JSON with the exact figures.
     """
+    from nasarch.device import set_tf32
     from nasarch.export.detect_eval import lines
     from nasarch.export.detect_use import evaluate
 
+    set_tf32(False)
     figures, remarks = evaluate(checkpoint, data, images=images, batch=batch, workers=workers, device=device)
     if json:
         print_json(figures)
@@ -87,8 +89,10 @@ def predict(
         score: leave out what the detector is less sure of, 0 to 1.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
     """
+    from nasarch.device import set_tf32
     from nasarch.export.detect_use import predict
 
+    set_tf32(False)
     for line in predict(checkpoint, images, out, score=score, device=device):
         print(line)
 

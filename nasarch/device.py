@@ -41,6 +41,16 @@ def device_name(device: torch.device) -> str:
     return str(device)
 
 
+def set_tf32(allowed: bool) -> None:
+    """Whether NVIDIA GPUs may round the factors of float32 convolutions and matrix products to TF32, which has 10 bits of 23.
+
+    PyTorch's own default is yes for convolutions and no for matrix products. These two switches work in all versions; the newer
+    `fp32_precision` of each operation can't be read any more through them, so nobody should mix both.
+    """
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
 def keep_freed_memory() -> None:
     """Ask glibc to keep freed blocks for the next step of a training on the CPU instead of giving them back to the system.
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import tyro
 from torch import Tensor
 
-from nasarch.device import pick_device
+from nasarch.device import pick_device, set_tf32
 from nasarch.space import SPACES
 
 from . import darts, dots, edarts, ftso, pc_darts, ranks
@@ -96,6 +96,7 @@ def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
     else:
         settings = settings if job.scale == 1 else scaled(settings, job.scale)
     device = pick_device(ranks.join(job.device))
+    set_tf32(job.tf32)
     stem = method.recipe.__name__.rsplit(".", 1)[-1]
     folder = ranks.first_has(job.resume or job.out or usual_folder(stem, job.data))
     if job.resume is None:

@@ -31,7 +31,8 @@ class Job:
         runs: search so many times, with the seeds from SEED on, and print how often each edge was kept.
         consensus: of several runs, derive a cell from the mean weights of all.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
-        amp: bf16 or fp16 arithmetic in the network; off is float32 (NVIDIA GPUs round the inputs of convolutions to TF32, as torch has it).
+        amp: bf16 or fp16 arithmetic in the network; off is float32.
+        tf32: let NVIDIA GPUs round the factors of float32 convolutions and matrix products to TF32: faster, but not exact.
         hessian: measure the largest eigenvalue of the architecture's Hessian after every epoch.
         hessian_every: measure it after every so many steps of an epoch, too (FTSO Fig. 4d).
         max_macs: warn of a cell whose ImageNet network has more million multi-adds.
@@ -57,6 +58,7 @@ class Job:
     consensus: bool = False
     device: str = "auto"
     amp: Precision = "off"
+    tf32: bool = False
     hessian: bool = False
     hessian_every: int | None = None
     max_macs: float = 600.0

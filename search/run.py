@@ -219,6 +219,7 @@ def _config(plan: Plan, seed: int) -> dict[str, Any]:
         "preset": plan.preset,
         "space": {"name": plan.space.name, "nodes": plan.space.nodes},
         "amp": plan.bench.amp,
+        "tf32": plan.job.tf32,
         "processes": ranks.count(),
         "job": plain(plan.job) | {"seed": seed, "runs": 1, "consensus": False},
         "data": _about(plan.bench),
@@ -245,6 +246,8 @@ def _provenance(plan: Plan, config: dict[str, Any], seconds: float) -> dict[str,
         source["preset"] = plan.preset
     if config["amp"] != "off" or config["processes"] > 1:
         source |= {"amp": config["amp"], "processes": config["processes"]}
+    if config["tf32"]:
+        source["tf32"] = True
     return {
         "method": plan.method,
         "paper": plan.recipe.PAPER,

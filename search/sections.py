@@ -72,6 +72,7 @@ def _settings(run: Run) -> Iterator[Html]:
     more = {
         "command": config.get("command"),
         "amp": config.get("amp"),
+        "tf32": config.get("tf32"),
         "processes": config.get("processes"),
         "threads": config.get("threads"),
         **(config.get("versions") or {}),

@@ -38,6 +38,7 @@ class Budget:
         channels: of the first cells' nodes.
         together: train so many networks as one, on the same images; 0 takes what is fastest by measurement, 1 trains one by one.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
+        tf32: let NVIDIA GPUs round the factors of float32 convolutions and matrix products to TF32: faster, but not exact.
         out: a new folder for the results; by default one below runs/.
         resume: go on with what is in this folder, with its own settings and data; no other flag counts then.
     """
@@ -60,6 +61,7 @@ class Budget:
     channels: int = 16
     together: int = 0
     device: str = "auto"
+    tf32: bool = False
     out: Path | None = None
     resume: Path | None = None
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nasarch.device import keep_freed_memory, pick_device
+from nasarch.device import keep_freed_memory, pick_device, set_tf32
 
 from . import ranks
 from .bench import LARGE
@@ -62,6 +62,7 @@ def ground(task: Told, *, by_test: bool) -> Ground:
     """
     budget = task.budget
     device = pick_device(ranks.own_device(budget.device))
+    set_tf32(budget.tf32)
     if device.type == "cpu":
         keep_freed_memory()
     data = load(budget.data or DATA, size=budget.size, root=budget.root, download=budget.download, in_memory=budget.in_memory)

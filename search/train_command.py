@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from nasarch.device import device_name, keep_freed_memory, pick_device
+from nasarch.device import device_name, keep_freed_memory, pick_device, set_tf32
 from nasarch.files import write_text
 from nasarch.genotype import Genotype
 
@@ -86,6 +86,7 @@ def train(source: str, settings: Training, job: TrainJob) -> None:
     else:
         remarks += remarks_on(settings, recipe(job.recipe).settings)
     device = pick_device(ranks.join(job.device))
+    set_tf32(job.tf32)
     try:
         folder = ranks.first_has(job.resume or job.out or usual_folder("train", named, job.data))
         if job.resume is None:

@@ -41,7 +41,8 @@ class TrainJob:
         seed: of the first weights, the batches and everything else that is left to chance.
         runs: train so many times, with the seeds from SEED on; gives mean and standard deviation.
         device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
-        amp: bf16 or fp16 arithmetic in the network; off is exact.
+        amp: bf16 or fp16 arithmetic in the network; off is float32.
+        tf32: let NVIDIA GPUs round the factors of float32 convolutions and matrix products to TF32: faster, but not exact.
         test: the test images are read once, at the end; with --no-test not at all, and data need none.
         record: write the result into the genotype's file, beside those that its paper reports.
         tensorboard: write events for TensorBoard, too.
@@ -62,6 +63,7 @@ class TrainJob:
     runs: int = 1
     device: str = "auto"
     amp: Precision = "off"
+    tf32: bool = False
     test: bool = True
     record: bool = False
     tensorboard: bool = False

@@ -181,6 +181,7 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
         "settings": asdict(plan.settings),
         "seed": seed,
         "amp": plan.job.amp,
+        "tf32": plan.job.tf32,
         "processes": ranks.count(),
         "train": plain(plan.job) | {"seed": seed, "runs": 1},
         "data": {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest},
@@ -192,9 +193,8 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
 
 
 def _result(plan: TrainPlan, config: dict[str, Any], last: dict[str, Any], score: Score | None, parameters: int) -> Result:
-    said = {
-        key: config[key] for key in ("source", "model", "recipe", "seed", "amp", "processes", "data", "begun_from", "device", "versions")
-    }
+    keys = ("source", "model", "recipe", "seed", "amp", "tf32", "processes", "data", "begun_from", "device", "versions")
+    said = {key: config[key] for key in keys}
     test = None if score is None else {"images": score.images, "loss": score.loss, "top1": score.top1, "top5": score.top5}
     return said | {
         "cells_sha256": plan.subject.digest,
