@@ -105,9 +105,9 @@ def test_the_other_commands_take_the_flag_too(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("command", ["eval", "predict"])
 def test_a_detector_at_work_is_exact(command: str, tmp_path: Path) -> None:
     assert main(_detect(tmp_path)) == 0
-    data = tmp_path / "data"
-    more = {"eval": ["--data", str(data), "--workers", "0"], "predict": [str(data / "images" / "val-0.png"), "-o", str(tmp_path / "out")]}[command]
-    assert seen_in(["detect", command, str(tmp_path / "run"), *more, "--device", "cpu"], begin=True) == {(False, False)}
+    data, out = tmp_path / "data", tmp_path / "out"
+    more = {"eval": ["--data", data, "--workers", "0"], "predict": [data / "images" / "val-0.png", "-o", out]}[command]
+    assert seen_in(["detect", command, str(tmp_path / "run"), *map(str, more), "--device", "cpu"], begin=True) == {(False, False)}
 
 
 def test_what_was_found_or_recorded_says_so(tmp_path: Path) -> None:
