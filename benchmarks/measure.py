@@ -71,7 +71,15 @@ def setting(device: torch.device) -> dict[str, str]:
 
 def publish(result: dict[str, Any], out: Path | None) -> None:
     """Print the figures, and write them to `out`."""
-    text = json.dumps(result, indent=2)
-    print(text)
+    show(result)
+    keep(result, out)
+
+
+def show(result: dict[str, Any]) -> None:
+    print(json.dumps(result, indent=2))
+
+
+def keep(result: dict[str, Any], out: Path | None) -> None:
+    """Write the figures to `out`, in place of what is there."""
     if out is not None:
-        write_text(out, text + "\n")
+        write_text(out, json.dumps(result, indent=2) + "\n")

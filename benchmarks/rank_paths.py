@@ -12,16 +12,16 @@ seconds until it has finished. Kernels are dispatched operations that compute so
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from statistics import median
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+if not __package__:
+    import checkout  # noqa: F401
 
 from benchmarks.measure import KernelCount, publish, seconds_of, setting
-from nasarch.device import keep_freed_memory
+from nasarch.device import keep_freed_memory, set_tf32
 from nasarch.network import CellNetwork
 from nasarch.search.rank_topologies import chain, pooled, topologies
 from nasarch.search.supernet import seeded
@@ -58,6 +58,7 @@ def main() -> None:
     torch.set_num_threads(1)
     keep_freed_memory()
     device = options.device
+    set_tf32(False)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(options.batch, 3, options.size, options.size, generator=generator).to(device)
     y = torch.randint(CLASSES, (options.batch,), generator=generator).to(device)

@@ -15,6 +15,8 @@ CPU seconds of this process on one thread, so that other load disturbs little, o
 A step is an architecture gradient and a weight gradient of one batch (benchmarks/supernet.py), the sides taking turns; FTSO's twin has
 skip connections alone, too. Images of 64 pixels and more are refused, since the twin has CIFAR's stem.
 
+With --out the figures are written after each search, so that a run that is ended leaves what it has measured.
+
     python benchmarks/search.py pc-darts --data ../shared/data/cifar10-jpeg --device cuda --out benchmarks/results/search-pc-darts.json
     python benchmarks/search.py ftso-iteration --data ../shared/data/cifar10-jpeg --device cuda --rounds 20
     python benchmarks/search.py pc-darts --scale 0.02 --layers 3 --channels 4 --batch-size 64    (digits, on a CPU)
@@ -27,7 +29,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -37,11 +39,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+if not __package__:
+    import checkout  # noqa: F401
 
-from benchmarks.measure import publish, seconds_of, setting
+from benchmarks.measure import keep, seconds_of, setting, show
 from benchmarks.supernet import Side
-from nasarch.device import keep_freed_memory, pick_device
+from nasarch.device import keep_freed_memory, pick_device, set_tf32
 from nasarch.search.bench import LARGE, Bench
 from nasarch.search.candidates import all_candidates, only
 from nasarch.search.command import METHODS
@@ -75,6 +78,7 @@ CASES = {
 PARTS = {"sides": "data", "supernet": "network", "relaxation": "network"}  # what a recipe asks its bench for
 TWINS = {"twin": torch.contiguous_format, "twin, channels_last": torch.channels_last}
 CIFAR = (50_000, (32, 32))
+IMPORTS = [sys.executable, "-P", "-c", "import nasarch.search.command"]  # -P: of what is installed, not of the present folder
 Seconds = dict[str, float]
 
 
@@ -104,16 +108,16 @@ def one_search(case: Case, bench: Bench, settings: Any) -> tuple[Progress, Secon
     return last[0], {"whole": whole, "without_data": whole - watched.seconds["data"], **watched.seconds, "steps_and_cell": steps}
 
 
-def searches(case: Case, bench: Bench, settings: Any, rounds: int) -> dict[str, Any]:
-    """The first search of this process, and the same again: the median of every part over the rounds."""
-    (end, first), *others = [one_search(case, bench, settings) for _ in range(1 + rounds)]
-    return {
-        "steps": end.epoch * end.steps,
-        "first": rounded(first),
-        "again": rounded({part: median(seconds[part] for _, seconds in others) for part in first}),
-        "rounds": [round(seconds["without_data"], 5) for _, seconds in others],
-        "last_loss": end.loss,
-    }
+def searches(case: Case, bench: Bench, settings: Any, rounds: int) -> Iterator[dict[str, Any]]:
+    """The first search of this process, and the same again: the median of every part over the rounds so far, after each of them."""
+    end, first = one_search(case, bench, settings)
+    found = {"steps": end.epoch * end.steps, "first": rounded(first), "again": None, "rounds": [], "last_loss": end.loss}
+    yield found
+    others: list[Seconds] = []
+    for _ in range(rounds):
+        others.append(one_search(case, bench, settings)[1])
+        again = rounded({part: median(seconds[part] for seconds in others) for part in first})
+        yield found | {"again": again, "rounds": [round(seconds["without_data"], 5) for seconds in others]}
 
 
 def rounded(seconds: Seconds) -> Seconds:
@@ -162,7 +166,7 @@ def prepared(name_of_data: str, name_of_device: str) -> tuple[Dataset, torch.dev
         seconds[name] = time.perf_counter() - start
         return result
 
-    clocked("start_and_imports", lambda: subprocess.run([sys.executable, "-c", "import nasarch.search.command"], check=True))
+    clocked("start_and_imports", lambda: subprocess.run(IMPORTS, check=True))
     clocked("first_tensor", lambda: torch.zeros(1, device=pick_device(name_of_device)).item())
     data = clocked("reading", lambda: load(name_of_data))
     clocked("digest", lambda: data.digest)
@@ -170,8 +174,8 @@ def prepared(name_of_data: str, name_of_device: str) -> tuple[Dataset, torch.dev
     return data, torch.device(name_of_device), rounded(seconds)
 
 
-def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """The figures.
+def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """The figures so far, after each search and when all are there.
 
     Raises:
         ValueError: settings, data or device that can't be used.
@@ -188,11 +192,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         keep_freed_memory()
     bench = Bench(data=data, device=device)
     about = {"search": options.search, "settings": asdict(settings), "data": [data.name, len(data.train), *data.size], "tf32": options.tf32}
-    found = searches(case, bench, settings, options.rounds)
     applies = settings == usual and (len(data.train), data.size) == CIFAR and not options.tf32
-    kept = [found["again"]["without_data"] <= bound for bound in case.bounds] if applies else None
-    bounds = {"at_most_and_aim": case.bounds, "kept": kept}  # none where the search is another one
-    return {**setting(device), **about, "before": before, **found, **bounds, "step": steps(case, bench, settings, options.turns)}
+    result: dict[str, Any] = {**setting(device), **about, "before": before}
+    for found in searches(case, bench, settings, options.rounds):
+        kept = [found["again"]["without_data"] <= bound for bound in case.bounds] if applies and found["again"] else None
+        result = {**result, **found, "at_most_and_aim": case.bounds, "kept": kept}  # none where the search is another one
+        yield result
+    yield result | {"step": steps(case, bench, settings, options.turns)}
 
 
 def count(text: str) -> int:
@@ -212,12 +218,14 @@ def main() -> None:
         parser.add_argument(name, type=count, help="the preset's by default")
     parser.add_argument("--rounds", type=count, default=3, help="searches after the first")
     parser.add_argument("--turns", type=count, default=10, help="steps of every side")
-    parser.add_argument("--tf32", action="store_true", help="PyTorch's default for convolutions on a GPU: factors rounded to 10 bits")
+    parser.add_argument("--tf32", action="store_true", help="let a GPU round the factors of products to 10 bits")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    torch.backends.cudnn.allow_tf32 = options.tf32
+    set_tf32(options.tf32)
     try:
-        publish(measure(options), options.out)
+        for result in measure(options):
+            keep(result, options.out)
+        show(result)
     except ValueError as error:
         parser.exit(2, f"search.py: error: {error}\n")
 

@@ -16,7 +16,6 @@ something: views and allocations are not counted.
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -26,9 +25,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+if not __package__:
+    import checkout  # noqa: F401
 
 from benchmarks.measure import KernelCount, publish, saved_bytes, seconds_of, setting
+from nasarch.device import set_tf32
 from nasarch.search.candidates import all_candidates
 from nasarch.search.relaxation import Relaxation
 from nasarch.search.supernet import Supernet
@@ -100,7 +101,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    device, torch.backends.cudnn.allow_tf32 = options.device, False
+    device = options.device
+    set_tf32(False)
     batch = torch.randn(options.batch, 3, 32, 32, device=device), torch.randint(10, (options.batch,), device=device)
     contestants = sides(options.partial, device, options.layers, compiled=options.compile)
 

@@ -8,7 +8,7 @@ Nearest: pc_darts_imagenet (581.6 M multi-adds) and timm's mobilenetv2_140 (abou
 auxiliary head, 224x224 images. Cells are bound by memory, not by arithmetic; the bytes that autograd keeps say by how much.
 
 The sides take turns; times are CPU seconds of this process on one thread, so that other load disturbs little, or with --device cuda
-seconds until the GPU has finished.
+seconds until the GPU has finished (float32 without TF32).
 
     python benchmarks/train.py [--model pc_darts_cifar] [--rounds 5] [--device cpu] [--out FILE]
 """
@@ -27,9 +27,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+if not __package__:
+    import checkout  # noqa: F401
 
 from benchmarks.measure import publish, saved_bytes, seconds_of, setting
+from nasarch.device import set_tf32
 from nasarch.genotype import resolve
 from nasarch.search.train import Learner
 from nasarch.search.train_recipes import recipe
@@ -160,6 +162,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     device = torch.device(arguments.device)
+    set_tf32(False)
     shallow = measure(
         shallow_sides(arguments.model, device, SHALLOW_SIDES), random_batch(SHALLOW.batch_size, 32, 10, device), arguments.rounds
     )
