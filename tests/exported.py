@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import onnx
 import safetensors.torch
 import timm
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from timm.models import save_for_hf
 from torch import Tensor, nn
@@ -33,6 +38,31 @@ class Tiny(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.fc(self.bn(self.conv(x)).relu().mean((2, 3)))
+
+
+class Session:
+    """Stands in for a session of onnxruntime: answers what a function says, and keeps what it was fed."""
+
+    def __init__(self, answer: Callable[[Tensor], Tensor], shape: Sequence[Any] = ("batch", 3, 4, 4), kind: str = "tensor(float)") -> None:
+        self.answer, self.fed = answer, list[Tensor]()
+        self.inputs = [SimpleNamespace(name="any name", shape=[*shape], type=kind)]
+
+    def get_inputs(self) -> list[Any]:
+        return self.inputs
+
+    def run(self, names: Any, feed: dict[str, np.ndarray]) -> list[np.ndarray]:
+        (batch,) = (torch.from_numpy(feed.pop("any name")), *feed.values())
+        self.fed.append(batch)
+        return [self.answer(batch).detach().numpy(), np.zeros(3)]  # a second output, which nobody asked for
+
+
+def graph_of(nodes: Sequence[onnx.NodeProto], shape: Sequence[int | str], classes: int | str, **weights: np.ndarray) -> onnx.ModelProto:
+    """An ONNX file by hand: `pixel_values` of `shape` [C, H, W] in any batch -> `logits` by `nodes` with these weights."""
+    tensors = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    taken = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["batch", *shape])
+    given = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", classes])
+    graph = helper.make_graph(nodes, "by hand", [taken], [given], tensors)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
 def with_statistics(model: Any, size: int) -> Any:
