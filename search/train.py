@@ -121,7 +121,7 @@ class Learner:
 
     def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
         """Step `number` of the training: its mean loss, and how many of the images were classified rightly."""
-        self._climb(number)
+        self._set_rate(number)
         x, y = batch
         chance = random.Random(f"{self.seed} {ranks.rank()} {number}")
         torch.manual_seed(chance.getrandbits(63))
@@ -137,10 +137,10 @@ class Learner:
         self._descend(number)
         return loss.detach(), (logits.detach().argmax(1) == y).sum()
 
-    def _climb(self, number: int) -> None:
-        """During the warm-up: the rate of step `number`."""
-        if self.steps and (done := number / self.steps) < self.settings.warmup * self.settings.epochs:
-            set_rate(self.optimizer, self.settings.learning_rate(done))
+    def _set_rate(self, number: int) -> None:
+        """The rate of step `number`, where an epoch's steps are known: a warm-up may rise, and end, within an epoch."""
+        if self.steps:
+            set_rate(self.optimizer, self.settings.learning_rate(number / self.steps))
 
     def _loss(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         criterion = self.loss if target.ndim == 1 else SoftTargetCrossEntropy()
