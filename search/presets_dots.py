@@ -18,8 +18,8 @@ Note:
 Note:
     Table 5: DARTS' operations are searched for in one group at T = 1, for as many epochs and with the same warm-up as DOTS' own.
 Note:
-    ImageNet. 10 * 0.75^t and 10 * 0.64^t reach the stated 0.1 and 0.01 at t = 15, one epoch after the 15 search epochs (0.18 and 0.02 at
-    their last, t = 14); on CIFAR t = 9 and 19 are the last epochs and meet 0.2 and 0.02. The stated theta are taken.
+    ImageNet. 10 * 0.75^t and 10 * 0.64^t are 0.18 and 0.019 at t = 14, the last of the 15 search epochs, and come to the stated 0.1 and
+    0.01 at t = 16 and between 15 and 16; on CIFAR t = 9 and 19 are the last epochs and meet 0.2 and 0.02. The stated theta are taken.
 Note:
     The code's variant: T = 1 in the operation search, 15 + 15 and then 20 + 20 epochs, 8 cells in both stages, 3e-4 for the architecture,
     theta such that the topology search goes from 10 to 0.02. It takes another Adam (betas 0.9, 0.999) in the topology search, which

@@ -15,13 +15,14 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from nasarch.search.bench import Bench
 from nasarch.search.checkpoint import Checkpoint
-from nasarch.search.edarts import CONSTANTS, Edarts, read_path, search
+from nasarch.search.edarts import Edarts, read_path, search
 from nasarch.search.found import Found
 from nasarch.space import DARTS, NATS
 from tests.colours import data
+from tests.paper_numbers import ATTENTION
 
 TINY = Edarts(order="first", epochs=3, images=20, layers=3, channels=4, batch_size=8)  # 20 of 48 are 21 and 18 by class
-CONSTANTS_O = torch.tensor([CONSTANTS.get(name, 0.0) for name in DARTS.operations])
+CONSTANTS_O = torch.tensor([ATTENTION[name] for name in DARTS.operations])
 
 
 @contextmanager
