@@ -1,74 +1,56 @@
-"""Two processes train as one that normalises each share of a batch by itself."""
+"""Two processes train as the loop written out says: shares, random numbers of each, means of gradients and statistics, one result."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 import torch.distributed as dist
-from torch import Tensor, multiprocessing, nn
-from torch.nn import functional as F
+from torch import multiprocessing
 
 from nasarch.search import ranks
-from nasarch.search.evaluate import evaluate
-from nasarch.search.train import Learner
-from nasarch.search.train_plan import TrainPlan
-from nasarch.search.train_run import _batches
-from tests.train_small import SETTINGS, plan
+from nasarch.search.checkpoint import Checkpoint
+from nasarch.search.train import fit
+from nasarch.search.train_run import _batches, _learner, run
+from tests.literal_small import EVERYTHING, SEED, assert_same_values, data, literal, plan
+from tests.literal_training import examined, in_double
 
 PROCESSES = 2
-
-
-def what() -> TrainPlan:
-    return plan(replace(SETTINGS, drop_path=0.0, clip=0.5))
-
-
-def learner() -> Learner:
-    task = what()
-    net = task.subject.build(0, aux_head=False).double()
-    return Learner(net, task.settings, seed=0, colours=(task.data.mean, task.data.std))
+CLASSES = 5
+SETTINGS = replace(EVERYTHING, epochs=2)  # 21 images in batches of 8: of the last five one is left out
 
 
 def process(rank: int, folder: str) -> None:
+    """Trains twice, with and without a folder; writes down the figures and all values."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
-    task, one = what(), learner()
-    one.start_epoch(0)
-    for number, (x, y) in enumerate(_batches(task, 0)):
-        one.step((x.double(), y), number)
-    parameters = [parameter.detach().clone() for parameter in one.net.parameters()]
-    state = one.state_dict()["net"]
-    assert task.data.test is not None
-    odd = task.data.test.subset(torch.arange(47))
-    score = evaluate(one.net.float(), odd, task.data, batch_size=5, device=torch.device("cpu"), job=task.job)
-    torch.save({"parameters": parameters, "state": state, "score": tuple(score)}, Path(folder) / f"{rank}.pt")
+    said = Path(folder) / f"{rank}.pt"
+    with in_double():
+        what = plan(SETTINGS, data(classes=CLASSES))
+        batches = _batches(what, SEED)
+        learner = _learner(what, SEED, fresh=True, steps=len(batches))
+        figures = [(one.loss, one.accuracy) for one in fit(learner, batches, Checkpoint()) if one.ends_epoch]
+        values = [list(net.state_dict().values()) for net in (learner.net, learner.result())]
+        result = run(what, SEED, Path(folder) / "run", lambda progress: None)
+        torch.save({"figures": figures, "values": values, "test": result["test"], "train": result["train"]}, said)
     ranks.leave()
 
 
-def literal() -> list[Tensor]:
-    """The same epoch by one process: the mean of the losses of both shares."""
-    task, net = what(), learner().net.train()
-    optimizer = torch.optim.SGD(net.parameters(), SETTINGS.lr, 0.9, weight_decay=3e-4)
-    for x, y in _batches(task, 0):
-        optimizer.zero_grad()
-        shares = [F.cross_entropy(net(x[rank::PROCESSES].double()), y[rank::PROCESSES]) for rank in range(PROCESSES)]
-        (sum(shares) / PROCESSES).backward()  # type: ignore[union-attr]
-        nn.utils.clip_grad_norm_(net.parameters(), 0.5)
-        optimizer.step()
-    return [parameter.detach() for parameter in net.parameters()]
-
-
-def test_an_epoch_is_that_of_one_process_with_batch_statistics_by_share(tmp_path: Path) -> None:
+def test_two_processes_train_as_it_is_written_out(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
     multiprocessing.spawn(process, (str(tmp_path),), nprocs=PROCESSES)
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(PROCESSES))
-    for ours, theirs, expected in zip(first["parameters"], second["parameters"], literal(), strict=True):
-        assert torch.equal(ours, theirs)
-        torch.testing.assert_close(ours, expected, rtol=1e-8, atol=1e-8)
-    assert all(torch.equal(value, second["state"][key]) for key, value in first["state"].items())  # statistics too, once they are kept
-    assert first["score"] == second["score"] and first["score"][0] == 47
-    task, alone = what(), learner()
-    alone.net.load_state_dict(first["state"])
-    assert task.data.test is not None
-    odd = task.data.test.subset(torch.arange(47))
-    score = evaluate(alone.net.float(), odd, task.data, batch_size=5, device=torch.device("cpu"), job=task.job)
-    torch.testing.assert_close(score[:3], first["score"][:3], rtol=1e-5, atol=1e-5)
+    expected, on = literal(SETTINGS, classes=CLASSES, processes=PROCESSES), data(classes=CLASSES)
+    with in_double():
+        loss, first, five = examined(expected.result, on.test, on)
+    tested = {"images": 11, "loss": pytest.approx(loss, rel=1e-9), "top1": pytest.approx(first), "top5": pytest.approx(five)}
+    ends = [(expected.mean_loss(3 * i, 3 * i + 3), expected.accuracy(3 * i, 3 * i + 3)) for i in range(SETTINGS.epochs)]
+    assert expected.images == [8, 8, 4] * 2
+    for rank in range(PROCESSES):
+        said = torch.load(tmp_path / f"{rank}.pt")
+        assert said["figures"] == [pytest.approx(pair, rel=1e-9) for pair in ends]
+        assert said["test"] == tested and said["train"]["loss"] == pytest.approx(ends[-1][0], rel=1e-9)
+        net, average = said["values"]
+        assert_same_values(net, expected.nets[rank])
+        assert_same_values(average, expected.averages[rank])
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json", "metrics.jsonl", "model", "result.json"]
