@@ -65,6 +65,22 @@ def graph_of(nodes: Sequence[onnx.NodeProto], shape: Sequence[int | str], classe
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
+def bilinear(coarse: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Pixel centres map onto pixel centres; beyond the outermost the edge goes on."""
+    count, channels, rows, columns = coarse.shape
+    result = np.zeros((count, channels, height, width))
+    for i in range(height):
+        for j in range(width):
+            y = min(max((i + 0.5) * rows / height - 0.5, 0), rows - 1)
+            x = min(max((j + 0.5) * columns / width - 0.5, 0), columns - 1)
+            top, left = int(y), int(x)
+            low, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
+            above = coarse[..., top, left] * (1 - (x - left)) + coarse[..., top, right] * (x - left)
+            below = coarse[..., low, left] * (1 - (x - left)) + coarse[..., low, right] * (x - left)
+            result[..., i, j] = above * (1 - (y - top)) + below * (y - top)
+    return result
+
+
 def with_statistics(model: Any, size: int) -> Any:
     """`model` after a pass in training mode that gives its BNs the statistics of images, so that the logits depend on them."""
     for module in model.modules():

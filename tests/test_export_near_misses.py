@@ -23,7 +23,7 @@ from nasarch.export.judge import Judgement, correlation, judge
 from nasarch.export.onnx import export_onnx
 from nasarch.export.pixels import Scaling
 from nasarch.export.subject import Subject
-from tests.exported import Session, graph_of
+from tests.exported import Session, bilinear, graph_of
 
 EPS32, EPS16 = 2.0**-23, 2.0**-10
 PLAIN = Scaling((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
@@ -170,22 +170,6 @@ def test_what_fails_most_is_told_first() -> None:
 
 
 # --- the images --------------------------------------------------------------------------------------------------------------
-
-
-def bilinear(coarse: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Pixel centres map onto pixel centres; beyond the outermost the edge goes on."""
-    count, channels, rows, columns = coarse.shape
-    result = np.zeros((count, channels, height, width))
-    for i in range(height):
-        for j in range(width):
-            y = min(max((i + 0.5) * rows / height - 0.5, 0), rows - 1)
-            x = min(max((j + 0.5) * columns / width - 0.5, 0), columns - 1)
-            top, left = int(y), int(x)
-            low, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
-            above = coarse[..., top, left] * (1 - (x - left)) + coarse[..., top, right] * (x - left)
-            below = coarse[..., low, left] * (1 - (x - left)) + coarse[..., low, right] * (x - left)
-            result[..., i, j] = above * (1 - (y - top)) + below * (y - top)
-    return result
 
 
 def test_the_images_are_shapes_and_a_quarter_of_grain_in_each_run_the_same() -> None:
