@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ import torch
 
 from nasarch.search import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.consensus import agreements, consensus, mean
-from nasarch.search.found import Weights
+from nasarch.search.found import Margin, Weights
+from nasarch.search.gather import _same
+from nasarch.search.history import kept_counts
 from nasarch.space import DARTS, NATS, Space
 
 Draw = Callable[[int], Weights]
@@ -100,3 +104,77 @@ def test_an_edge_that_no_run_searched_operations_on_is_not_taken() -> None:
     found = consensus(ftso, ftso.Ftso(operator="gradient"), DARTS, runs, "mean")
     node = found.genotype.cells["normal"].nodes[3]
     assert node[0].source == 1 and node[1].source in (0, 3) and {edge.operation for edge in node} == {"dil_conv_3x3"}
+
+
+def test_files_have_seven_decimals_and_pairs_where_there_are_some() -> None:
+    weights = Weights(torch.full((1, 1, 1), 0.123456789), torch.full((1, 1), 0.00000004), torch.full((1, 1, 1), 0.98765432))
+    lists = weights.to_lists()
+    assert lists == {"operations": [[[0.1234568]]], "edges": [[0.0]], "pairs": [[[0.9876543]]]}
+    read = Weights.from_lists(lists)
+    assert read.pairs_ZNS.item() == pytest.approx(0.9876543) and read.operations_ZEO.shape == (1, 1, 1) and read.edges_ZE.shape == (1, 1)
+    assert "pairs" not in weights._replace(pairs_ZNS=torch.zeros(0)).to_lists()
+    learnt = Weights(*(torch.ones(1, requires_grad=True) for _ in range(3))).detached()
+    assert not any(table.requires_grad for table in learnt)
+
+
+def cell_of(node_3: tuple[int, int], operation: str = "sep_conv_3x3") -> Weights:
+    """All nodes read 0 and 1 but node 3 of the normal cell; every edge carries sep_conv_3x3 but that from 0 to 4 of the normal cell."""
+    weights = Weights(torch.full((2, 14, 8), 0.1), torch.zeros(2, 14))
+    for e, edge in enumerate(DARTS.edges):
+        weights.operations_ZEO[:, e, DARTS.operations.index("sep_conv_3x3")] = 0.9 if edge.source < 2 else 0.3
+    for source in range(3):
+        e = DARTS.edges.index((source, 3))  # type: ignore[arg-type]
+        weights.operations_ZEO[0, e, 4] = 0.9 if source in node_3 else 0.3
+    e = DARTS.edges.index((0, 4))  # type: ignore[arg-type]
+    weights.operations_ZEO[0, e] = 0.1
+    weights.operations_ZEO[0, e, DARTS.operations.index(operation)] = 0.9
+    e = DARTS.edges.index((0, 2))  # type: ignore[arg-type]
+    weights.operations_ZEO[1, e, DARTS.operations.index(operation)] = 0.95  # of a node without a choice, which does not count
+    return weights
+
+
+def test_agreement_is_the_share_of_edges_and_of_operations_where_there_is_a_choice() -> None:
+    """Six nodes choose two edges each: 11 of 12 edges agree; of those all but one in their operation, too."""
+    runs = [cell_of((0, 1)), cell_of((0, 2), "skip_connect")]
+    (row,) = agreements(darts, darts.Darts(), DARTS, runs)
+    assert (row.runs, row.edges, row.operations) == (1, pytest.approx(11 / 12), pytest.approx(10 / 12))
+    assert row.chance == pytest.approx((2 / 3 + 2 / 4 + 2 / 5) / 3)
+
+
+def test_halves_are_disjoint_and_dealt_anew() -> None:
+    """Of two runs of one kind and two of another the halves of one are alike in a third of the deals, those of two in none or in all."""
+    first, second = cell_of((0, 1)), cell_of((1, 2))
+    one, two = agreements(darts, darts.Darts(), DARTS, [first, first, second, second])
+    assert 0.2 < 1 - (1 - one.edges) * 12 < 0.47 and one.runs == 1
+    assert two.edges > 11 / 12 and two.runs == 2
+    assert agreements(darts, darts.Darts(), DARTS, [first, second, second], seed=1) != agreements(
+        darts, darts.Darts(), DARTS, [first, second, second], seed=2
+    )
+
+
+def test_counts_are_of_sources_by_node_over_the_runs() -> None:
+    rows = [
+        [Margin("normal", 2, (0.5, 0.5), (1, 0), None, None), Margin("normal", 3, (0.2, 0.5, 0.3), kept, 0, 0.1)]
+        for kept in ((1, 2), (2, 0), (2, 1))
+    ]
+    assert kept_counts(rows) == [
+        {"kind": "normal", "node": 2, "kept": [3, 3], "runs": 3},
+        {"kind": "normal", "node": 3, "kept": [1, 2, 3], "runs": 3},
+    ]
+
+
+def test_runs_of_different_searches_are_not_brought_together(tmp_path: Path) -> None:
+    usual = {"method": "FTSO", "settings": {"lr": 0.1}, "data": {"sha256": "a"}, "space": {"name": "darts", "nodes": 4}}
+
+    def written(name: str, **changes: Any) -> Path:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(usual | {"seed": 0} | changes))
+        return tmp_path / name
+
+    first = written("first")
+    assert _same([first, written("other seed", seed=1)])["seed"] == 0
+    for key, value in (("method", "DARTS"), ("settings", {"lr": 0.2}), ("data", {"sha256": "b"}), ("space", {"name": "darts", "nodes": 3})):
+        with pytest.raises(ValueError, match=f"differ in {key}: only runs of the same search"):
+            _same([first, written(key, seed=2, **{key: value})])
+    with pytest.raises(ValueError, match="seed 7 is there twice"):
+        _same([first, written("a", seed=7), written("b", seed=7)])

@@ -9,7 +9,7 @@ from fractions import Fraction
 import pytest
 
 from nasarch.cli import main
-from nasarch.search.cost_theorems import Costs, costs
+from nasarch.search.cost_theorems import Costs, costs, table
 from nasarch.space import DARTS
 
 PAPER = {"kernel": 5, "channels": 512, "nodes": 7, "operations": 8}
@@ -73,3 +73,37 @@ def test_a_cell_that_can_not_be_is_one_line(flag: str, value: str, words: str, c
     assert main(["cost", flag, value]) == 2
     err = capsys.readouterr().err
     assert words in err and err.count("\n") == 1
+
+
+def test_one_cell_of_darts_by_hand() -> None:
+    """n = 5, p = 3, k = 3, C = 2, maps of 4 x 4: 5 edges; a convolution has 18 weights and a bias for each of 2 channels."""
+    found = costs(kernel=3, channels=2, nodes=5, operations=3, size=4)
+    assert found.darts == (15, 15 * 19 * 2, 15 * 16 * 2 * 19)  # 15 operations, 570 parameters, 9,120 FLOPs
+    assert found.topology == (5, 5, 5 * 16 * 2)
+    assert found.operators == (12, 12 * 19 * 2, 12 * 16 * 2 * 19)  # 2 inner nodes of 2 edges with 3 operations
+    assert found.operators.over(found.darts) == pytest.approx((0.8, 0.8, 0.8))
+    assert found.topology.over(found.darts) == pytest.approx((1 / 3, 5 / 570, 160 / 9120))
+    assert found.to_dict()["operators"] == {
+        "count": {"operations": 12, "parameters": 456, "flops": 7296},
+        "ratio": {"operations": 0.8, "parameters": 0.8, "flops": 0.8},
+    }
+
+
+def test_the_table_has_counts_and_below_those_of_ftso_their_ratios() -> None:
+    shown = table(costs(**PAPER, size=32))
+    rows = [list(column.cells) for column in shown.columns]
+    assert rows[0] == ["DARTS", "FTSO, topology search", "  of DARTS'", "FTSO, operator search", "  of DARTS'"]
+    assert rows[1] == ["112", "14", "0.125", "64", "0.571"]
+    assert rows[2] == ["734,060,544", "14", "1.9e-08", "419,463,168", "0.571"]
+    assert rows[3][2] == "9.8e-06" and rows[3][1] == "7,340,032"
+    assert [column.header for column in shown.columns] == ["", "operations", "parameters", "FLOPs"]
+
+
+@pytest.mark.parametrize("name", ["kernel", "channels", "operations", "size"])
+def test_numbers_begin_at_one_and_nodes_at_four(name: str) -> None:
+    least = {"kernel": 1, "channels": 1, "nodes": 4, "operations": 1, "size": 1}
+    assert costs(**least).darts == (2, 4, 4)
+    with pytest.raises(ValueError, match=f"{name} 0; it has to be at least 1"):
+        costs(**least | {name: 0})
+    with pytest.raises(ValueError, match="3 nodes: two are inputs and one is the output; take 4 or more"):
+        costs(**least | {"nodes": 3})

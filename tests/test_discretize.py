@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from nasarch.search.discretize import genotype, margins, one_operation, strongest_edges, strongest_operations, strongest_subsets
+from nasarch.search.discretize import (
+    Kept,
+    by_kind,
+    edges_of,
+    genotype,
+    given_edges,
+    margins,
+    one_operation,
+    strongest_edges,
+    strongest_operations,
+    strongest_scores,
+    strongest_subsets,
+)
 from nasarch.space import DARTS, NATS
 
 EDGES = {tuple(edge): e for e, edge in enumerate(DARTS.edges)}
 
 
 def scores(**by_edge: float) -> torch.Tensor:
-    """Zeros [2, 14] but for the normal cell's edges, written as e02=... for 0 -> 2."""
-    score = torch.zeros(2, 14)
+    """Zeros [2, 14] (float64) but for the normal cell's edges, written as e02=... for 0 -> 2."""
+    score = torch.zeros(2, 14, dtype=torch.float64)
     for name, value in by_edge.items():
         score[0, EDGES[int(name[1]), int(name[2])]] = value
     return score
@@ -38,14 +52,36 @@ def test_a_subset_is_kept_as_a_whole() -> None:
     assert [DARTS.edges[e].source for e in kept.kept] == [2, 0] and [DARTS.edges[e].source for e in kept.dropped] == [1]
 
 
-def test_ties_go_to_the_tie_breaker_and_then_to_the_order() -> None:
-    score = scores(e03=0.50000001, e13=0.5, e23=0.49999999)
-    plain = strongest_edges(DARTS, score.double())[1]
-    assert [DARTS.edges[e].source for e in plain.kept] == [0, 1]
-    tied = strongest_edges(DARTS, score, tie_breaker_ZE=scores(e23=1.0, e13=0.5), tie=1e-5)[1]
-    assert [DARTS.edges[e].source for e in tied.kept] == [2, 1]
-    no_ties = strongest_edges(DARTS, scores(e03=0.3, e13=0.2), tie_breaker_ZE=scores(e23=9.0), tie=1e-5)[1]
-    assert [DARTS.edges[e].source for e in no_ties.kept] == [0, 1]
+def sources(score: torch.Tensor, **arguments: Any) -> list[int]:
+    """Of the edges that node 3 of the normal cell keeps and drops, in their order."""
+    _, _, kept, dropped = strongest_edges(DARTS, score, **arguments)[1]
+    return [DARTS.edges[e].source for e in kept + dropped]
+
+
+def test_scores_are_compared_in_float64_and_equal_ones_go_by_the_order_of_edges() -> None:
+    assert sources(scores(e03=0.5, e13=0.5 + 1e-9, e23=0.5 + 2e-9)) == [2, 1, 0]  # in float32 these are one number
+    assert sources(scores(e03=0.5, e13=0.5, e23=0.5)) == [0, 1, 2]
+    assert sources(scores(e03=0.4, e13=0.5, e23=0.5)) == [1, 2, 0]
+    assert sources(scores(e03=-0.4, e13=-0.5, e23=-0.3)) == [2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "order"),
+    [(0.4e-5, [2, 1, 0]), (-0.4e-5, [2, 1, 0]), (0.6e-5, [1, 2, 0]), (-0.6e-5, [2, 0, 1])],
+    ids=["within the tolerance", "within it, behind", "just ahead of it", "just behind it"],
+)
+def test_ties_within_the_tolerance_go_to_the_tie_breaker(ahead: float, order: list[int]) -> None:
+    """Edges 0 and 2 have a multiple of the tolerance, and edge 1 a little more or less, which rounds to the same one or to the next."""
+    score, breaker = scores(e03=0.5, e13=0.5 + ahead, e23=0.5), scores(e03=-1.0, e13=2.0, e23=3.0)
+    assert sources(score, tie_breaker_ZE=breaker, tie=1e-5) == order
+    assert sources(score, tie_breaker_ZE=breaker) == ([1, 2, 0] if ahead > 0 else [2, 0, 1])  # exact ties alone
+
+
+def test_the_tie_breaker_says_nothing_where_scores_differ_and_its_own_ties_go_by_the_order() -> None:
+    far = scores(e03=0.3, e13=0.2, e23=0.1)
+    assert sources(far, tie_breaker_ZE=scores(e13=5.0, e23=9.0), tie=1e-5) == [0, 1, 2]
+    assert sources(scores(), tie_breaker_ZE=scores(e03=1.0, e13=1.0, e23=2.0), tie=1e-5) == [2, 0, 1]
+    assert sources(scores(), tie=1e-5) == [0, 1, 2]
 
 
 def test_margins_name_the_choice_and_its_lead() -> None:
@@ -55,6 +91,45 @@ def test_margins_name_the_choice_and_its_lead() -> None:
     assert (second.kind, second.node, second.kept, second.dropped) == ("normal", 3, (0, 2), 1)
     assert second.lead == pytest.approx(0.1)
     assert second.weights == pytest.approx((0.5, 0.2, 0.3))
+
+
+def test_margins_of_a_reduction_cell_are_read_from_its_own_row() -> None:
+    weight = scores(e03=0.5, e13=0.2, e23=0.3)
+    weight[1, [EDGES[0, 3], EDGES[1, 3], EDGES[2, 3]]] = torch.tensor([0.1, 0.3, 0.6], dtype=torch.float64)
+    found = margins(DARTS, strongest_edges(DARTS, weight), weight)
+    assert [(one.kind, one.node) for one in found] == [(kind, j) for kind in ("normal", "reduction") for j in (2, 3, 4, 5)]
+    assert (found[5].kept, found[5].dropped, found[5].lead) == ((2, 1), 0, pytest.approx(0.2))
+
+
+def test_a_lead_is_negative_where_the_edges_were_not_chosen_by_these_weights() -> None:
+    """It is that of the last one kept over the first one dropped: 0.2 - 0.5, not of the strongest kept, nor over the last dropped."""
+    kept = [Kept("normal", 4, (EDGES[2, 4], EDGES[1, 4]), (EDGES[0, 4], EDGES[3, 4]))]
+    (one,) = margins(DARTS, kept, scores(e04=0.5, e14=0.2, e24=0.9, e34=0.1))
+    assert (one.kept, one.dropped, one.lead, one.weights) == ((2, 1), 0, pytest.approx(-0.3), (0.5, 0.2, 0.9, 0.1))
+
+
+def test_the_best_operation_of_an_edge_is_found_without_touching_the_scores() -> None:
+    score = torch.zeros(2, 14, 8)
+    score[0, 3, :3], score[1, 5, [0, 7]] = torch.tensor([0.9, 0.2, 0.4]), torch.tensor([0.9, 0.3])
+    before = score.clone()
+    names, best = strongest_operations(DARTS, score), strongest_scores(DARTS, score)
+    assert (names[0][3], names[1][5], names[0][0]) == ("avg_pool_3x3", "dil_conv_5x5", "max_pool_3x3")
+    assert (best[0, 3], best[1, 5], best[0, 0]) == (score[0, 3, 2], score[1, 5, 7], 0) and torch.equal(score, before)
+
+
+def test_given_edges_are_those_of_the_sources_in_every_cell_in_their_order() -> None:
+    kept = given_edges(DARTS, [(0, 1), (2, 0), (1, 3), (4, 0)])
+    assert [(one.kind, one.node) for one in kept] == [(kind, j) for kind in ("normal", "reduction") for j in (2, 3, 4, 5)]
+    assert [[tuple(DARTS.edges[e]) for e in one.kept] for one in kept[4:]] == [
+        [(0, 2), (1, 2)],
+        [(2, 3), (0, 3)],
+        [(1, 4), (3, 4)],
+        [(4, 5), (0, 5)],
+    ]
+    assert all(one.dropped == () for one in kept)
+    cells = genotype(DARTS, kept, one_operation(DARTS, "skip_connect"), name="x", provenance={"note": "n"})
+    assert edges_of(DARTS, cells) == kept and cells.provenance["note"] == "n"
+    assert by_kind(kept) == dict.fromkeys(("normal", "reduction"), [0, 1, 4, 2, 6, 8, 13, 9])
 
 
 def test_a_space_without_a_number_of_kept_edges_keeps_all() -> None:

@@ -12,6 +12,7 @@ from tests.paper_numbers import NATS_ALL_CONV, NATS_TABLE_4
 
 ALL_CONV = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 CELL = Genotype.from_nats(ALL_CONV)
+TURNED = [[["nor_conv_3x3", i] for i in reversed(range(j))] for j in (1, 2, 3)]
 TABLE = Path(__file__).parents[2] / "shared" / "data" / "nats-bench" / "topology-200ep.csv"
 
 
@@ -61,3 +62,12 @@ def test_a_cell_of_another_space_is_refused(tmp_path: Path) -> None:
 def test_the_cell_inferred_for_ftso_reaches_what_it_reports_and_replacing_alone_does_not() -> None:
     assert [round(figure, 2) for figure in lookup(resolve("ftso_nats_cifar"), TABLE)[1:]] == [*NATS_TABLE_4]
     assert [round(figure, 2) for figure in lookup(CELL, TABLE)[1:]] == [*NATS_ALL_CONV]
+
+
+def test_the_row_is_that_of_the_cell_whatever_stands_around_it_and_columns_go_by_name(tmp_path: Path) -> None:
+    """The same edges listed in another order are the same cell; its row is the last one, with its columns exchanged."""
+    turned = Genotype.from_dict(CELL.to_dict() | {"cells": {"normal": CELL.to_dict()["cells"]["normal"] | {"nodes": TURNED}}})
+    other = ALL_CONV.replace("nor_conv_3x3~2", "skip_connect~2")
+    table = written(tmp_path, f"in16,c100,arch,c10\n1,2,{other},3\n45.5,70.25,{ALL_CONV},93.5\n")
+    assert lookup(turned, table) == lookup(CELL, table) == (ALL_CONV, 93.5, 70.25, 45.5)
+    assert lookup(Genotype.from_nats(other), table)[1:] == (3, 2, 1)

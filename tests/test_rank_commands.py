@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from itertools import combinations
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,12 +22,14 @@ from PIL import Image
 
 from nasarch.cli import BUILDERS, main
 from nasarch.genotype import Genotype, resolve
-from nasarch.search import tournament_show
-from nasarch.search.compare_cells import ZOO
+from nasarch.search import compare_cells, select_cells, tournament_show
+from nasarch.search.compare_cells import ZOO, random_cells
 from nasarch.search.rank_topologies import cell, chain, unified
 from nasarch.search.run_folder import as_json
-from nasarch.search.tournament_budget import Budget
-from nasarch.space import DARTS
+from nasarch.search.tournament import Contestant, Line
+from nasarch.search.tournament_budget import Budget, Told
+from nasarch.search.tournament_ground import Ground
+from nasarch.space import DARTS, NATS
 from tests.data_sets import as_tree, two_classes
 
 SMALL = ["--size", "8", "--cells", "3", "--channels", "4", "--device", "cpu"]
@@ -160,6 +166,53 @@ def test_cells_are_compared_beside_random_ones(tmp_path: Path, capsys: pytest.Ca
     first, second = (Genotype.from_dict(one["genotype"]) for one in cells[2:])
     assert first != second and all(len(n) == 2 for kind in first.cells.values() for n in kind.nodes)
     assert all(name in ZOO for name in ("darts_v1_cifar", "ftso_cifar")) and len(ZOO) == 7
+
+
+@pytest.mark.parametrize(("command", "module"), [("select", select_cells), ("compare", compare_cells)])
+def test_seeds_count_from_the_one_that_is_given_and_the_best_mean_wins(
+    command: str, module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without any training: accuracies by name and seed are 60, 61, 62 and 50 below that, but the last cell's first one is 99."""
+    told = []
+
+    def contest(task: Told, field: Ground, stage: str, cells: Sequence[Contestant], seeds: Sequence[int], title: str) -> list[Line]:
+        told.append((task.command, field.judged_by, len(field.judges), list(seeds), [one.name for one in cells]))
+        rows = [(one.name, i, 60.0 + i - 50 * k) for k, one in enumerate(cells) for i in range(3)]
+        rows[3] = (*rows[3][:2], 99.0)
+        return [{"stage": stage, "name": name, "seed": 4 + i, "accuracy": value, "parameters": 7} for name, i, value in rows]
+
+    monkeypatch.setattr(module, "contest", contest)
+    flags = [*SMALL, "--seeds", "3", "--seed", "4", "--judged-on", "100", "--out", str(tmp_path / "run")]
+    assert main([command, "ftso_cifar", "dots_cifar", *flags]) == 0
+    judged_by = "test images" if command == "compare" else "images of the half that seed 4 holds back"
+    assert told == [(command, judged_by, 100, [4, 5, 6], ["ftso_cifar", "dots_cifar"])]
+    found = json.loads((tmp_path / "run" / "ranking.json").read_text())
+    assert [(row["name"], row["mean"]) for row in found["ranking"]] == [
+        ("ftso_cifar", 61.0),
+        ("dots_cifar", 40.6667),
+    ]
+    assert found["ranking"][0]["accuracies"] == {"4": 60.0, "5": 61.0, "6": 62.0}
+    if command == "select":
+        assert found["verdict"]["winner"] == "ftso_cifar" and found["verdict"]["rival"]["behind"] == 20.333333
+        assert Genotype.load(tmp_path / "run" / "genotype.json") == resolve("ftso_cifar")
+    else:
+        table = (tmp_path / "run" / "table.md").read_text()
+        assert "| ftso_cifar | 61.00 +- 1.00 | 3 | 7 |" in table and "seeds 4 to 6" in table
+
+
+def test_random_cells_are_drawn_by_the_seed_from_all_that_a_space_has() -> None:
+    """Uniformly: with 400 cells every operation but none and every pair of sources is drawn, about as often as the others."""
+    generator = random.Random(0)
+    drawn = [random_cells(DARTS, generator, "x").cells["reduction"] for _ in range(400)]
+    operations = Counter(op.operation for one in drawn for node in one.nodes for op in node)
+    assert set(operations) == {*DARTS.operations} - {"none"} and max(operations.values()) < 1.3 * min(operations.values())
+    pairs = Counter(tuple(op.source for op in one.nodes[3]) for one in drawn)
+    assert set(pairs) == set(combinations(range(5), 2)) and all(20 <= count <= 60 for count in pairs.values())
+    first, same, other = (compare_cells._field(["ftso_cifar"], 2, seed) for seed in (3, 3, 4))
+    assert [one.name for one in first] == ["ftso_cifar", "random 1", "random 2"] and first == same
+    assert first[1].genotype not in (first[2].genotype, other[1].genotype)
+    nats = random_cells(NATS, generator, "n").cells["normal"]
+    assert [[op.source for op in node] for node in nats.nodes] == [[0], [0, 1], [0, 1, 2]] and nats.concat == (3,)
 
 
 def test_what_a_user_gets_wrong_is_said_in_one_line(ranked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,6 +34,35 @@ def test_dots_anneals_to_the_same_temperatures(factor: float) -> None:
     assert few.operation_start == few.topology_start == 10.0
 
 
+@pytest.mark.parametrize(
+    ("factor", "epochs", "warmups", "decays"),
+    [
+        (
+            0.2,
+            (5, 7),
+            (3, 3),
+            (0.65**9, 0.72 ** (19 / 3)),
+        ),  # 5, 7 and 3 of 25, 35 and 15; 1 and 3 steps of the temperature in place of 9 and 19
+        (0.5, (12, 18), (8, 8), (0.65**3, 0.72 ** (19 / 9))),  # 12.5, 17.5 and 7.5 are rounded to the even ones
+        (2.0, (50, 70), (30, 30), (0.65 ** (9 / 19), 0.72 ** (19 / 39))),
+        (0.01, (3, 3), (1, 1), (0.65**9, 0.72**19)),  # a warm-up of one epoch, and two for the temperature
+    ],
+)
+def test_stages_of_dots_are_scaled_one_by_one(
+    factor: float, epochs: tuple[int, int], warmups: tuple[int, int], decays: tuple[float, float]
+) -> None:
+    few = scaled(Dots(), factor)
+    assert (few.operation_epochs, few.topology_epochs) == epochs
+    assert (few.operation_warmup, few.topology_warmup) == warmups
+    assert (few.operation_decay, few.topology_decay) == pytest.approx(decays, rel=1e-12)
+
+
+def test_the_warm_up_of_the_learning_rate_shrinks_as_well() -> None:
+    few = scaled(PcDarts(warmup=35, rate_warmup=5), 0.1)
+    assert (few.epochs, few.warmup, few.rate_warmup) == (5, 4, 1)  # 3.5 is rounded to 4
+    assert scaled(PcDarts(epochs=10, warmup=9), 0.1) == PcDarts(epochs=2, warmup=1)
+
+
 def test_dots_without_annealing_stays_without() -> None:
     assert scaled(Dots(operation_start=1.0, operation_decay=1.0), 0.2).operation_decay == 1.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,121 @@ def test_the_best_of_many_has_to_lead_by_more() -> None:
     first, second = (verdict(standings(found), 10**6) for found in (few, many))
     assert first["rival"] == second["rival"] and second["limit"] == pytest.approx(0.05 / 21, abs=1e-6)
     assert verdict(standings(lines(a=[60.0])), 100) == {"winner": "a", "clear": True, "rival": None}
+
+
+MANY = 10**18  # images, so many that only seeds are in the error
+
+
+def against(t: float, *, far: int = 0) -> list[dict[str, Any]]:
+    """Two whose differences over three seeds are 1 apart, with a mean of `t` standard errors; and some that are far behind."""
+    mean = t / 3**0.5
+    behind = {f"far {i}": [20.0, 20.0, 20.0] for i in range(far)}
+    return lines(a=[60.0, 60.0, 60.0], b=[60 - mean + 1, 60 - mean, 60 - mean - 1], **behind)
+
+
+@pytest.mark.parametrize(("t", "clear"), [(2.91, False), (2.93, True)])
+def test_one_of_two_is_clear_beyond_the_one_sided_five_per_cent_of_student(t: float, clear: bool) -> None:
+    """2.920 with two degrees of freedom; two-sided it would be 4.303, with three degrees 2.353, of the normal distribution 1.645."""
+    said = verdict(standings(against(t)), MANY)
+    assert said["clear"] is clear and said["limit"] == 0.05 and (said["rival"]["as_good"] < 0.05) is clear
+    assert said["rival"]["as_good"] == pytest.approx(0.5 - t / (2 * (2 + t * t) ** 0.5), abs=1e-6)  # Student's t in closed form
+
+
+@pytest.mark.parametrize(("t", "clear"), [(4.29, False), (4.32, True)])
+def test_one_of_three_is_clear_beyond_half_of_that(t: float, clear: bool) -> None:
+    """Bonferroni with two others: 4.303 is the one-sided 2.5 per cent; with three it would be 5.339."""
+    said = verdict(standings(against(t, far=1)), MANY)
+    assert said["clear"] is clear and said["limit"] == 0.025 and said["rival"]["name"] == "b"
+
+
+@pytest.mark.parametrize(("of", "limit"), [(0, 0.05), (1, 0.05), (2, 0.05), (3, 0.025), (6, 0.01)])
+def test_the_limit_is_that_of_the_best_of_so_many_as_were_chosen_from(of: int, limit: float) -> None:
+    assert verdict(standings(against(5.0)), MANY, of=of)["limit"] == limit
+
+
+def test_the_likeliest_rival_is_not_always_the_second() -> None:
+    """b is 1 behind, always; c is 2 behind by luck of a seed, so that it may be as good."""
+    ranked = standings(lines(a=[60.0, 61.0, 62.0], b=[59.0, 60.01, 61.0], c=[61.0, 55.0, 61.0], d=[40.0, 41.0, 42.0]))
+    assert [one.name for one in ranked] == ["a", "b", "c", "d"]
+    b, c, d = rivals(ranked, MANY)
+    assert (b.name, c.name, d.name) == ("b", "c", "d") and d.as_good < b.as_good < 1e-4 < c.as_good
+    said = verdict(ranked, MANY)
+    assert said["rival"]["name"] == "c" and not said["clear"] and said["rival"]["behind"] == 2
+
+
+def test_two_seeds_have_one_degree_of_freedom_and_one_has_the_normal_distribution() -> None:
+    (rival,) = rivals(standings(lines(a=[62.0, 60.0], b=[58.0, 58.0])), MANY)
+    assert (rival.behind, rival.error) == (3.0, pytest.approx(1.0)) and rival.as_good == pytest.approx(0.5 - math.atan(3) / math.pi)
+    (single,) = rivals(standings(lines(a=[60.0], b=[59.0])), 1000)
+    assert single.error == pytest.approx((2.4 + 2.419) ** 0.5)
+    assert single.as_good == pytest.approx(math.erfc(1 / 4.819**0.5 / 2**0.5) / 2)
+    assert verdict(standings(lines(a=[99.0], b=[1.0])), 1000)["clear"] is False  # however far apart they are
+
+
+def test_rivals_are_compared_by_the_seeds_that_both_have() -> None:
+    measured = lines(a=[60.0, 61.0, 62.0], b=[50.0, 60.0, 60.0])
+    (rival,) = rivals(standings([line for line in measured if (line["name"], line["seed"]) != ("b", 0)]), MANY)
+    assert rival.behind == 1.5 and rival.error == pytest.approx(0.5) and rival.as_good == pytest.approx(0.5 - math.atan(3) / math.pi)
+
+
+@pytest.mark.parametrize(
+    ("first", "images", "second", "deviation"),
+    [
+        (90.0, 400, 80.0, 2.5),
+        (50.0, 100, 100.0, 5.0),
+        (100.0, 50, 100.0, 2.0),
+        (100.0, 50, 0.0, 2.0),
+        (99.5, 100, 100.0, 1.0),
+        (98.0, 100, 99.0, 1.7176),
+    ],
+)
+def test_what_chance_of_the_images_makes_is_that_of_two_shares_one_image_at_least(
+    first: float, images: int, second: float, deviation: float
+) -> None:
+    assert by_chance(first, images, second) == pytest.approx(deviation, rel=1e-4)
+
+
+def test_a_verdict_says_all_of_it() -> None:
+    """Differences 2, 2.5 and 1: mean 1.8333, error 0.763763 / 3^0.5 = 0.440959 of the seeds, 0.0692457 of the images."""
+    said = verdict(standings(lines(b=[58.0, 58.5, 61.0], a=[60.0, 61.0, 62.0])), 10**6)
+    assert said == {
+        "winner": "a",
+        "clear": True,
+        "limit": 0.05,
+        "rival": {
+            "name": "b",
+            "behind": 1.833333,
+            "error": pytest.approx(0.446362, abs=2e-6),
+            "as_good": pytest.approx(0.027240, abs=2e-6),
+        },
+    }
+    assert in_words(said, 3) == "a leads b by 1.83 +- 0.45 points over 3 seeds, which is as good with probability 0.027; clear"
+    unsure = said | {"clear": False, "limit": 0.0123}
+    assert in_words(unsure, 3).endswith("probability 0.027; not sure: below 0.012 it would be")
+    assert in_words(unsure, 1).endswith(
+        "over 1 seed, which is as good with probability 0.027; one seed doesn't say how seeds differ: no verdict"
+    )
+    assert in_words({"winner": "a", "clear": True, "rival": None}, 3) == "a is the only one"
+
+
+def test_a_standing_as_json_and_text() -> None:
+    measured = [{"name": "x", "seed": seed, "accuracy": value, "parameters": 1234567} for seed, value in ((10, 50.00006), (9, 51.0))]
+    (one,) = standings(measured)
+    assert one.to_dict() == {
+        "name": "x",
+        "mean": 50.5,
+        "std": 0.7071,
+        "accuracies": {"9": 51.0, "10": 50.00006},
+        "parameters": 1234567,
+    }
+    assert list(one.to_dict()["accuracies"]) == ["9", "10"] and one.text() == "50.50 +- 0.71"
+    assert standings(measured[:1])[0].text() == "50.00" and standings(measured[:1])[0].to_dict()["std"] is None
+    rows = markdown([one], "cell").splitlines()
+    assert rows == ["| cell | accuracy, % | seeds | parameters |", "|---|---:|---:|---:|", "| x | 50.50 +- 0.71 | 2 | 1,234,567 |"]
+
+
+def test_equal_means_stay_in_the_order_of_the_lines() -> None:
+    assert [one.name for one in standings(lines(c=[50.0], a=[51.0], b=[50.0], d=[51.0]))] == ["a", "d", "c", "b"]
 
 
 def test_heats_hold_cells_of_one_form() -> None:
