@@ -49,8 +49,8 @@ def _covered(centre_B: Tensor, side: int, length: int) -> Tensor:
 
 
 def normalise(x_BCHW: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """uint8 -> float32, (x / 255 - mean) / std with `mean` and `std` float32 [3, 1, 1]."""
-    return x_BCHW.float().mul_(1 / (255 * std)).sub_(mean / std)
+    """uint8 -> the type of `mean` and `std` [3, 1, 1], float32 unless torch's default is another: (x / 255 - mean) / std."""
+    return x_BCHW.to(mean.dtype).mul_(1 / (255 * std)).sub_(mean / std)
 
 
 def augmented(pixels_BCHW: Tensor, draws: Draws, wanted: Augmentation, mean: Tensor, std: Tensor) -> Tensor:

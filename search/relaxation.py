@@ -65,7 +65,7 @@ class Relaxation(nn.Module):
         self.alpha = nn.Parameter(spread * torch.randn(candidates_ZEO.shape, generator=generator))
         if subset:
             members = _members(space, candidates_ZEO, subset)
-            self.register_buffer("members_ZNSE", members.float(), persistent=False)
+            self.register_buffer("members_ZNSE", members.to(self.alpha.dtype), persistent=False)
             self.register_buffer("legal_ZNS", members.any(3), persistent=False)
             self.beta = nn.Parameter(spread * torch.randn(members.shape[:3], generator=generator))
 
