@@ -224,6 +224,7 @@ def test_evaluation_sees_all_images_in_order_unaugmented() -> None:
     assert torch.equal(y_B, data.test.labels)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_batches() -> None:
     data = dataset()

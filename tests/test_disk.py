@@ -195,6 +195,7 @@ def test_a_negative_number_of_workers_is_refused(tree: Path) -> None:
         batches(load(tree, size=32, in_memory=False), workers=-1)
 
 
+@pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_batches(tree: Path) -> None:
     data = replace(load(tree, size=64, in_memory=False), augmentation=CROPS)
