@@ -118,25 +118,24 @@ def normalised(levels: np.ndarray, data: Dataset) -> np.ndarray:
     return (levels - mean) / std
 
 
-def epochs(data: Dataset, batch_size: int, cutout: int, seed: int) -> Iterator[list[Batch]]:
+def epochs(part: Images, data: Dataset, batch_size: int, cutout: int, seed: int) -> Iterator[list[Batch]]:
     """The batches of one epoch after the other, augmented image by image; the data set says by how many pixels, and whether to flip."""
     generator = torch.Generator().manual_seed(seed)
-    count, (height, width), padding = len(data.train), data.size, data.augmentation.padding
+    count, (height, width), padding = len(part), data.size, data.augmentation.padding
     while True:
         order = torch.randperm(count, generator=generator).tolist()
         sizes = (2 * padding + 1, 2 * padding + 1, 2, height, width)
         draws = zip(*(torch.randint(size, (count,), generator=generator).tolist() for size in sizes), strict=True)
-        images = [picture(data, i, cutout, *drawn) for i, drawn in zip(order, draws, strict=True)]
-        labels = [int(data.train.labels[i]) for i in order]
+        images = [picture(part.pixels[i], data, cutout, *drawn) for i, drawn in zip(order, draws, strict=True)]
+        labels = [int(part.labels[i]) for i in order]
         starts = range(0, count, batch_size)
         yield [(torch.stack(images[i : i + batch_size]), torch.tensor(labels[i : i + batch_size])) for i in starts]
 
 
-def picture(data: Dataset, image: int, cutout: int, top: int, left: int, flipped: int, row: int, column: int) -> Tensor:
+def picture(pixels: Tensor, data: Dataset, cutout: int, top: int, left: int, flipped: int, row: int, column: int) -> Tensor:
     """One image: padded with black, cut, flipped, normalised, a square of it set to the mean."""
-    assert isinstance(data.train, Images)
     (height, width), padding = data.size, data.augmentation.padding
-    levels = np.pad(data.train.pixels[image].numpy() / 255, ((0, 0), (padding, padding), (padding, padding)))
+    levels = np.pad(pixels.numpy() / 255, ((0, 0), (padding, padding), (padding, padding)))
     x = levels[:, top : top + height, left : left + width]
     x = normalised(x[:, :, ::-1] if flipped and data.augmentation.flip else x, data)
     row, column = row - cutout // 2, column - cutout // 2
@@ -223,18 +222,18 @@ class Trace:
 
 
 def trained(
-    build: Callable[[], TrainedTwin], settings: Training, data: Dataset, seed: int, *, processes: int = 1, until: int | None = None
+    build: Callable[[], TrainedTwin], settings: Training, data: Dataset, seed: int, *, processes: int = 1, part: Images | None = None
 ) -> Trace:
-    """The whole training, or its first `until` steps; `build` gives the network with its first weights."""
+    """The whole training on a part of the data, by default all that are to train; `build` gives the network with its first weights."""
+    part = part or data.train  # type: ignore[assignment]
+    assert isinstance(part, Images)
     nets = [build().train() for _ in range(processes)]
     trace = Trace(nets, [copy.deepcopy(net).eval() for net in nets] if settings.ema else [])
-    steps = len(data.train) // settings.batch_size + (len(data.train) % settings.batch_size >= processes)
-    loader = epochs(data, settings.batch_size, settings.cutout, seed)
+    steps = len(part) // settings.batch_size + (len(part) % settings.batch_size >= processes)
+    loader = epochs(part, data, settings.batch_size, settings.cutout, seed)
     for epoch in range(settings.epochs):
         trace.drops.append(settings.drop_path * epoch / settings.epochs)
         for number, batch in enumerate(next(loader)[:steps], epoch * steps):
-            if number == until:
-                return trace
             trace.rates.append(rate_at(settings, number, steps))
             _step(trace, settings, data, shares(batch, processes), seed, number)
         for group in (nets, trace.averages):
