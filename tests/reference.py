@@ -34,7 +34,8 @@ class HalvingSkip(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(x)
-        return self.norm(torch.cat([self.left(x), self.right(x[:, :, 1:, 1:])], dim=1))
+        odd = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))[:, :, 1:, 1:]  # beyond a map of odd size there are zeros
+        return self.norm(torch.cat([self.left(x), self.right(odd)], dim=1))
 
 
 def conv_block(c_in: int, c_out: int, affine: bool = False) -> nn.Sequential:
@@ -95,7 +96,7 @@ class MixedEdge(nn.Module):
         if self.k == 1 and chosen is None:
             return mixed
         total = sum(weight_O[int(o)] for o in self.operations)
-        left = left if self.stride == 1 else F.max_pool2d(left, 2)
+        left = left if self.stride == 1 else F.max_pool2d(left, 2, ceil_mode=True)
         joined = torch.cat([mixed, total * left], dim=1)
         if chosen is None:
             return shuffle(joined, self.k)

@@ -117,7 +117,20 @@ def images(n: int = 4, size: int = 16) -> tuple[Tensor, Tensor]:
 
 
 CASES = [pytest.param(mask, partial, 16, id=f"{name}-{partial}") for name, mask in MASKS.items() for partial in (1, 2, 4)]
-CASES += [pytest.param(MASKS["all"], partial, 20, id=f"odd maps-{partial}") for partial in (1, 4)]
+CASES += [pytest.param(MASKS["all"], partial, size, id=f"odd maps of {size}-{partial}") for partial in (1, 4) for size in (18, 19)]
+
+
+@pytest.mark.parametrize(("size", "halved"), [(16, [8, 4]), (18, [9, 5]), (19, [10, 5])])
+def test_reduction_cells_halve_maps_of_odd_size_rounded_up(size: int, halved: list[int]) -> None:
+    net, twin = both(MASKS["all"], 1)
+    seen: list[int] = []
+    for cell in (*net.cells[1:], *twin.cells[1:]):
+        cell.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[2]))
+    (operations, edges), (x, _) = tables(MASKS["all"]), images(size=size)
+    with torch.no_grad():
+        net(x, operations * edges[:, :, None])
+        twin(x, operations, edges)
+    assert seen == halved * 2
 
 
 @pytest.mark.parametrize(("mask", "partial", "size"), CASES)
