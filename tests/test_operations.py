@@ -13,7 +13,7 @@ from nasarch.cell import ResidualReduction
 from nasarch.operations import BUILDERS, build, factorized_reduce, relu_conv_bn
 
 Array = np.ndarray
-SIZES = [(6, 8), (5, 7), (4, 5)]
+SIZES = [(6, 8), (5, 7), (4, 5), (7, 4)]  # even and odd, each alone and both
 
 
 class Given:
@@ -157,7 +157,8 @@ def test_every_operation_is_compared() -> None:
 @pytest.mark.parametrize("name", LITERAL)
 def test_an_operation_is_the_sum_over_its_kernel(name: str, stride: int, size: tuple[int, int]) -> None:
     for affine, training in ((True, False), (False, True)):
-        module = lively(build(name, 3, stride, affine=affine)).train(training)
+        module = build(name, 3, stride) if affine else build(name, 3, stride, affine=False)
+        lively(module).train(training)
         x, given = image(3, size), Given(module)
         expected = LITERAL[name](x.numpy(), stride, given, affine, training)
         assert expected.shape[2:] == tuple(-(-side // stride) for side in size)
@@ -168,15 +169,16 @@ def test_an_operation_is_the_sum_over_its_kernel(name: str, stride: int, size: t
 @pytest.mark.parametrize("name", LITERAL)
 def test_groups_are_independent_operations_side_by_side(name: str, stride: int) -> None:
     """Each group of the output sees its own group of the input: the others may be anything."""
-    module = lively(build(name, 6, stride, groups=3, affine=False)).eval()
-    x = image(6, (6, 5))
+    module = lively(build(name, 12, stride, groups=3, affine=False)).eval()
+    x = image(12, (6, 5))
     whole = module(x)
     for group in range(3):
+        own = slice(4 * group, 4 * group + 4)
         other = torch.randn_like(x)
-        other[:, 2 * group : 2 * group + 2] = x[:, 2 * group : 2 * group + 2]
+        other[:, own] = x[:, own]
         out = module(other)
-        assert torch.equal(out[:, 2 * group : 2 * group + 2], whole[:, 2 * group : 2 * group + 2])
-        rest = [channel for channel in range(6) if channel // 2 != group]
+        assert torch.equal(out[:, own], whole[:, own])
+        rest = [channel for channel in range(12) if channel // 4 != group]
         assert (out[:, rest] != whole[:, rest]).flatten(2).any(-1).all()
 
 
@@ -184,18 +186,20 @@ def test_groups_are_independent_operations_side_by_side(name: str, stride: int) 
 @pytest.mark.parametrize("out_channels", [4, 5])
 def test_a_map_is_halved_by_both_convolutions(out_channels: int, size: tuple[int, int]) -> None:
     for affine in (True, False):
-        module = lively(factorized_reduce(3, out_channels, affine=affine)).eval()
+        module = lively(factorized_reduce(3, out_channels) if affine else factorized_reduce(3, out_channels, affine=False)).eval()
         x, given = image(3, size), Given(module)
         assert module[1].conv_1.out_channels == out_channels // 2
         assert_same(module, x, halved(x.numpy(), given, affine, False), given)
 
 
-@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2), (1, 2)])
+@pytest.mark.parametrize(("kernel", "stride"), [(1, 1), (3, 1), (3, 2), (1, 2), (5, 1)])
 def test_what_brings_maps_to_other_channels_begins_with_a_relu(kernel: int, stride: int) -> None:
     for affine in (True, False):
         module = lively(relu_conv_bn(3, 5, kernel, stride=stride, affine=affine)).eval()
         x, given = image(3, (5, 6)), Given(module)
         assert_same(module, x, dense(kernel)(x.numpy(), stride, given, affine, False), given)
+    usual = relu_conv_bn(3, 5).double()
+    assert usual[1].kernel_size == usual[1].stride == (1, 1) and usual[1].groups == 1 and usual[2].affine
 
 
 @pytest.mark.parametrize("size", SIZES)
