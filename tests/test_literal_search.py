@@ -9,13 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 
 from nasarch.search import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.bench import Bench
+from nasarch.search.checkpoint import Checkpoint
 from nasarch.search.data import Augmentation, Dataset
 from nasarch.space import DARTS, NATS, Space
 from tests.literal import darts as literal_darts
@@ -24,13 +28,14 @@ from tests.literal import edarts as literal_edarts
 from tests.literal import ftso as literal_ftso
 from tests.literal import pc_darts as literal_pc_darts
 from tests.literal.learner import Ground
-from tests.literal.record import Watched, assert_same
+from tests.literal.record import Ended, Watched, assert_same
 from tests.literal.small import data, in_float64
 
 LITERAL = {darts: literal_darts, pc_darts: literal_pc_darts, dots: literal_dots, edarts: literal_edarts, ftso: literal_ftso}
 OPTIMISERS = {"lr": 0.1, "lr_end": 0.03, "momentum": 0.8, "weight_decay": 2e-3, "clip": 2.0, "arch_lr": 0.05, "arch_weight_decay": 0.02}
 SMALL = {"nodes": 2, "channels": 4, "batch_size": 6, **OPTIMISERS}
 ONE_STAGE = {"epochs": 2, "layers": 3, **SMALL}
+PARTS = [1, 4, 2, 28, 9, 15, 20, 21, 26, 11], [0, 3, 27, 6, 25, 17, 14, 5]
 UNEQUAL = (0.6, 0.3)  # the architecture's side has fewer batches, so that it begins anew within an epoch
 
 
@@ -40,6 +45,18 @@ class Case(NamedTuple):
     space: Space = DARTS
     seed: int = 3
     data: Dataset | None = None
+    parts: tuple[list[int], list[int]] | None = None  # of the training images, in place of a split by the seed
+
+    def bench(self, **more: Any) -> Bench:
+        parts = None if self.parts is None else tuple(map(torch.tensor, self.parts))
+        return Bench(data=self.data or data(), space=self.space, seed=self.seed, parts=parts, **more)  # type: ignore[arg-type]
+
+    def running(self, **more: Any) -> Any:
+        """The package's search."""
+        return self.recipe.search(self.bench(**more), self.settings)
+
+    def literal(self) -> Ended:
+        return LITERAL[self.recipe].search(Ground(self.data or data(), self.seed, self.space, self.parts), self.settings)
 
 
 DARTS_FIRST = darts.Darts(order="first", spread=0.5, fractions=UNEQUAL, **ONE_STAGE)
@@ -80,13 +97,13 @@ CASES = {
     ),
     "pc_darts, NATS-Bench": Case(pc_darts, pc_darts.PcDarts(warmup=0, partial=2, spread=0.5, **NATS_STAGE), NATS),
     "dots": Case(dots, DOTS),
-    "dots, one level and two": Case(dots, replace(DOTS, operation_levels=1, topology_levels=2, operation_scale=1e-3)),
+    "dots, one level and two": Case(dots, replace(DOTS, operation_levels=1, topology_levels=2, operation_scale=1e-3), parts=PARTS),
     "dots, one group": Case(dots, replace(DOTS, grouped=False, nodes=2, topology_warmup=0, operation_warmup=0, topology_layers=3)),
     "edarts": Case(edarts, EDARTS),
     "edarts, first order, no attention": Case(edarts, replace(EDARTS, order="first", attention="off", path="10-20")),
     "edarts, attention at the start": Case(edarts, replace(EDARTS, attention="start", order="first", sparse=False)),
     "edarts, attention by update": Case(edarts, replace(EDARTS, attention="update")),
-    "edarts, no path": Case(edarts, replace(EDARTS, path=None, order="first", nodes=3)),
+    "edarts, no path, given parts": Case(edarts, replace(EDARTS, path=None, order="first", nodes=3, images=2500), parts=PARTS),
     "edarts, all images, some operations": Case(
         edarts, replace(EDARTS, images=None, operations=("none", "skip_connect", "sep_conv_5x5", "dil_conv_3x3"), path=None)
     ),
@@ -97,7 +114,6 @@ CASES = {
     "ftso, operators": Case(ftso, replace(FTSO, operator="gradient", operator_epochs=2, iterations=2, operation="none")),
     "ftso, NATS-Bench": Case(ftso, ftso.Ftso(operator="gradient", operator_epochs=2, partial=1, **NATS_STAGE), NATS),
 }
-all_cases = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 
 @pytest.fixture(autouse=True)
@@ -106,9 +122,42 @@ def float64() -> Iterator[None]:
         yield
 
 
-@all_cases
-def test_a_search_is_the_literal_one(case: Case) -> None:
-    images = case.data or data()
-    watched = Watched().follow(case.recipe.search(Bench(data=images, space=case.space, seed=case.seed), case.settings))
-    ended = LITERAL[case.recipe].search(Ground(images, case.seed, case.space), case.settings)
+@cache
+def literal(name: str) -> Ended:
+    with in_float64():
+        return CASES[name].literal()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_search_is_the_literal_one(name: str) -> None:
+    assert_same(Watched().follow(CASES[name].running()), literal(name))
+
+
+@pytest.mark.parametrize(
+    ("name", "stops"),
+    [
+        ("darts, second order", (2, 3)),
+        ("pc_darts, random channels", (3, 5)),
+        ("dots", (2, 5, 10)),
+        ("edarts, attention by update", (1, 4)),
+        ("ftso, some iterations", (2, 3)),
+        ("ftso, operators", (1, 4)),
+    ],
+)
+def test_a_search_that_was_stopped_twice_is_the_literal_one(
+    name: str, stops: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After so many steps in all: in the middle of epochs, at their ends and in either stage. Each time all is built anew."""
+    monkeypatch.setattr("nasarch.search.loop.INTERVAL", 0.0)  # a report, and so a place to stop, after every step
+    watched, path, steps = Watched(), tmp_path / "checkpoint.pt", 0
+    for stop in (*stops, None):
+        checkpoint = Checkpoint(path)
+        watched.nets, watched.archs = [], []
+        for _ in watched.going(CASES[name].running(checkpoint=checkpoint)):
+            steps += 1
+            checkpoint.stop_requested = steps == stop
+        assert (watched.found is None) == (stop is not None)
+    ended = literal(name)
+    ended = replace(ended, stages=ended.stages[-len(watched.nets) :])
+    assert steps == sum(who == "weights" for who, _ in ended.steps)
     assert_same(watched, ended)

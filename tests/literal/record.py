@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -108,19 +108,26 @@ class Watched:
             for handle in handles:
                 handle.remove()
 
-    def follow(self, running: Any, *, until: Callable[[Progress], bool] = lambda _: False) -> Watched:
-        """Run a search to its end, or to the report that is to be the last."""
+    def going(self, running: Any) -> Iterator[Progress]:
+        """The reports of a search, until it ends or is stopped."""
         with self.hooks():
             while True:
                 try:
                     report = next(running)
-                except StopIteration as stop:
-                    self.found = stop.value
-                    return self
+                except StopIteration as end:
+                    self.found = end.value
+                    return
+                except KeyboardInterrupt:
+                    return
                 if report.ends_epoch:
                     self.reports.append(report)
-                if until(report):
-                    return self
+                yield report
+
+    def follow(self, running: Any) -> Watched:
+        """A search to its end."""
+        for _ in self.going(running):
+            pass
+        return self
 
 
 def near(ours: Any, theirs: Any, what: str) -> None:
