@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import timm
 import torch
 from PIL import Image
 
-from nasarch.export.calibration import LEAST, MOST_CALIBRATING, MOST_HELD_BACK, Calibration, calibration
+from nasarch.export.calibration import LEAST, MOST_CALIBRATING, MOST_HELD_BACK, Calibration, _drawn, _Found, _Part, calibration
 from nasarch.export.judge import Judgement, batches, judge
 from nasarch.export.pixels import Scaling
 from tests.data_sets import as_tar, as_tree, encoded
@@ -50,12 +51,105 @@ def test_images_are_found_in_folders_class_folders_and_tar_files(tmp_path: Path,
         assert images.labels.shape == (counts[1],) and set(images.labels.tolist()) == {0, 1}
 
 
-def test_what_judges_is_not_what_calibrates_and_is_the_same_each_time(tmp_path: Path) -> None:
-    images = found(as_tree(tmp_path, classes(30)))
-    first, second = ({part.numpy().tobytes() for part in parts} for parts in (images.calibrating, images.held_back))
-    assert len(first) == len(second) == 30 and not first & second
+def levels(count: int, first: int, folder: str) -> dict[str, bytes]:
+    """Images of one level of grey each, so that each can be told from all others."""
+    found = {}
+    for level in range(first, first + count):
+        file = io.BytesIO()
+        Image.new("RGB", (8, 8), (level, level, level)).save(file, "png")
+        found[f"{folder}/{level:03}.png"] = file.getvalue()
+    return found
+
+
+def seen(pixels: torch.Tensor) -> list[int]:
+    """The level of each image, which has one."""
+    assert bool((pixels == pixels[:, :1, :1, :1]).all())
+    return pixels[:, 0, 0, 0].tolist()
+
+
+def shuffled(*counts: int) -> list[list[int]]:
+    """The drawing: permutations by one generator of seed 0, that of the first part first."""
+    generator = torch.Generator().manual_seed(0)
+    return [torch.randperm(count, generator=generator).tolist() for count in counts]
+
+
+def test_the_training_part_calibrates_and_the_test_part_judges(tmp_path: Path) -> None:
+    """Dark images in one, light ones in the other; labels are those of the very images that are held back."""
+    dark, light = (
+        {**levels(12, 1, "train/cat"), **levels(13, 50, "train/dog")},
+        {**levels(11, 150, "val/cat"), **levels(10, 200, "val/dog")},
+    )
+    images = found(as_tree(tmp_path, {**dark, **light}))
+    first, second = shuffled(25, 21)
+    assert seen(images.calibrating) == [([*range(1, 13)] + [*range(50, 63)])[i] for i in first]
+    assert seen(images.held_back) == [([*range(150, 161)] + [*range(200, 210)])[i] for i in second]
+    assert images.labels is not None and images.labels.tolist() == [int(level >= 200) for level in seen(images.held_back)]
+
+
+def test_one_half_of_a_folder_calibrates_and_the_other_judges(tmp_path: Path) -> None:
+    images = found(as_tree(tmp_path, {**levels(21, 1, "cat"), **levels(20, 100, "dog")}))
+    order = [([*range(1, 22)] + [*range(100, 120)])[i] for i in shuffled(41)[0]]
+    assert (seen(images.calibrating), seen(images.held_back)) == (order[:20], order[20:])
+    assert images.labels is not None and images.labels.tolist() == [int(level >= 100) for level in order[20:]]
     again = found(tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(images[1:], again[1:], strict=True))  # type: ignore[arg-type]
+
+
+def test_a_folder_of_images_is_taken_in_the_order_of_its_names_without_hidden_ones(tmp_path: Path) -> None:
+    as_tree(tmp_path, {f"{name[2:-4]}.PNG": content for name, content in levels(40, 1, ".").items()})
+    as_tree(tmp_path, {".hidden.png": encoded(1), "notes.txt": b"none", "below.png/x.png": encoded(2)})
+    images, order = found(tmp_path), [i + 1 for i in shuffled(40)[0]]
+    assert (seen(images.calibrating), seen(images.held_back), images.labels) == (order[:20], order[20:], None)
+    assert images.source == tmp_path.name
+
+
+@pytest.mark.parametrize(
+    ("counts", "used"),
+    [
+        ((40,), (20, 20)),
+        ((39,), None),
+        ((41,), (20, 21)),
+        ((20, 20), (20, 20)),
+        ((19, 20), None),
+        ((20, 19), None),
+        ((200, 500), (200, 500)),
+        ((201, 501), (200, 500)),
+        ((199, 499), (199, 499)),
+        ((402,), (200, 201)),
+        ((1200,), (200, 500)),
+    ],
+)
+def test_so_many_images_are_used(counts: tuple[int, ...], used: tuple[int, int] | None) -> None:
+    """At least 20 and 20, at most 200 and 500."""
+    parts = [_Part(lambda i: Image.new("RGB", (1, 1)), torch.zeros(count, dtype=torch.int64)) for count in counts]
+    what = _Found("many", parts, ())
+    if used is None:
+        with pytest.raises(ValueError, match="many has (19|20) images to calibrate with and (19|20) to hold back; give 20 or more of each"):
+            _drawn(what)
+        return
+    first, second = _drawn(what)
+    assert (len(first), len(second)) == used
+    orders = shuffled(*counts)
+    half = counts[0] // 2
+    expected = (orders[0], orders[1]) if len(counts) == 2 else (orders[0][:half], orders[0][half:])
+    assert (first.tolist(), second.tolist()) == (expected[0][:200], expected[1][:500])
+
+
+@pytest.mark.parametrize(("crop_mode", "bright"), [("center", 0.5), ("squash", 0.25)])
+def test_an_image_that_is_no_square_is_cropped_or_squashed_as_the_configuration_says(crop_mode: str, bright: float, tmp_path: Path) -> None:
+    """The middle quarter of its width is white: of the centre it is a half."""
+    wide = np.zeros((32, 64, 3), np.uint8)
+    wide[:, 24:40] = 255
+    for i in range(40):
+        Image.fromarray(wide).save(tmp_path / f"{i}.png")
+    pixels = calibration(tmp_path, model(crop_pct=1.0, interpolation="nearest", crop_mode=crop_mode), SHAPE, None).held_back
+    assert pixels.float().mean().item() / 255 == pytest.approx(bright, abs=0.02)
+
+
+def test_channels_keep_their_order(tmp_path: Path) -> None:
+    for i in range(40):
+        Image.new("RGB", (16, 16), (250, 100, 10)).save(tmp_path / f"{i}.png")
+    assert found(tmp_path).calibrating[3, 5, 7].tolist() == [250, 100, 10]
 
 
 def test_labels_follow_the_models_names_and_not_the_order_of_the_folders(tmp_path: Path) -> None:
