@@ -1,0 +1,263 @@
+"""What the workplace and the loop hand on, by its effect: devices, workers, stems, precision, clocks, and what rests when it should."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nasarch.search import darts, edarts, ftso, pc_darts
+from nasarch.search.bench import Bench
+from nasarch.search.candidates import all_candidates
+from nasarch.search.checkpoint import Checkpoint
+from nasarch.search.datasets import load
+from nasarch.search.place import Meter
+from nasarch.search.supernet import Supernet
+from nasarch.search.updates import weights_only
+from nasarch.space import DARTS, NATS
+from tests.data_sets import as_tree, encoded
+from tests.literal.data import Side, split
+from tests.literal.record import Watched
+from tests.literal.small import data
+
+SPACE = DARTS.with_nodes(2)
+SMALL = {"epochs": 3, "nodes": 2, "layers": 3, "channels": 4, "batch_size": 6}
+WATCHED = pc_darts.PcDarts(warmup=1, spread=0.5, **SMALL)
+
+
+# ---- the workplace
+
+
+@pytest.mark.parametrize(
+    ("space", "size", "blocks"),
+    [(DARTS, (64, 64), 3), (DARTS, (64, 63), 1), (DARTS, (63, 64), 1), (DARTS, (70, 66), 3), (NATS, (64, 64), 1)],
+)
+def test_the_stem_is_imagenets_from_64_pixels_on(space: Any, size: tuple[int, int], blocks: int) -> None:
+    net = Bench(data=data(size, count=6), space=space).supernet(space, all_candidates(space), channels=4, layers=3 if space is DARTS else 1)
+    strides = [m.stride[0] for m in net.stem.modules() if isinstance(m, nn.Conv2d)]
+    assert strides == ([2, 2, 2] if blocks == 3 else [1])
+
+
+def test_all_tensors_are_on_the_device_of_the_search() -> None:
+    bench = Bench(data=data(), device="meta")
+    net, arch = bench.supernet(SPACE, all_candidates(SPACE), channels=4, layers=3), bench.relaxation(SPACE, all_candidates(SPACE), subset=1)
+    assert all(tensor.is_meta for module in (net, arch) for tensor in (*module.parameters(), *module.buffers()))
+    for side in (*bench.sides(6, (0.5, 0.5)), bench.whole(6, (0.5, 0.5))[0]):
+        x, y = next(iter(side))
+        assert x.is_meta and y.is_meta
+
+
+def test_files_are_decoded_by_as_many_workers_as_asked_for(tmp_path: Path) -> None:
+    names = [f"{name}/{number}.png" for name in ("cat", "dog") for number in range(8)]
+    tree = as_tree(tmp_path / "photos", {name: encoded(seed, size=(16, 16)) for seed, name in enumerate(names)})
+    images = load(str(tree), size=16, in_memory=False)
+
+    def started(sides: Any) -> int:
+        streams = [iter(side) for side in sides if side is not None]
+        for stream in streams:
+            next(stream)
+        count = len(multiprocessing.active_children())
+        for stream in streams:
+            stream.close()  # type: ignore[attr-defined]
+        return count
+
+    counts = {workers: started(Bench(data=images, workers=workers).sides(2, (0.5, 0.5))) for workers in (0, 1)}
+    assert counts == {0: 0, 1: 2}, "half of them, rounded up, for each side"
+    assert [started(Bench(data=images, workers=workers).whole(2, (0.5, 0.5))) for workers in (0, 1)] == [0, 1]
+
+
+@pytest.mark.parametrize(("amp", "expected"), [("off", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_the_network_computes_in_the_precision_asked_for(amp: Any, expected: torch.dtype) -> None:
+    kinds: set[torch.dtype] = set()
+    handle = nn.modules.module.register_module_forward_hook(
+        lambda module, _, output: kinds.add(output.dtype) if isinstance(module, nn.Linear) else None
+    )
+    checkpoint = Checkpoint()
+    try:
+        Watched().follow(ftso.search(Bench(data=data(), amp=amp, checkpoint=checkpoint), ftso.Ftso(**{**SMALL, "epochs": 1})))
+    finally:
+        handle.remove()
+    assert kinds == {expected}
+
+
+def test_a_cell_has_the_name_of_the_search() -> None:
+    for recipe, settings in ((ftso, ftso.Ftso(iterations=1, **SMALL)), (darts, darts.Darts(order="first", **{**SMALL, "epochs": 1}))):
+        watched = Watched().follow(recipe.search(Bench(data=data(), name="mine"), settings))
+        assert watched.found is not None and watched.found.genotype.name == "mine" == watched.reports[-1].genotype.name  # type: ignore[union-attr]
+
+
+# ---- what rests
+
+
+def tables(watched: Watched) -> list[Tensor]:
+    return [p.detach().clone() for arch in watched.archs for p in arch.parameters()]
+
+
+def weights(watched: Watched) -> list[Tensor]:
+    return [p.detach().clone() for net in watched.nets for p in net.parameters()]
+
+
+def histories(recipe: Any, settings: Any, **bench: Any) -> Iterator[tuple[Any, list[Tensor], list[Tensor]]]:
+    """After every step the report, the architecture parameters and the weights."""
+    watched = Watched()
+    for report in watched.going(recipe.search(Bench(data=data(), **bench), settings)):
+        yield report, tables(watched), weights(watched)
+
+
+@pytest.fixture
+def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasarch.search.loop.INTERVAL", 0.0)
+
+
+def moved(before: list[Tensor], after: list[Tensor]) -> bool:
+    """Whether all of them changed; none or all of them have to."""
+    changes = [not torch.equal(a, b) for a, b in zip(before, after, strict=True)]
+    assert all(changes) or not any(changes)
+    return all(changes)
+
+
+def test_in_the_warm_up_the_architecture_rests_to_the_bit_while_the_weights_move(every_step: None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    alpha = 0.5 * torch.randn(2, 5, 8, generator=generator)
+    before: list[Tensor] = [alpha, 0.5 * torch.randn(2, 2, 3, generator=generator)]
+    last: list[Tensor] | None = None
+    for report, arch, net in histories(pc_darts, WATCHED):
+        assert moved(before, arch) == (report.epoch > 1) == (": weights only" not in report.stage)
+        assert last is None or moved(last, net)
+        before, last = arch, net
+    assert last is not None
+
+
+def test_a_sparse_update_moves_alpha_in_the_last_step_but_one_of_each_epoch(every_step: None) -> None:
+    settings = edarts.Edarts(images=14, path="01-12", order="first", **SMALL)
+    before, places = [], []
+    for report, arch, _ in histories(edarts, settings):
+        assert not before or moved(before, arch) == (report.step == report.steps - 1)
+        places.append((report.epoch, report.step, report.steps))
+        before = arch
+    assert places == [(epoch, step, 3) for epoch in (1, 2, 3) for step in (1, 2, 3)]
+
+
+# ---- reports
+
+
+def test_a_report_within_an_epoch_has_the_means_so_far_and_no_cell(every_step: None) -> None:
+    """Against the losses that the network's own outputs give, step by step."""
+    losses: list[tuple[float, int, int]] = []
+
+    def heard(module: nn.Module, arguments: Any, output: Tensor) -> None:
+        if isinstance(module, Supernet):
+            labels, logits = expected.pop(0), output.detach()
+            right = int((logits.argmax(1) == labels).sum())
+            losses.append((float(nn.functional.cross_entropy(logits, labels)), right, len(labels)))
+
+    images = data()
+    weights_part, _ = split(images.train.labels.tolist(), (0.5, 0.5), 0)
+    side = Side(images, weights_part, 6, 0)
+    expected = [y for _ in range(2) for _, y in side.epoch()]
+    handle = nn.modules.module.register_module_forward_hook(heard)
+    try:
+        seen: list[tuple[float, int, int]] = []
+        for report, _, _ in histories(pc_darts, replace(WATCHED, epochs=3, warmup=2)):
+            seen = ([] if report.step == 1 else seen) + losses[-1:]
+            images_seen = sum(n for _, _, n in seen)
+            assert report.loss == pytest.approx(sum(loss * n for loss, _, n in seen) / images_seen, rel=1e-6)
+            assert report.accuracy == pytest.approx(sum(right for _, right, _ in seen) / images_seen, rel=1e-6)
+            assert (report.found is not None) == report.ends_epoch == (report.step == report.steps)
+            if not expected:
+                break
+    finally:
+        handle.remove()
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    now = 100.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+def test_the_meter_counts_images_of_both_sides_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("nasarch.search.place.time", clock)
+    meter = Meter(torch.device("cpu"))
+    meter.add(torch.tensor(2.0), torch.tensor(3), 8, 4)
+    meter.add(torch.tensor(5.0), torch.tensor(1), 2, 6)
+    clock.now += 4.0
+    assert meter.images_per_second() == (8 + 4 + 2 + 6) / 4
+    assert meter.means("here", of_all=False) == ((8 * 2.0 + 2 * 5.0) / 10, 0.4) == meter.means("here", of_all=True)
+    assert meter.state_dict() == {"loss": 26.0, "correct": 4, "images": 10}
+    other = Meter(torch.device("cpu"))
+    other.load_state_dict(meter.state_dict())
+    other.add(torch.tensor(1.0), torch.tensor(0), 10, 0)
+    assert other.means("here", of_all=True) == (36 / 20, 0.2)
+
+
+def test_a_report_is_due_half_a_second_after_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("nasarch.search.place.time", clock)
+    meter = Meter(torch.device("cpu"))
+    meter.add(torch.tensor(1.0), torch.tensor(1), 1, 0)
+    clock.now = 100.4375
+    assert not meter.due(0.5)
+    clock.now = 100.5
+    assert meter.due(0.5)
+    meter.means("here", of_all=False)
+    assert not meter.due(0.5)
+    clock.now = 101.0
+    assert meter.due(0.5)
+
+
+def test_a_search_reports_twice_a_second_and_at_the_ends_of_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("nasarch.search.place.time", clock)
+    monkeypatch.setattr("nasarch.search.loop.weights_only", timed(clock, 0.3))
+    settings = replace(WATCHED, epochs=2, warmup=1, batch_size=3)
+    reports: list[Any] = []
+    for report in pc_darts.search(Bench(data=data()), settings):
+        reports.append(report)
+        if report.ends_epoch:
+            break
+    assert [report.step for report in reports] == [2, 4, 6] and reports[-1].steps == 6
+    assert [round(report.images_per_second, 3) for report in reports] == [10.0, 10.0, round(16 / 1.8, 3)]
+
+
+def timed(clock: Clock, seconds: float) -> Any:
+    """An update of the weights that takes so many seconds."""
+
+    def update(*arguments: Any) -> Any:
+        clock.now += seconds
+        return weights_only(*arguments)
+
+    return update
+
+
+def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
+    meter = Meter(torch.device("cpu"))
+    for loss in (1.0, 2.0):
+        meter.add(torch.tensor(loss), torch.tensor(0), 1, 0)
+    meter.check("here", 2)
+    for loss in (3.0, float("inf"), float("nan")):
+        meter.add(torch.tensor(loss), torch.tensor(0), 1, 0)
+    with pytest.raises(ValueError, match="the loss is inf in here, step 4: choose a smaller learning rate"):
+        meter.check("here", 5)
+    meter.check("here", 5)  # each is looked at once
+
+
+# ---- the eigenvalue
+
+
+@pytest.mark.parametrize(("every", "steps"), [(None, [3, 3]), (1, [1, 2, 3, 1, 2, 3]), (2, [2, 3, 2, 3])])
+def test_the_eigenvalue_is_measured_at_the_steps_asked_for(every: int | None, steps: list[int]) -> None:
+    settings = ftso.Ftso(**{**SMALL, "epochs": 2})
+    running = ftso.search(Bench(data=data(), hessian=True, hessian_every=every), settings)
+    assert [report.step for report in running if "eigenvalue" in report.figures] == steps
+    assert not any(report.figures for report in ftso.search(Bench(data=data(), hessian_every=1), settings))
