@@ -1,7 +1,7 @@
 """Lets a script that was started by its path import `benchmarks` and `tests` of this checkout, and nasarch as it is installed.
 
-The checkout has a folder nasarch/ without the sub-packages that lie beside it (see pyproject.toml), so it must not come before an installed
-nasarch; and other packages bring a `tests` of their own, so it must not come last. Each is therefore imported while its place is first.
+The checkout has a folder nasarch/ without the sub-packages that lie beside it (see pyproject.toml), so its root must not come before an
+installed nasarch; and other projects leave packages `tests` and `benchmarks`, so these two are imported while the root does come first.
 Scripts begin with
 
     if not __package__:
@@ -16,7 +16,6 @@ from pathlib import Path
 
 ROOT = str(Path(__file__).resolve().parents[1])
 
-import_module("nasarch")  # from where it is installed: of this checkout only the folder of the script is on the path so far
 sys.path.insert(0, ROOT)
 for name in ("benchmarks", "tests"):
     import_module(name)
