@@ -6,13 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 from torch.autograd.functional import hessian
-from torch.nn import functional as F
 
-from nasarch.search.candidates import all_candidates
 from nasarch.search.hessian import largest_eigenvalue
-from nasarch.search.relaxation import Relaxation
-from nasarch.search.supernet import Supernet, seeded
-from nasarch.space import DARTS
 
 
 def symmetric(eigenvalues: list[float]) -> Tensor:
@@ -20,6 +15,54 @@ def symmetric(eigenvalues: list[float]) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     basis, _ = torch.linalg.qr(torch.randn(len(eigenvalues), len(eigenvalues), generator=generator, dtype=torch.float64))
     return basis @ torch.diag(torch.tensor(eigenvalues, dtype=torch.float64)) @ basis.T
+
+
+def estimates(matrix: Tensor, count: int, seed: int = 0, start: Tensor | None = None) -> list[float]:
+    """The first Rayleigh quotients of v <- H v / |H v|, v at first drawn by the seed."""
+    v = torch.randn(len(matrix), generator=torch.Generator().manual_seed(seed), dtype=torch.float64) if start is None else start
+    found = []
+    for _ in range(count):
+        v = v / (v @ v).sqrt()
+        found.append(float(v @ matrix @ v))
+        v = matrix @ v
+    return found
+
+
+def stopped(values: list[float], tolerance: float) -> float:
+    """The first estimate that changed by no more than this part of itself; else the last."""
+    near = [b for a, b in zip(values, values[1:], strict=False) if abs(b - a) <= tolerance * abs(b)]
+    return near[0] if near else values[-1]
+
+
+SLOW = [1.0, -0.98, 0.5, 0.1]  # the second is nearly as large, of other sign
+
+
+@pytest.mark.parametrize("eigenvalues", [[5.0, 2.0, 1.0, -1.0], [3.0, 2.9, 0.1, -0.1], SLOW])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_by_default_it_stops_after_twenty_products_or_at_a_change_of_a_thousandth(eigenvalues: list[float], seed: int) -> None:
+    matrix = symmetric(eigenvalues)
+    p = torch.randn(4, dtype=torch.float64, requires_grad=True)
+    expected = stopped(estimates(matrix, 20, seed), 1e-3)
+    assert largest_eigenvalue(lambda: p @ matrix @ p / 2, [p], seed=seed) == pytest.approx(expected, rel=1e-12)
+    if eigenvalues is SLOW:
+        assert abs(expected - estimates(matrix, 21, seed)[-1]) > 1e-3 * abs(expected), "one more product would have changed it"
+    if seed == 0:
+        assert largest_eigenvalue(lambda: p @ matrix @ p / 2, [p]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_it_stops_when_the_change_is_just_within_the_tolerance_and_not_when_it_is_just_beyond() -> None:
+    matrix = symmetric([3.0, 2.5, 1.0, -1.0])
+    p = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    values = estimates(matrix, 12)
+    changes = [abs(b - a) / abs(b) for a, b in zip(values, values[1:], strict=False)]
+    records = [n for n in range(1, 9) if changes[n] < min(changes[:n])]
+    assert len(records) >= 4
+    for n in records:
+        within, beyond = (
+            largest_eigenvalue(lambda: p @ matrix @ p / 2, [p], iterations=12, tolerance=changes[n] * factor) for factor in (1.001, 0.999)
+        )
+        assert within == pytest.approx(values[n + 1], rel=1e-12)
+        assert beyond == pytest.approx(stopped(values, changes[n] * 0.999), rel=1e-12) != pytest.approx(within, rel=1e-9)
 
 
 @pytest.mark.parametrize("eigenvalues", [[5.0, 2.0, 1.0, -1.0], [-7.0, 3.0, 1.0, 0.5], [1e-6, 0.0, 0.0, 0.0]])
@@ -64,22 +107,3 @@ def test_the_same_seed_gives_the_same_and_gradients_are_left_alone() -> None:
 
     assert found(0) == found(0) != found(1)
     assert p.grad is None
-
-
-@pytest.mark.parametrize("subset", [0, 1])
-def test_of_a_supernet_it_is_that_of_the_full_hessian(subset: int) -> None:
-    space, generator = DARTS.with_nodes(2), torch.Generator().manual_seed(3)
-    candidates = all_candidates(space)
-    with seeded(0):
-        net = Supernet(space, candidates, channels=4, layers=3, partial=2, num_classes=3).double()
-    arch = Relaxation(space, candidates, subset=subset, spread=0.5, generator=generator).double()
-    x = torch.randn(4, 3, 8, 8, generator=generator, dtype=torch.float64)
-    y = torch.tensor([0, 1, 2, 0])
-    parameters = list(arch.parameters())
-    slope = torch.autograd.grad(F.cross_entropy(net(x, arch()), y), parameters, create_graph=True)
-    flat = torch.cat([g.flatten() for g in slope])
-    rows = [torch.autograd.grad(g, parameters, retain_graph=True, allow_unused=True, materialize_grads=True) for g in flat]
-    full = torch.stack([torch.cat([part.flatten() for part in row]) for row in rows])
-    expected = max(torch.linalg.eigvalsh((full + full.T) / 2).tolist(), key=abs)
-    found = largest_eigenvalue(lambda: F.cross_entropy(net(x, arch()), y), parameters, iterations=300, tolerance=1e-10)
-    assert found == pytest.approx(expected, rel=1e-4)
