@@ -134,6 +134,8 @@ def test_a_class_is_clear_if_it_leads_by_more_than_twenty_times_the_noise(lead: 
     model = Constant(1024 - lead * step, 1024, 0, 3).eval()
     seen = compare(model, Session(model))  # type: ignore[arg-type]
     assert (seen.noise, seen.clear, seen.other) == (step, clear, 0)
+    nearer = compare(model, Session(lambda batch: model(batch) + torch.tensor([5, -5, 0, 0]) * step))  # type: ignore[arg-type]
+    assert (nearer.clear, nearer.other, nearer.holds) == (clear, 0, True), "what is clear is said by float64, not by the file"
     swapped = check._classes(torch.tensor([[5.0, 2.9], [5.0, 3.1]]), torch.tensor([[0.0, 1.0]] * 2), 1.0)
     assert swapped == (1, 1), "the second image's class is none of which more could be asked"
 
@@ -151,7 +153,7 @@ def test_a_file_is_run_on_one_image_and_on_three() -> None:
 
 def test_pixels_are_fed_as_they_are_and_pytorch_sees_what_the_scaling_makes_of_them() -> None:
     model, scaling = Linear().eval(), Scaling((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
-    session = Session(lambda pixels: model(scaling.images(pixels)), kind="tensor(uint8)")
+    session = Session(lambda pixels: model(scaling.images(pixels)), ("batch", 4, 4, 3), "tensor(uint8)")
     seen = compare(model, session, (3, 4, 4), scaling.images, (2, 2))  # type: ignore[arg-type]
     assert [(tuple(batch.shape), batch.dtype) for batch in session.fed] == [((2, 4, 4, 3), torch.uint8)] * 2
     pixels = torch.cat(session.fed).numpy()
@@ -179,6 +181,12 @@ def test_the_images_are_shapes_and_a_quarter_of_grain_in_each_run_the_same() -> 
     shapes, grain = torch.randn(2, 3, 4, 4, generator=generator).numpy(), torch.randn(2, 3, 6, 9, generator=generator).numpy()
     np.testing.assert_allclose(images.numpy(), bilinear(shapes, 6, 9) + grain / 4, atol=1e-6)
     assert torch.equal(images, again)
+    try:
+        torch.set_default_dtype(torch.float64)
+        with torch.device("meta"):
+            assert torch.equal(sample_images(2, 3, 6, 9), images), "whatever the caller's defaults are"
+    finally:
+        torch.set_default_dtype(torch.float32)
     pixels = sample_pixels(2, 3, 6, 9)
     expected = np.clip(128 + 64 * images.numpy(), 0, 255).astype(np.uint8).transpose(0, 2, 3, 1)
     assert pixels.dtype == torch.uint8 and pixels.is_contiguous() and np.array_equal(pixels.numpy(), expected)
@@ -235,7 +243,7 @@ def test_float16_may_be_off_by_two_hundredths_of_how_much_logits_vary(share: flo
     assert allowed > 1.5 * 3 * EPS16 * np.abs(expected).max(), "else rounding alone would be allowed more"
     seen = compare_half(model, Session(lambda batch: model(batch) - share * allowed), (3, 4, 4))  # type: ignore[arg-type]
     assert seen.tolerance == pytest.approx(allowed, rel=1e-4) and seen.difference == pytest.approx(share * allowed, rel=1e-4)
-    assert seen.holds == holds
+    assert seen.holds == holds and seen.classes == ""
 
 
 class Rough(nn.Sequential):
