@@ -145,11 +145,11 @@ def search(bench: Bench, recipe: Edarts) -> Generator[Progress, None, Found]:
             f"eDARTS' paths and constants belong to space {DARTS.name!r}, not {space.name!r}: search it with darts, pc-darts or ftso"
         )
     candidates = _candidates(space, recipe)
-    constants_O = torch.tensor([CONSTANTS.get(name, 0.0) for name in space.operations])
+    constants_O = torch.tensor([CONSTANTS.get(name, 0.0) for name in space.operations], device=bench.device)
     bias = constants_O if recipe.attention == "forward" else 0.0
     arch = bench.relaxation(space, candidates, spread=recipe.spread, bias=bias)
     if recipe.attention == "start":
-        arch.alpha.data += constants_O.to(arch.alpha)
+        arch.alpha.data += constants_O
     update = of_order(recipe.order, bench.amp)
 
     yield from bench.train(
@@ -179,7 +179,7 @@ def attended(update: Update, constants_O: Tensor) -> Update:
 
     def step(state: State, train: Batch, valid: Batch) -> Step:
         result = update(state, train, valid)
-        state.arch.alpha.data += constants_O.to(state.arch.alpha)  # type: ignore[arg-type, operator]
+        state.arch.alpha.data += constants_O  # type: ignore[operator]
         return result
 
     return step

@@ -20,11 +20,12 @@ TO_YIQ = (LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 def jittered(x_BCHW: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """The images, levels 0 to 1, with other colours; `generator` is one of the CPU, so that all devices see the same."""
     draws = 2 * torch.rand(4, len(x_BCHW), generator=generator) - 1
-    brightness, contrast, saturation = (1 + strength * draws[:3]).to(x_BCHW.device)[..., None, None, None]
+    turns = turned(math.pi * strength * draws[3])  # half of the strength, in turns of 2 pi
+    factors, turns, luma = (x.to(x_BCHW.device, non_blocking=True) for x in (1 + strength * draws[:3], turns, torch.tensor(LUMA)))
+    brightness, contrast, saturation = factors[..., None, None, None]
     x = (x_BCHW * brightness).clamp(0, 1)
-    x = x.lerp(_grey(x).mean((2, 3), keepdim=True), 1 - contrast).clamp(0, 1)
-    x = x.lerp(_grey(x), 1 - saturation).clamp(0, 1)
-    turns = turned(math.pi * strength * draws[3]).to(x.device)  # half of the strength, in turns of 2 pi
+    x = x.lerp(_grey(x, luma).mean((2, 3), keepdim=True), 1 - contrast).clamp(0, 1)
+    x = x.lerp(_grey(x, luma), 1 - saturation).clamp(0, 1)
     return torch.einsum("bdc,bchw->bdhw", turns, x).clamp(0, 1)
 
 
@@ -37,5 +38,5 @@ def turned(angle_B: Tensor) -> Tensor:
     return torch.linalg.inv(to_yiq) @ rotation @ to_yiq
 
 
-def _grey(x_BCHW: Tensor) -> Tensor:
-    return torch.einsum("c,bchw->bhw", torch.tensor(LUMA, device=x_BCHW.device), x_BCHW)[:, None]
+def _grey(x_BCHW: Tensor, luma: Tensor) -> Tensor:
+    return torch.einsum("c,bchw->bhw", luma, x_BCHW)[:, None]
