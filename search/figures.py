@@ -52,7 +52,7 @@ def warnings_about(cells: Genotype, max_macs: float) -> list[str]:
 def collapse(cells: Genotype) -> str:
     """Half of the edges and more as skip connections is the collapse that DARTS is known for (Chu et al. 2020; eDARTS sec. III-C).
 
-    Only of normal cells: the reduction cell of DARTS' published second-order search has five skip connections of eight edges.
+    Only of normal cells: the published reduction cell of DARTS- (Chu et al. 2021) has five skip connections of eight edges.
     """
     count, edges = skips(cells)["normal"], sum(map(len, cells.cells["normal"].nodes))
     if 2 * count < edges:
