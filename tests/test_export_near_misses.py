@@ -277,6 +277,51 @@ def test_float16_may_be_three_times_as_far_away_as_rounding_in_pytorch(share: fl
     assert seen.holds == holds
 
 
+class Fine(Linear):
+    """What its weights and its buffer are beyond 1 is less than float16 holds there; whole numbers stay as they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight.data = 1 + 4e-4 * (self.weight.data > 0)
+        self.register_buffer("beyond", torch.tensor(1.0004))
+        self.register_buffer("count", torch.tensor(2049))
+
+    def forward(self, x: Tensor) -> Tensor:
+        counted: Any = self.count - 2049
+        return 1e3 * (x.flatten(1) @ (self.weight - 1).T + (self.beyond - 1)) + 1e6 * counted
+
+
+def test_weights_and_buffers_are_rounded_to_see_what_float16_costs() -> None:
+    """All of the logits is lost here, so three times as much is allowed."""
+    model = Fine().eval()
+    expected = model(sample_images(4, 3, 4, 4)).detach().double().numpy()
+    assert compare_half(model, Session(model), (3, 4, 4)).noise == pytest.approx(rms(expected), rel=1e-3)  # type: ignore[arg-type]
+    model.weight.data.fill_(1.0)
+    assert compare_half(model, Session(model), (3, 4, 4)).noise == pytest.approx(0.4, rel=0.01)  # type: ignore[arg-type]
+
+
+def test_layers_that_give_no_float32_are_left_as_they_are() -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> Any:
+            return x.flatten(1), 2049 + x.argmax(1, keepdim=True)[:, :, 0, 0]
+
+    class Whole(nn.Module):
+        def forward(self, pair: Any) -> Any:
+            return pair[1] - 2049
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pair, self.whole = Pair(), Whole()
+
+        def forward(self, x: Tensor) -> Tensor:
+            flat, which = self.pair(x)
+            return flat.gather(1, self.whole((flat, which)))
+
+    seen = compare_half(Net().eval(), Session(Net()), (3, 4, 4))  # type: ignore[arg-type]
+    assert seen.holds and seen.difference == 0
+
+
 @pytest.mark.parametrize(("share", "holds"), [(0.98, True), (1.02, False)])
 def test_float16_may_always_be_off_by_three_of_its_steps(share: float, holds: bool) -> None:
     model = Constant(512.0, 1.0).eval()
