@@ -82,6 +82,20 @@ def test_reduction_cells_stand_at_a_third_and_two_thirds() -> None:
     assert [place.channels for place in places("nats", 2, 16)] == [16, 16, 32, 32, 32, 64, 64, 64]
 
 
+def test_the_least_networks_can_be_built() -> None:
+    assert [place.kind for place in places("darts", 3, 2)] == ["normal", "reduction", "reduction"]
+    assert [place.channels for place in places("nats", 1, 2)] == [2, 4, 4, 8, 8] and [place.stride for place in places("nats", 1, 2)] == [
+        1,
+        2,
+        1,
+        2,
+        1,
+    ]
+    for space, cells in (("darts", 2), ("nats", 0)):
+        with pytest.raises(ValueError, match=f"cells={cells}"):
+            places(space, cells, 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
