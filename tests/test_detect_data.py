@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tarfile
 from collections.abc import Callable
@@ -13,8 +14,9 @@ import torch
 from PIL import Image
 
 from nasarch.export.detect_batches import Draw, Drawn, Epochs, batches, check_images, pictures, transforms
-from nasarch.export.detect_data import load_scenes, with_boxes
-from tests.data_sets import real
+from nasarch.export.detect_data import find_annotations, load_scenes, with_boxes
+from nasarch.export.detect_places import find_files, leads_out
+from tests.data_sets import as_tar, as_tree, encoded, real
 from tests.detect_small import data, rectangles
 
 Value = dict[str, Any]
@@ -83,6 +85,133 @@ def test_boxes_beyond_the_image_are_clipped_and_those_without_an_area_dropped_an
     assert clipped.startswith("2 annotations beyond the image's edge: clipped (the first is 1 in train-0.png, bbox [-5, 10, 30, 20]")
     assert dropped.startswith("2 annotations without an area: dropped (the first is 3 in train-1.png")
     assert [scene.number for scene in with_boxes(part)] == [10, 11]
+
+
+@pytest.mark.parametrize(
+    ("box", "learnt", "told"),
+    [
+        ([-0.5, 10.0, 30.0, 20.0], [0.0, 10.0, 29.5, 30.0], None),
+        ([-0.51, 10.0, 30.0, 20.0], [0.0, 10.0, 29.49, 30.0], "clipped"),
+        ([10.0, -0.51, 30.0, 20.0], [10.0, 0.0, 40.0, 19.49], "clipped"),
+        ([90.0, 10.0, 30.5, 20.0], [90.0, 10.0, 120.0, 30.0], None),
+        ([90.0, 10.0, 30.51, 20.0], [90.0, 10.0, 120.0, 30.0], "clipped"),
+        ([90.0, 80.0, 9.0, 16.51], [90.0, 80.0, 99.0, 96.0], "clipped"),
+        ([0.0, 0.0, 0.0011, 0.0011], [0.0, 0.0, 0.0011, 0.0011], None),
+        ([0.0, 0.0, 0.0009, 5.0], None, "dropped"),
+        ([0.0, 0.0, 5.0, 0.0009], None, "dropped"),
+        ([10.0, 10.0, -5.0, 5.0], None, "dropped"),
+        ([120.0, 10.0, 0.4, 5.0], None, "dropped"),
+    ],
+)
+def test_boxes_may_reach_half_a_pixel_beyond_the_edge_and_have_a_thousandth_of_one(
+    box: list[float], learnt: list[float] | None, told: str | None, tmp_path: Path
+) -> None:
+    """Of an image of 120 x 96 pixels; what is evaluated on is changed where that is said, and nowhere else."""
+    about = {"id": 7, "image_id": 11, "category_id": 7, "bbox": box, "area": 1e6, "more": "mine"}
+    part = load_scenes(changed(tmp_path, lambda value: value.update(annotations=[about])), "train")
+    assert [scene.boxes.tolist() for scene in part.scenes] == [[], [] if learnt is None else [pytest.approx(learnt)], [], []]
+    assert part.scenes[1].labels.tolist() == ([] if learnt is None else [2])
+    assert [told or "" in remark for remark in part.remarks] == [told] * (told is not None)
+    if told == "clipped":
+        left, top, right, bottom = learnt  # type: ignore[misc]
+        inside = {"bbox": pytest.approx([left, top, right - left, bottom - top]), "area": pytest.approx((right - left) * (bottom - top))}
+        assert part.truth["annotations"] == [{**about, **inside}]
+    else:
+        assert part.truth["annotations"] == ([about] if told is None else [])
+
+
+def test_the_area_of_a_clipped_box_is_that_of_its_outline_where_that_is_less(tmp_path: Path) -> None:
+    for area, expected in ((50.0, 50.0), (1e6, 500.0), (None, 500.0), ("x", 500.0)):
+        about = {"id": 7, "image_id": 11, "category_id": 7, "bbox": [-5.0, 10.0, 30.0, 20.0], "area": area}
+        part = load_scenes(changed(tmp_path, lambda value, about=about: value.update(annotations=[about])), "train")
+        assert part.truth["annotations"][0]["area"] == expected
+
+
+@pytest.mark.parametrize(("number", "legal"), [(2**63 - 1, True), (2**63, False), (-(2**63) + 1, True), (10.0, False), (True, False)])
+def test_an_image_has_a_whole_number_that_evaluators_can_count_with(number: Any, legal: bool, tmp_path: Path) -> None:
+    def change(value: Value) -> None:
+        value["images"][0]["id"], value["annotations"] = number, []
+
+    if legal:
+        assert load_scenes(changed(tmp_path, change), "train").scenes[0].number == number
+    else:
+        with pytest.raises(ValueError, match="lacks a whole id"):
+            load_scenes(changed(tmp_path, change), "train")
+
+
+@pytest.mark.parametrize(("width", "legal"), [(1, True), (0, False)])
+def test_an_image_has_a_pixel_or_more(width: int, legal: bool, tmp_path: Path) -> None:
+    def change(value: Value) -> None:
+        value["images"][0]["width"], value["annotations"] = width, []
+
+    if legal:
+        assert load_scenes(changed(tmp_path, change), "train").scenes[0].width == 1
+    else:
+        with pytest.raises(ValueError, match="lacks a whole id, width, height"):
+            load_scenes(changed(tmp_path, change), "train")
+
+
+def test_a_part_is_its_file_with_digest_and_a_name_of_folder_and_file(tmp_path: Path) -> None:
+    value = rectangles(tmp_path, "train", 4, seed=0)
+    part = load_scenes(tmp_path, "train")
+    assert (part.name, part.path) == (f"{tmp_path.name}/train", tmp_path / "train.json") and len(part) == 4
+    assert part.sha256 == hashlib.sha256((tmp_path / "train.json").read_bytes()).hexdigest() and part.truth == value
+    assert load_scenes(tmp_path / "train.json", "val").name == "train", "a file is what is asked for"
+    assert (part.scenes[0].height, part.scenes[0].width, part.scenes[0].file.member) == (96, 120, "train-0.png")
+    loose = json.loads((tmp_path / "train.json").read_text())
+    for about in loose["annotations"]:
+        about["image_id"], about["category_id"] = float(about["image_id"]), float(about["category_id"])
+    (tmp_path / "train.json").write_text(json.dumps(loose))
+    again = load_scenes(tmp_path, "train")
+    assert all(
+        torch.equal(one.boxes, other.boxes) and torch.equal(one.labels, other.labels)
+        for one, other in zip(part.scenes, again.scenes, strict=True)
+    )
+
+
+ORDER = ["{}.json", "annotations/instances_{}2014.json", "annotations/instances_{}2017.json", "instances_{}.json"]
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_annotations_are_looked_for_in_this_order(part: str, tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    for name in (*ORDER, "annotations/captions_{}2017.json", "other_{}.json"):
+        (tmp_path / name.format(part)).touch()
+    for name in ORDER:
+        assert find_annotations(tmp_path, part) == tmp_path / name.format(part)
+        (tmp_path / name.format(part)).unlink()
+    assert find_annotations(tmp_path, part) is None and find_annotations(tmp_path / "x.json", part) == tmp_path / "x.json"
+
+
+PLACES = ["a/images.tar", "a/images", "a/val2017.tar", "a/val2017", "images.tar", "images", "val2017.tar", "val2017", "a"]
+
+
+def test_images_are_looked_for_in_this_order_and_the_first_place_with_all_of_them_counts(tmp_path: Path) -> None:
+    annotations = tmp_path / "a" / "instances_val2017.json"
+    annotations.parent.mkdir()
+    content = encoded(0)
+    for place in PLACES:
+        if place.endswith(".tar"):
+            as_tar(tmp_path / place, {"./x.png": content, "in/y.png": content, "z.png": content})
+        else:
+            as_tree(tmp_path / place, {"x.png": content, "in/y.png": content})
+    for place in PLACES:
+        found = find_files(annotations, None, ["x.png", "in/y.png", "x.png"])
+        assert {name: (file.path, file.member, file.offset >= 0) for name, file in found.items()} == {
+            name: (str(tmp_path / place), name, place.endswith(".tar")) for name in ("x.png", "in/y.png")
+        }
+        assert found["x.png"].read() == content
+        if place.endswith(".tar"):
+            as_tar(tmp_path / place, {"x.png": content})
+        else:
+            (tmp_path / place / "in" / "y.png").unlink()
+    with pytest.raises(ValueError, match=r"1 of 2 images are missing, the first is in/y.png \(looked in .*images.tar"):
+        find_files(annotations, None, ["x.png", "in/y.png"])
+
+
+@pytest.mark.parametrize("name", ["/x", "\\x", "..", "a/../x", "a\\..\\x", "../x"])
+def test_names_that_climb_lead_out_and_dots_in_names_do_not(name: str) -> None:
+    assert leads_out(name) and not leads_out("a/..x/y..png") and not leads_out("a\\b.png")
 
 
 def _lose_category(value: Value) -> None:
