@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from nasarch import cli, cli_bench
 from nasarch.export import rivals, speed
 from nasarch.export.rivals import RIVALS, Rival, nearest
 from nasarch.export.speed import EAGER, Side, bench
+from nasarch.export.subject import Subject
 from nasarch.profile import multi_adds
 from tests.exported import Tiny
 
@@ -75,6 +77,111 @@ def test_without_a_compiler_or_with_one_that_fails_the_side_is_skipped_with_a_re
     monkeypatch.setenv("CXX", "any")
     monkeypatch.setattr(torch, "compile", failing)
     assert speed._compiled(Tiny().eval(), (3, 8, 8), 2) == "it broke"
+
+
+def test_ratios_and_quartiles_are_of_medians_each_over_its_own_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches take turns half as often, three times at least; the first two turns of each warm up."""
+    plan = {
+        "eager": {"one": [99, 99, 4, 8, 6, 2, 100], "several": [99, 99, 30, 10, 20]},
+        "quick": {"one": [99, 99, 1, 5, 3, 2, 4], "several": [99, 99, 4, 6, 5]},
+    }
+    now = [0.0]
+
+    def side(name: str) -> Side:
+        def call(kind: str) -> None:
+            now[0] += plan[name][kind].pop(0)
+
+        return Side(lambda: call("one"), lambda: call("several"))
+
+    monkeypatch.setattr(speed, "EAGER", "eager")
+    eager, quick = speed._rows({"eager": side("eager"), "quick": side("quick")}, 10, 5, lambda: now[0])
+    assert not any(left for kinds in plan.values() for left in kinds.values())
+    assert (eager.latency_ms, quick.latency_ms) == (6000, 3000) and (eager.latency_ratio, quick.latency_ratio) == (1, 2)
+    assert (eager.latency_quartiles_ms, quick.latency_quartiles_ms) == ((4000, 8000), (2000, 4000))
+    assert (eager.images_per_second, quick.images_per_second) == (10 / 20, 10 / 5)
+    assert (eager.throughput_ratio, quick.throughput_ratio) == (1, 4)
+    assert speed._quartiles([3.0]) == (3000, 3000)
+
+
+@pytest.mark.parametrize(("runs", "turns", "several"), [(1, 1, 3), (7, 7, 3), (8, 8, 4), (20, 20, 10)])
+def test_as_many_turns_as_are_asked_for_and_half_as_many_batches(runs: int, turns: int, several: int) -> None:
+    called, now = {"one": 0, "several": 0}, [0.0]
+
+    def call(kind: str) -> None:
+        called[kind] += 1
+        now[0] += 1
+
+    speed._rows({EAGER: Side(lambda: call("one"), lambda: call("several"))}, 8, runs, lambda: now[0])
+    assert called == {"one": 2 + turns, "several": 2 + several}
+
+
+def test_each_argument_of_bench_reaches_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models, sizes, batches, threads and clock: what each side was run on."""
+    ran, given = list[tuple[str, tuple[int, ...], int]](), list[Any]()
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1
+        return now[0]
+
+    class Counting(Tiny):
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name, self.pretrained_cfg = name, {"architecture": name, "input_size": (3, 16, 16)}
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            ran.append((self.name, tuple(x.shape), torch.get_num_threads()))
+            return super().forward(x)
+
+    def exported(title: str, model: Any, shape: Any, batch: int, *, int8: bool = True) -> dict[str, Side]:
+        given.append((title, model.name, shape, batch, int8))
+        names = [f"{title} float32", *[f"{title} int8"] * int8]
+        return {name: Side(lambda: None, lambda: None) for name in names}
+
+    rival = Rival("test_resnet", (3, 20, 20), 123)
+    monkeypatch.setattr(speed, "find_subject", lambda source: given.append(source) or Subject(Counting("mine"), None, True))
+    monkeypatch.setattr(speed, "nearest", lambda cost: given.append(cost) or rival)
+    monkeypatch.setattr(timm, "create_model", lambda name: Counting(name).train())
+    monkeypatch.setattr(speed, "_exported", exported)
+    found = bench("a model", size=10, batch=4, runs=3, threads=2, compiled=False, clock=clock)
+    cost = 10 * 10 * 8 * 3 * 9 + 8 * 4
+    assert given == [
+        "a model",
+        cost,
+        ("ONNX", "mine", (3, 10, 10), 4, True),
+        ("timm's test_resnet, ONNX", "test_resnet", (3, 20, 20), 4, False),
+    ]
+    assert {one[2] for one in ran} == {2} and torch.get_num_threads() == 1
+    shapes = [(name, shape) for name, shape, _ in ran]
+    assert shapes[0] == ("mine", (1, 3, 10, 10)), "counted"
+    assert shapes[1:] == [
+        (name, (batch, 3, side, side))
+        for batch, turns in ((1, 5), (4, 5))
+        for _ in range(turns)
+        for name, side in (("mine", 10), ("test_resnet", 20))
+    ]
+    assert (found.model, found.input_size, found.multi_adds, found.batch, found.runs, found.threads) == ("mine", (3, 10, 10), cost, 4, 3, 2)
+    assert (found.rival, found.rival_input_size, found.rival_multi_adds) == rival and found.rival_ratio == pytest.approx(123 / cost)
+    assert [row.name for row in found.rows] == SIDES and found.skipped == {"torch.compile": "not asked for"}
+    assert {row.latency_ms for row in found.rows} == {1000.0} and {row.images_per_second for row in found.rows} == {4.0}
+    assert found.versions["torch"] == torch.__version__ and speed.SYNTHETIC in found.notes
+    usual = list[Any]()
+    monkeypatch.setattr(speed, "_measured", lambda *told: usual.append(told[1:]))
+    bench("a model")
+    assert usual == [((3, 16, 16), 8, 20, True, time.perf_counter)]
+
+
+def test_what_is_compiled_is_run_once_and_measured_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = list[tuple[int, ...]]()
+    model = Tiny().eval()
+    monkeypatch.setenv("CXX", "any")
+    monkeypatch.setattr(
+        torch, "compile", lambda given, dynamic: (lambda x: ran.append(tuple(x.shape))) if given is model and not dynamic else None
+    )
+    side = speed._compiled(model, (3, 8, 8), 2)
+    assert ran == [(1, 3, 8, 8), (2, 3, 8, 8)] and isinstance(side, Side)
+    side.several()
+    assert ran[-1] == (2, 3, 8, 8)
 
 
 @pytest.fixture
