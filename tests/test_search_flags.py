@@ -134,7 +134,7 @@ def test_a_flag_changes_its_part_of_the_workplace_alone(flag: str, told: Told) -
 
 
 JOB: dict[str, tuple[list[str], Any]] = {
-    "preset": (["--preset", "fig4"], "fig4"),
+    "preset": (["--preset", "skip-1it"], "skip-1it"),
     "data": (["--data", "cifar10"], "cifar10"),
     "size": (["--size", "16"], 16),
     "root": (["--root", "here"], Path("here")),
