@@ -22,26 +22,26 @@ SUBPACKAGES = ("search", "export", "genotypes")
 SITE = """import sys
 sys.meta_path[:] = [finder for finder in sys.meta_path if "__editable___nasarch" not in str(getattr(finder, "__module__", ""))]
 """
-# each script as `python benchmarks/SCRIPT --help`, in a fork of one process that has the libraries already
-HELP = """import os, runpy, sys
-import matplotlib.pyplot, onnx, onnxruntime, timm, torchvision.models.detection, tyro
+# each script as `python benchmarks/SCRIPT --help`, one after the other in a process that has the libraries already; forks of it could
+# wait for locks of threads that they don't have
+HELP = """import os, runpy, sys, warnings
+import onnxruntime, timm, torch, tyro
 
-assert "nasarch" not in sys.modules
+sys.path[0] = os.path.abspath("benchmarks")
+before, path = set(sys.modules), list(sys.path)
+assert "nasarch" not in before
+warnings.simplefilter("ignore")  # models are made known to timm once for each script
 for name in sys.argv[1:]:
-    sys.stdout.flush()
-    child = os.fork()
-    if not child:
-        sys.argv, sys.path[0] = [f"benchmarks/{name}", "--help"], os.path.abspath("benchmarks")
-        try:
-            runpy.run_path(f"benchmarks/{name}", run_name="__main__")
-        except SystemExit as end:
-            import nasarch.search
+    sys.argv, sys.path[:] = [f"benchmarks/{name}", "--help"], path
+    for module in [name for name in sys.modules if name.split(".")[0] in ("nasarch", "benchmarks", "tests", "checkout")]:
+        del sys.modules[module]
+    try:
+        runpy.run_path(f"benchmarks/{name}", run_name="__main__")
+    except SystemExit as end:
+        import nasarch.search
 
-            files = [sys.modules[part].__file__ for part in ("nasarch", "nasarch.search")]
-            print("\\nran", name, end.code, *files, getattr(sys.modules.get("tests"), "__file__", None))
-        sys.stdout.flush()
-        os._exit(0)
-    os.wait()
+        files = [sys.modules[part].__file__ for part in ("nasarch", "nasarch.search")]
+        print("\\nran", name, end.code, *files, getattr(sys.modules.get("tests"), "__file__", None), flush=True)
 """
 
 
