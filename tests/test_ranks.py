@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from nasarch.cli import main
 from nasarch.genotype import Genotype
 from nasarch.search import ranks
 from nasarch.search.candidates import only
+from nasarch.search.checkpoint import shared_checkpoint
 from nasarch.search.relaxation import Relaxation
 from nasarch.search.supernet import Supernet, seeded
 from nasarch.search.updates import State, Update, exact_second_order, first_order, one_level, second_order, weights_only
@@ -85,6 +86,19 @@ def refused(value: str) -> str:
     return ""
 
 
+def outcome(work: Callable[[], str]) -> tuple[str, int]:
+    """What `first_does` gives or raises, and how often this process worked."""
+    done: list[str] = []
+    try:
+        return str(ranks.first_does(lambda: done.append("work") or work())), len(done)
+    except ValueError as error:
+        return f"refused: {error}", len(done)
+
+
+def refuse() -> str:
+    raise ValueError("no")
+
+
 def process(rank: int, folder: str) -> None:
     """One of the processes; writes down all that the tests ask for."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
@@ -96,6 +110,9 @@ def process(rank: int, folder: str) -> None:
         "total": ranks.total([1.0, rank], "cpu"),
         "any_of": [ranks.any_of(flag, "cpu") for flag in (rank == 1, False)],
         "first_has": ranks.first_has({"rank": rank}),
+        "first_does": [outcome(lambda: f"of {rank}"), outcome(refuse)],
+        "stops": [step for step in range(1, 31) if ranks.agreed_stop(rank == 1 and step > 12, step, "cpu", ends=step in (8, 16, 24))],
+        "keeps": shared_checkpoint(Path(folder) / "checkpoint.pt", {}).path is not None,
         "drifted": refused(f"cell {rank}"),
         "alike": refused("cell"),
         "after": {name: parameters_after(update, rank=rank) for name, update in UPDATES.items()},
@@ -127,6 +144,14 @@ def test_processes_know_who_they_are_and_agree(said: list[dict[str, Any]]) -> No
         mean, nothing, scalar = one["average"]
         assert torch.equal(mean, torch.full((3, 2), 0.5)) and nothing is None and scalar.item() == 5.0
         assert one["total"] == [2.0, 1.0] and one["any_of"] == [True, False] and one["first_has"] == {"rank": 0}
+    assert said[0]["first_does"] == [("of 0", 1), ("refused: no", 1)] and said[1]["first_does"] == [("of 0", 0), ("refused: no", 0)]
+    assert [one["keeps"] for one in said] == [True, False]
+
+
+def test_all_hear_of_a_stop_in_the_same_step(said: list[dict[str, Any]]) -> None:
+    """The second process is asked to stop in step 13; they speak at an epoch's end and in each tenth step."""
+    assert said[0]["stops"] == said[1]["stops"] == [16, 20, 24, 30]
+    assert ranks.agreed_stop(True, 3, "cpu", ends=False) and not ranks.agreed_stop(False, 10, "cpu", ends=True)
 
 
 def test_processes_that_drift_apart_are_stopped(said: list[dict[str, Any]]) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch.distributed as dist
@@ -16,6 +17,7 @@ from nasarch.search.rank_topologies import unified
 from nasarch.search.tournament import Contestant, established, heats, play, read_lines
 from nasarch.search.tournament_budget import Budget, Told
 from nasarch.search.tournament_ground import ground
+from nasarch.search.tournament_show import Tally
 
 PROCESSES = 2
 TINY = Budget(size=8, cells=3, channels=4, device="cpu", epochs=1, images=20, judged_on=20, batch_size=10, together=1)
@@ -76,3 +78,26 @@ def test_lines_of_before_whose_loss_is_no_number_are_refused(tmp_path: Path) -> 
     (tmp_path / "heat.jsonl").write_text("{}\n")
     with pytest.raises(ValueError, match="heat.jsonl is damaged"):
         read_lines(tmp_path / "heat.jsonl")
+
+
+def test_each_process_takes_its_share_of_the_heats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second of two, beside a first one that is done: heats 1 and 3 are its own, heat 1 is over."""
+    task = a_task(tmp_path / "run")
+    place = ground(task, by_test=False)
+    wanted = heats(
+        "cells", [Contestant(path, unified(path)) for path in ("01-02-03-04", "01-01-01-01", "01-12-23-34", "01-02-02-02")], [5], 1
+    )
+    (tmp_path / "run" / "heats").mkdir(parents=True)
+    for number in (0, 1, 2):
+        line = {"name": wanted[number].contestants[0].name, "seed": 5, "accuracy": 50.0 + number, "loss": 1.0}
+        (tmp_path / "run" / "heats" / f"{wanted[number].name}.jsonl").write_text(json.dumps(line) + "\n")
+    monkeypatch.setattr(tournament.ranks, "place", lambda: (1, 2))
+    monkeypatch.setattr(tournament.time, "sleep", lambda seconds: pytest.fail("it waits for a heat that is its own"))
+    tally = Tally(SimpleNamespace(say=lambda *words, **told: None), "cells", wanted, task.folder)  # type: ignore[arg-type]
+    assert (tally.total, tally.done) == (2, 1)
+    trained: list[str] = []
+    found = play(task, place, wanted, lambda heat, progress: trained.append(heat.name))
+    assert set(trained) == {wanted[3].name} and [line["accuracy"] for line in found[:3]] == [50.0, 51.0, 52.0]
+    assert [line["name"] for line in found] == [heat.contestants[0].name for heat in wanted]
+    collected = [json.loads(line) for line in (tmp_path / "run" / "networks.jsonl").read_text().splitlines()]
+    assert collected == found and found[3]["accuracy"] in {5.0 * right for right in range(21)}  # of 20 images

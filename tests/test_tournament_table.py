@@ -233,4 +233,20 @@ def test_a_sample_has_exactly_so_many_images_of_each_class_its_share() -> None:
 def test_small_maps_are_trained_together_on_a_cpu() -> None:
     cpu, data = torch.device("cpu"), colours()  # 16 x 16 pixels
     assert usual_together(Budget(channels=16, batch_size=64), data, cpu) == 1
+    assert usual_together(Budget(channels=15, batch_size=64), data, cpu) == 4  # a map takes just less than a MiB
     assert usual_together(Budget(channels=8, batch_size=64), data, cpu) == 8
+
+
+def test_a_network_is_trained_as_edarts_does_unless_flags_say_otherwise() -> None:
+    """eDARTS, sec. IV-A: 5 cells, 16 channels, 100 epochs, batches of 64; otherwise as DARTS, without cutout and auxiliary head."""
+    usual = {"epochs": 100, "batch_size": 64, "lr": 0.025, "drop_path": 0.2, "cells": 5, "channels": 16}
+    others = {"schedule": "cosine", "warmup": 0.0, "momentum": 0.9, "nesterov": False, "weight_decay": 3e-4, "clip": 5.0}
+    without = dict.fromkeys(("cutout", "colour_jitter", "aux_weight", "label_smoothing", "mixup", "ema"), 0)
+    assert vars(Budget().settings()) == usual | others | without
+    assert {name: value for name, value in vars(Budget()).items() if name not in usual and value} == {"seeds": 3, "device": "auto"}
+    changed = {"epochs": 2, "batch_size": 3, "lr": 0.4, "drop_path": 0.5, "cells": 6, "channels": 7}
+    assert vars(Budget(**changed).settings()) == changed | others | without
+    for name, low in {"seeds": 1, "seed": 0, "together": 0, "cells": 3, "channels": 2}.items():
+        Budget(**{name: low})
+        with pytest.raises(ValueError, match=f"--{name} {low - 1}: choose {low} or more"):
+            Budget(**{name: low - 1})
