@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
+from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
 
@@ -72,6 +73,7 @@ class Learner:
         self.optimizer = torch.optim.SGD(model.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay)
         self.ema = ModelEmaV3(model, settings.ema, use_warmup=True) if settings.ema else None
         self.anchors = default_boxes(model)
+        self.scales = torch.tensor(model.box_coder.weights, device=self.device)
         self.mean, self.std = torch.tensor([model.design.mean, model.design.std], device=self.device)[..., None, None]
 
     def step(self, batch: Batch, number: int, rate: float) -> Tensor:
@@ -92,13 +94,14 @@ class Learner:
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """torchvision's two losses of a batch of resized images."""
-        x = (batch.images.to(self.device).float() / 255 - self.mean) / self.std
+        batch = batch.to(self.device)
+        x = (batch.images.float() / 255 - self.mean) / self.std
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
             outputs = self.model.head([*self.model.backbone(x).values()])
         outputs = {name: value.float() for name, value in outputs.items()}
-        targets = [{name: value.to(self.device) for name, value in target.items()} for target in batch.targets]
-        matches = [self._matched(target["boxes"]) for target in targets]
-        return self.model.compute_loss(targets, outputs, [self.anchors] * len(targets), matches)
+        matches = [self._matched(target["boxes"]) for target in batch.targets]
+        with weighed_by(self.model.box_coder, self.scales):
+            return self.model.compute_loss(batch.targets, outputs, [self.anchors] * len(matches), matches)
 
     def _matched(self, boxes: Tensor) -> Tensor:
         """For each anchor the number of its box, or -1."""
@@ -127,6 +130,16 @@ class Learner:
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
+
+
+@contextmanager
+def weighed_by(coder: BoxCoder, weights: Tensor) -> Iterator[None]:
+    """The coder's weights as a tensor in the block: as numbers they go to the device anew for every image, which waits for the last one."""
+    numbers, coder.weights = coder.weights, weights
+    try:
+        yield
+    finally:
+        coder.weights = numbers
 
 
 class Sums:
