@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import product
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -20,6 +21,9 @@ from nasarch.search.supernet import Supernet, seeded
 from nasarch.search.updates import Batch, State, Update
 from nasarch.space import DARTS, Space
 
+from .formats import FORMATS
+
+COMBINATIONS: tuple[tuple[Precision, str], ...] = tuple(product(("off", "bf16"), FORMATS))  # type: ignore[arg-type]
 CLASSES = 10
 SMALL = {"channels": 4, "layers": 3}
 SMALL_BATCH, SMALL_SIZE, SMALL_NODES = 4, 16, 2
@@ -93,3 +97,8 @@ def batches(case: Case, device: str, count: int, *, small: bool) -> list[Batch]:
         x = torch.randn(SMALL_BATCH if small else case.batch, 3, size, size, generator=generator)
         found.append((x.to(device), torch.randint(CLASSES, (len(x),), generator=generator).to(device)))
     return found
+
+
+def combinations(*, small: bool) -> tuple[tuple[Precision, str], ...]:
+    """Precisions and formats of a step: all pairs, in a rehearsal each of both once."""
+    return COMBINATIONS[::3] if small else COMBINATIONS

@@ -29,23 +29,22 @@ from nasarch.search.bench import Precision
 from nasarch.search.pc_darts import PcDarts
 from nasarch.search.updates import Batch, State, Step
 
-from .cases import CASES, Case, batches, state_of
+from .cases import CASES, Case, batches, combinations, state_of
 from .context import Context
-from .formats import FORMATS, in_format
+from .formats import in_format
 from .timing import median_ms
 
 WARM = 3  # eager steps before the capture, which are real ones
 STEPS, SMALL_STEPS = 8, 1  # replays that are compared
 ROUNDS, SMALL_ROUNDS = 15, 1
-PRECISIONS: tuple[Precision, ...] = ("off", "bf16")
 NAMES = ("ftso", "pc-darts", "pc-darts, weights only", "dots, topology", "darts, first order", "darts, second order")
 NO_GRAPH = "pc-darts, random channels"  # drawn on the CPU in every pass
 
 
 def run(context: Context) -> None:
-    """FTSO and PC-DARTS in both formats first."""
+    """All of them in one precision and format, then in the next."""
     context.note(NO_GRAPH, {"left_out": "its channels are drawn on the CPU within a step, which a graph can't hold"})
-    for form, amp, name in product(FORMATS, PRECISIONS, NAMES):
+    for (amp, form), name in product(combinations(small=context.small), NAMES):
         context.attempt(f"{name}, {amp}, {form}", partial(captured, context, CASES[name], amp, form))
 
 
@@ -55,13 +54,11 @@ class Captured:
     def __init__(self, case: Case, state: State, start: Sequence[Batch]) -> None:
         self.state, self.update, self.device = state, case.update, start[0][0].device.type
         self.buffers = [tuple(tensor.clone() for tensor in batch) for batch in start]
-        self.rate = torch.tensor(PcDarts.lr, device=self.device)
-        self.state.weight_optimizer = torch.optim.SGD(
-            state.net.parameters(), self.rate, PcDarts.momentum, weight_decay=PcDarts.weight_decay, fused=True
-        )
-        self.state.weight_optimizer.register_step_pre_hook(like_weights)
-        group = dict(state.arch_optimizer.param_groups[0], capturable=self.device == "cuda")
-        self.state.arch_optimizer = torch.optim.Adam([group])
+        self.rate = torch.full((), PcDarts.lr, device=self.device)
+        ((weights,), (arch,)) = (optimizer.param_groups for optimizer in (state.weight_optimizer, state.arch_optimizer))
+        state.weight_optimizer = torch.optim.SGD([weights | {"lr": self.rate, "fused": True}])
+        state.weight_optimizer.register_step_pre_hook(like_weights)
+        state.arch_optimizer = torch.optim.Adam([arch | {"capturable": self.device == "cuda"}])
         self.graph: Any = None
         self.result: Step | None = None
 
@@ -134,13 +131,12 @@ def _captured(context: Context, case: Case, amp: Precision) -> dict[str, Any]:
     found = {
         "eager_ms": median_ms(lambda: case.update(state, *pairs[0]), context.device, rounds),
         "replay_ms": median_ms(lambda: one.replay(pairs[0]), context.device, rounds),
-        "capture_s": seconds,
         "from_eager": difference(after, first),
         "eager_twice": difference(second, first),
         "moved": difference(before, first),
         "rate_is_read": rate_is_read(one, pairs[0]),
     }
-    return found | {"graph": "left out: a CPU has none"} if one.graph is None else found
+    return found | ({"graph": "left out: a CPU has none"} if one.graph is None else {"capture_s": seconds})
 
 
 def in_pairs(given: Sequence[Batch], steps: int) -> list[Sequence[Batch]]:

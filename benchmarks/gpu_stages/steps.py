@@ -28,24 +28,23 @@ from nasarch.search.updates import State
 from nasarch.space import DARTS
 from tests.reference import TwinSupernet
 
-from .cases import CASES, SMALL, SMALL_NODES, Case, batches, modules, state_of
+from .cases import CASES, SMALL, SMALL_NODES, Case, batches, combinations, modules, state_of
 from .context import Context
 from .formats import FORMATS, in_format
 from .timing import launched, median_ms
 
 ROUNDS, SMALL_ROUNDS = 7, 1
-PRECISIONS: tuple[Precision, ...] = ("off", "bf16")
 FIRST = ("ftso", "pc-darts")  # with the twin beside, before the others
 
 
 def run(context: Context) -> None:
     """The steps of FTSO and PC-DARTS, then the twin's, then those of the others."""
-    others = [name for name in CASES if name not in FIRST]
+    pairs, others = combinations(small=context.small), [name for name in CASES if name not in FIRST]
     for names in (FIRST, others):
-        for name, amp, form in product(names, PRECISIONS, FORMATS):
+        for name, (amp, form) in product(names, pairs):
             if not CASES[name].shape.get("random_channels") or form == "channels_last":  # drawing goes by way of NHWC
                 context.attempt(f"{name}, {amp}, {form}", partial(step, context, CASES[name], amp, form))
-        for name, amp, form in product(FIRST if names == FIRST else (), PRECISIONS, FORMATS):
+        for name, (amp, form) in product(FIRST if names == FIRST else (), pairs):
             context.attempt(f"{name}'s twin, {amp}, {form}", partial(twin, context, CASES[name], amp, form))
 
 

@@ -3,7 +3,8 @@
 The time left is shared among the networks. A training has as many epochs of the recipe's 100 as fit into its share, by the seconds of a
 few steps measured before (or --epochs); learning rate and drop path keep their shape, stretched to them. One that is not over when its
 share is leaves its state in train-NAME.tar, with which --resume goes on; of one that is over the file holds the folder that
-`python -m nasarch.search.ship` takes. Files hold float32 weights of less than 2 MB, and are refused from 16 MiB on.
+`python -m nasarch.search.ship` takes, from within the folder where the data lie: they are written down by their own name alone, since
+these files are published. Files hold float32 weights of less than 2 MB, and are refused from 16 MiB on.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def again(context: Context, data: Dataset, folder: Path) -> TrainPlan:
 def first(context: Context, data: Dataset, name: str, end: float) -> TrainPlan:
     """A new plan, with as many epochs as fit."""
     settings = replace(recipe(RECIPE).settings, **(SMALL if context.small else {}))
-    job = TrainJob(recipe=RECIPE, data=context.data, seed=SEED, device=context.device)
+    job = TrainJob(recipe=RECIPE, data=Path(context.data).name, seed=SEED, device=context.device)
     plan = planned(context, data, name, settings, job)
     epochs = context.epochs or fitting(plan, end, SMALL_PROBED if context.small else PROBED)
     return planned(context, data, name, replace(settings, epochs=epochs), job)
