@@ -63,6 +63,44 @@ def test_bf16_learns_what_float32_does(name: str) -> None:
     assert all(tensor.isfinite().all() for tensor in tensors(half))
 
 
+@pytest.mark.parametrize("name", ["weights_only", "first_order", "one_level"])
+def test_the_scale_of_the_loss_leaves_no_trace(name: str) -> None:
+    """A power of two changes no digit: with the loss scaled and no precision lowered, steps are those without, to the bit."""
+    plain, scaled = state_of(None), state_of(None)
+    scaled.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8, growth_interval=2)
+    assert losses(plain, UPDATES[name], steps=4) == losses(scaled, UPDATES[name], steps=4)
+    assert all(torch.equal(a, b) for a, b in zip(tensors(plain), tensors(scaled), strict=True))
+    assert scaled.scaler.get_scale() == 2.0**10, "doubled after every second step, once a step"
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_the_loss_is_of_logits_in_float32_that_were_computed_lower(precision: torch.dtype) -> None:
+    state = state_of(precision)
+    x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    seen: list[torch.dtype] = []
+    state.net.register_forward_hook(lambda module, arguments, output: seen.append(output.dtype))
+    logits = state.logits(x, state.arch())
+    weights = dict(state.net.named_parameters())
+    again = state.logits(x, state.arch(), {name: torch.zeros_like(p) for name, p in weights.items()})
+    assert seen == [precision] * 2 and logits.dtype == again.dtype == torch.float32
+    assert torch.equal(logits, logits.to(precision).float()) and not again.any()
+    state.precision = None
+    assert state.logits(x.double().float(), state.arch()).dtype == torch.float32 and seen[2:] == [torch.float32]
+
+
+def test_the_scale_is_taken_up_again(tmp_path: Path) -> None:
+    settings, path = ftso.Ftso(**TINY), tmp_path / "checkpoint.pt"
+    follow(ftso, settings, Checkpoint(path), 1, amp="fp16")
+    checkpoint = Checkpoint(path)
+    checkpoint.stages["topology"]["scaler"]["scale"] = 2.0**5
+    running = ftso.search(Bench(data=data(), checkpoint=checkpoint, amp="fp16"), settings)
+    next(running)
+    loop = running
+    while loop.gi_yieldfrom is not None:
+        loop = loop.gi_yieldfrom
+    assert loop.gi_frame.f_locals["state"].scaler.get_scale() == 2.0**5
+
+
 def test_a_gradient_that_overflows_moves_nothing_and_lowers_the_scale() -> None:
     state = state_of(torch.float16)
     state.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)

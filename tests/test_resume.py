@@ -43,19 +43,20 @@ def follow(
 
 
 @pytest.mark.parametrize(("recipe", "settings"), METHODS.values(), ids=METHODS)
-def test_every_recipe_goes_on_after_a_stop_in_each_epoch(
-    recipe: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_recipe_goes_on_after_three_stops(recipe: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the bit. What an unbroken search has to give, and a broken one as well, says test_literal_search.py."""
     monkeypatch.setattr("nasarch.search.loop.INTERVAL", 0.0)  # a report, and so a place to stop, after every step
     whole, expected = follow(recipe, settings, Checkpoint())
-    for number, stop_at in enumerate((1, len(whole) // 2, len(whole) - 1)):
-        path = tmp_path / f"{number}.pt"
-        before, nothing = follow(recipe, settings, Checkpoint(path), stop_at)
-        assert nothing is None and len(before) in (stop_at, stop_at + 1)
-        after, found = follow(recipe, settings, Checkpoint(path))
-        assert found[:2] == expected[:2]
-        assert (after[-1].loss, after[-1].accuracy) == (whole[-1].loss, whole[-1].accuracy)
-        assert len(before) + len(after) == len(whole)
+    done: list[Progress] = []
+    for stop_at in (1, len(whole) // 2, len(whole) - 1):
+        before, nothing = follow(recipe, settings, Checkpoint(tmp_path / "checkpoint.pt"), stop_at - len(done))
+        done += before
+        assert nothing is None and len(done) in (stop_at, stop_at + 1)
+    after, found = follow(recipe, settings, Checkpoint(tmp_path / "checkpoint.pt"))
+    assert found[:2] == expected[:2]
+    assert [(step.loss, step.accuracy, step.temperature) for step in done + after] == [
+        (step.loss, step.accuracy, step.temperature) for step in whole
+    ]
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:

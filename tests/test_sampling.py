@@ -7,8 +7,10 @@ from copy import deepcopy
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
+from nasarch.search.sampling import Choice, Sampler, reordered, returned
 from nasarch.search.supernet import Supernet, seeded
 from nasarch.space import DARTS
 from tests.reference import TwinSupernet
@@ -70,3 +72,39 @@ def test_a_resumed_search_draws_what_it_would_have_drawn() -> None:
 
 def test_the_same_seed_draws_the_same_channels() -> None:
     assert chosen(sampled(MASKS["4op"], 4)) == chosen(sampled(MASKS["4op"], 4)) != chosen(sampled(MASKS["4op"], 4, seed=1))
+
+
+def test_the_numbers_that_a_seed_draws_never_change() -> None:
+    """A search with the same seed takes the same channels in every version: of each row of numbers the places of the smallest."""
+    sampler = Sampler()
+    sampler.generator.manual_seed(5)
+    widths = [(2, 6, 2), (3, 4, 1)]
+    cells = sampler(widths, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(5)
+    for cell, (nodes, channels, taken) in zip(cells, widths, strict=True):
+        rows = torch.rand(nodes, channels, generator=generator).tolist()
+        for choice, row in zip(cell, rows, strict=True):
+            first = sorted(sorted(range(channels), key=row.__getitem__)[:taken])
+            order = first + [c for c in range(channels) if c not in first]
+            assert choice.order.tolist() == order
+            assert choice.inverse.tolist() == [order.index(c) for c in range(channels)]
+
+
+def test_the_generator_is_seeded_by_the_weights_seed() -> None:
+    seeds = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        seeds.append(Sampler().generator.initial_seed())
+    torch.manual_seed(0)
+    assert seeds[0] == seeds[1] == int(torch.randint(2**62, ())) != seeds[2]
+
+
+def test_what_is_reordered_returns_with_its_gradient() -> None:
+    order = torch.tensor([2, 0, 3, 1])
+    choice = Choice(order, order.argsort())
+    x = torch.randn(2, 4, 3, dtype=torch.float64, requires_grad=True)
+    there, back = reordered(x, choice, 1), returned(x, choice, 1)
+    assert torch.equal(there, x[:, order]) and torch.equal(back[:, order], x)
+    assert torch.equal(returned(there, choice, 1), x) and torch.equal(reordered(back, choice, 1), x)
+    assert torch.equal(reordered(x.transpose(1, 2), choice, 2), there.transpose(1, 2))
+    assert gradcheck(lambda x: reordered(x, choice, 1).square(), x) and gradgradcheck(lambda x: returned(x, choice, 1) ** 3, x)
