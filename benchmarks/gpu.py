@@ -53,7 +53,7 @@ STAGES = {
     "kernels": _stage("kernels", 10, 50),
     "steps": _stage("steps", 20, 120),
     "graph": _stage("graph", 20, 90),
-    "whole": _stage("whole", 20, 240),
+    "whole": _stage("whole", 20),
     "resume": _stage("resume", 15, 60),
     "train": _stage("train", 30),
     "export": _stage("export", 15, 60),

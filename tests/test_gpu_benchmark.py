@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from functools import partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from benchmarks.gpu_stages.driver import Report, Stage, run_stages
 from benchmarks.gpu_stages.formats import FORMATS, in_format
 from benchmarks.gpu_stages.table import markdown
 from nasarch.search import recompute
+from nasarch.search.data import Dataset
+from nasarch.search.datasets import load
 
 ROOT = Path(__file__).parents[1]
 FAKES = """
@@ -306,12 +308,15 @@ def test_a_step_that_reads_no_new_batch_is_noticed(monkeypatch: pytest.MonkeyPat
     assert graph.captured(context, CASES["ftso"], "off", "channels_last")["from_eager"] > 1e-4
 
 
-def training(folder: Path, **told: Any) -> tuple[Context, Any]:
-    """A context with a few digits, and these."""
+@cache
+def digits() -> Dataset:
+    return images.reduced(load("digits", size=images.SMALL_SIZE))
+
+
+def training(folder: Path, **told: Any) -> Context:
+    """The context of a training in `folder`."""
     (folder / "scratch").mkdir(parents=True)
-    context = Context(small=True, scratch=folder / "scratch", out=folder, part=folder / "part.json", **told)
-    images.run(context)
-    return context, images.read(context)
+    return Context(small=True, scratch=folder / "scratch", out=folder, part=folder / "part.json", **told)
 
 
 def weights(file: Path) -> bytes:
@@ -323,13 +328,11 @@ def test_a_training_goes_on_in_another_run_bit_for_bit(tmp_path: Path, monkeypat
     """Stopped at once, for want of time, then finished from its file; against an unbroken one."""
     monkeypatch.setattr("nasarch.search.train.INTERVAL", 0.0)
     name, later = "ftso_cifar", time.time() + 600
-    whole, data = training(tmp_path / "whole", epochs=2)
-    unbroken = train.trained(whole, data, name, later)
-    first, data = training(tmp_path / "first", epochs=2)
-    stopped = train.trained(first, data, name, time.time())
+    unbroken = train.trained(training(tmp_path / "whole", epochs=2), digits(), name, later)
+    first = training(tmp_path / "first", epochs=2)
+    stopped = train.trained(first, digits(), name, time.time())
     assert "to go on" in stopped["stopped"] and "top1" not in stopped
-    second, data = training(tmp_path / "second", resume=tmp_path / "first")
-    finished = train.trained(second, data, name, later)
+    finished = train.trained(training(tmp_path / "second", resume=tmp_path / "first"), digits(), name, later)
     files = [folder / f"train-{name}.tar" for folder in (tmp_path / "whole", tmp_path / "first", tmp_path / "second")]
     with tarfile.open(files[1]) as archive:
         assert "checkpoint.pt" in archive.getnames() and "result.json" not in archive.getnames()
@@ -341,14 +344,14 @@ def test_a_training_goes_on_in_another_run_bit_for_bit(tmp_path: Path, monkeypat
 
 
 def test_as_many_epochs_as_fit_are_trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    context, data = training(tmp_path)
     clock = iter(range(0, 1000, 10))  # ten seconds between two looks, for 2 steps of 4 an epoch
     monkeypatch.setattr(train, "now", lambda device: next(clock))
     monkeypatch.setattr(train.time, "time", lambda: 0.0)
-    plan = partial(train.first, context, data, "ftso_cifar")
-    assert [plan(end).settings.epochs for end in (0.0, 49.0, 1e6)] == [1, 2, 2]
+    monkeypatch.setattr(train, "WARM", 1)
     monkeypatch.setitem(train.SMALL, "epochs", 100)
-    assert [plan(end).settings.epochs for end in (49.0, 1e3, 1e6)] == [2, 44, 100]
+    found = [train.first(training(tmp_path / str(end)), digits(), "ftso_cifar", end) for end in (0.0, 49.0, 1e6)]
+    assert [plan.settings.epochs for plan in found] == [1, 2, 100]
+    assert found[1].settings.learning_rate(1) == pytest.approx(found[2].settings.learning_rate(50))  # the shape stays
 
 
 @pytest.fixture(scope="module")
