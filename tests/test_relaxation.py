@@ -62,10 +62,57 @@ def test_what_is_no_candidate_weighs_nothing_and_the_rest_is_finite(subset: int)
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-def test_temperature_sharpens() -> None:
-    arch = relaxed(subset=1)
-    soft, arch.temperature = arch().max(), 0.01
-    assert arch.operations().max(2).values.min() > 0.9 > soft
+def test_logits_are_divided_by_the_temperature_and_those_of_operations_by_its_scale_too() -> None:
+    arch = relaxed(subset=1, operation_scale=0.5, groups=(FREE, PARAMETRIC))
+    arch.temperature = 0.3
+    logits = arch.alpha / 0.15
+    expected = torch.cat([logits[..., :4].softmax(2), logits[..., 4:].softmax(2)], dim=2)
+    torch.testing.assert_close(arch.operations(), expected, rtol=1e-12, atol=0)
+    for n, j in enumerate(DARTS.inner_nodes):
+        torch.testing.assert_close(arch.subsets()[:, n, :j], (arch.beta[:, n, :j] / 0.3).softmax(1), rtol=1e-12, atol=0)
+    torch.testing.assert_close(arch(), arch.operations() * arch.edges().unsqueeze(2), rtol=1e-12, atol=0)
+
+
+def test_tables_are_as_they_are_now_but_pairs_as_at_temperature_one() -> None:
+    arch = relaxed(subset=2)
+    arch.temperature = 0.2
+    tables = arch.weights()
+    assert torch.equal(tables.operations_ZEO, arch.operations()) and torch.equal(tables.edges_ZE, arch.edges())
+    assert not any(table.requires_grad for table in tables)
+    for n, count in enumerate((1, 3, 6, 10)):
+        torch.testing.assert_close(tables.pairs_ZNS[:, n, :count], arch.beta[:, n, :count].softmax(1), rtol=1e-12, atol=0)
+        assert not tables.pairs_ZNS[:, n, count:].any()
+    assert len(relaxed(subset=1).weights().pairs_ZNS) == len(relaxed().weights().pairs_ZNS) == 0
+
+
+@pytest.mark.parametrize("subset", [1, 2])
+def test_edges_without_candidates_take_no_part_in_the_softmax_of_their_node(subset: int) -> None:
+    mask = irregular()
+    mask[0, [3, 4]] = False  # node 3 of the normal cell is left with one edge, which then is its only subset
+    arch = relaxed(mask=mask, subset=subset)
+    for z in (0, 1):
+        for n, j in enumerate(DARTS.inner_nodes):
+            live = [e for e, edge in enumerate(DARTS.edges) if edge.target == j and mask[z, e].any()]
+            sets = list(combinations(live, min(subset, len(live))))
+            weights = arch.beta[z, n, : len(sets)].softmax(0)
+            torch.testing.assert_close(arch.subsets()[z, n, : len(sets)], weights, rtol=1e-12, atol=0)
+            for e, edge in enumerate(DARTS.edges):
+                if edge.target == j:
+                    by_hand = sum(w for w, held in zip(weights.tolist(), sets, strict=True) if e in held)
+                    assert arch.edges()[z, e].item() == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_without_edge_weights_every_edge_with_a_candidate_weighs_one() -> None:
+    mask = irregular()
+    assert torch.equal(relaxed(mask=mask).edges(), mask.any(2).double())
+
+
+def test_a_start_is_drawn_for_operations_first_and_then_for_edges() -> None:
+    generator = torch.Generator().manual_seed(9)
+    arch = Relaxation(DARTS, all_candidates(DARTS), subset=1, spread=0.25, generator=torch.Generator().manual_seed(9))
+    assert torch.equal(arch.alpha, 0.25 * torch.randn(2, 14, 8, generator=generator))
+    assert torch.equal(arch.beta, 0.25 * torch.randn(2, 4, 5, generator=generator))
+    assert not any(p.any() for p in Relaxation(DARTS, all_candidates(DARTS), subset=1).parameters())
 
 
 def test_bias_shifts_the_logits() -> None:
