@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -178,3 +179,35 @@ def test_runs_of_different_searches_are_not_brought_together(tmp_path: Path) -> 
             _same([first, written(key, seed=2, **{key: value})])
     with pytest.raises(ValueError, match="seed 7 is there twice"):
         _same([first, written("a", seed=7), written("b", seed=7)])
+
+
+def test_the_agreement_is_counted_over_deals_into_two_halves() -> None:
+    """200 deals drawn by the seed, each counted node by node: sources that both cells keep, and pairs of source and operation."""
+    runs = [random_weights(DARTS, seed) for seed in range(5)]
+    generator = torch.Generator().manual_seed(3)
+    rows = []
+    for size in (1, 2):
+        edges, operations, choices, chances = 0, 0, 0, []
+        for _ in range(200):
+            dealt = torch.randperm(5, generator=generator).tolist()
+            halves = (averaged([runs[i] for i in part]) for part in (dealt[:size], dealt[size : 2 * size]))
+            cells = [darts.derive(DARTS, darts.Darts(), half, "x").genotype.cells for half in halves]
+            for kind, node in itertools.product(("normal", "reduction"), (3, 4, 5)):  # node 2 reads both edges that it has
+                one, other = ({(op.source, op.operation) for op in cell[kind].nodes[node - 2]} for cell in cells)
+                edges += len({source for source, _ in one} & {source for source, _ in other})
+                operations += len(one & other)
+                choices += len(one)
+                chances.append(len(one) / node)
+        rows.append((size, edges / choices, operations / choices, sum(chances) / len(chances)))
+    assert [tuple(row) for row in agreements(darts, darts.Darts(), DARTS, runs, seed=3)] == [pytest.approx(row) for row in rows]
+
+
+def averaged(runs: list[Weights]) -> Weights:
+    return Weights(sum(run.operations_ZEO for run in runs) / len(runs), sum(run.edges_ZE for run in runs) / len(runs))
+
+
+def test_the_mean_is_of_rounded_tables() -> None:
+    """As files hold them: two digits more would decide otherwise."""
+    low, high = (Weights(torch.full((2, 14, 8), value, dtype=torch.double), torch.zeros(2, 14)) for value in (0.12345674, 0.12345676))
+    assert mean([low, low]).operations_ZEO[0, 0, 0].item() == pytest.approx(0.1234567, abs=2e-9)
+    assert mean([low, high]).operations_ZEO[0, 0, 0].item() == pytest.approx((0.1234567 + 0.1234568) / 2, abs=6e-9)
