@@ -94,11 +94,8 @@ def test_the_start_that_is_timed_is_of_the_installed_package(site: Path) -> None
 
 def test_searches_that_were_over_are_kept_when_one_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is looked at while the second and the third search run, after the third was interrupted, and when all have run."""
-    out, left, rows = (
-        tmp_path / "out.json",
-        list[dict[str, Any]](),
-        iter([(0.5, 3.0), (0.4, 1.0), None, (0.5, 3.0), (0.4, 1.0), (0.4, 2.0)]),
-    )
+    out, left = tmp_path / "out.json", list[dict[str, Any]]()
+    rows = iter([(0.5, 3.0), (0.4, 1.0), None, (0.5, 3.0), (0.4, 1.0), (0.4, 2.0)])  # losses and seconds
 
     def one_search(*_: Any) -> tuple[Progress, dict[str, float]]:
         left.append(json.loads(out.read_text()) if out.exists() else {})
