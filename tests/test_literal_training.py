@@ -52,6 +52,7 @@ def learner_of(settings: Training, on: Dataset, recipe: str = "cifar") -> tuple[
     what, rates = plan(settings, on, recipe), list[float]()
     batches = _batches(what, SEED)
     learner = _learner(what, SEED, fresh=True, steps=len(batches))
+    learner.net.eval()  # as something else may have left it
     learner.optimizer.register_step_pre_hook(lambda optimizer, *_: rates.extend({group["lr"] for group in optimizer.param_groups}))
     return learner, batches, rates
 

@@ -52,6 +52,7 @@ def test_the_exchanged_network_has_the_same_weights_names_outputs_and_gradients(
     exchanged = [module for module in quick.modules() if isinstance(module, Depthwise)]
     assert {(m.kernel_size[0], m.dilation[0]) for m in exchanged} == {(5, 1), (3, 2)}
     assert quick.state_dict().keys() == net.state_dict().keys() and not any(p.is_meta for p in quick.parameters())
+    assert not any(module.training for module in quicken(copy.deepcopy(net).eval()).modules())
     assert_same(step(quick, size=size), step(net, size=size))
     x = torch.randn(2, 3, size, size, dtype=torch.float64)
     with torch.inference_mode():

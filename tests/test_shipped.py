@@ -96,6 +96,32 @@ def test_the_card_tells_what_was_trained_and_no_folder_of_the_machine(run: Path,
     assert card["inputs"]["label_names"] == [str(i) for i in range(10)] and card["recipe"]["name"] == "shallow"
 
 
+def test_the_card_states_what_the_halved_weights_reach(run: Path, folder: Path) -> None:
+    data, about = load("digits", size=8), json.loads((folder / "darts_v2_cifar_shallow.json").read_text())["file"]
+    net = timm.create_model(f"local-dir:{run / 'model'}", pretrained=True).eval()
+    net.load_state_dict({key: value.half().float() if value.is_floating_point() else value for key, value in net.state_dict().items()})
+    assert isinstance(data.test, Images)
+    x = (data.test.pixels / 255 - torch.tensor(data.mean)[:, None, None]) / torch.tensor(data.std)[:, None, None]
+    with torch.inference_mode():
+        chances = net(x).double().softmax(1)
+    right = (chances.argmax(1) == data.test.labels).sum().item()
+    assert about["top1"] == pytest.approx(100 * right / 297) and about["precision"] == "float16"
+    assert about["loss"] == pytest.approx(-chances[range(297), data.test.labels].log().mean().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("nasarch train a --out runs/x --lr 0.1", "nasarch train a --lr 0.1"),
+        ("nasarch train a --out=runs/x --lr 0.1 --resume there", "nasarch train a --lr 0.1"),
+        ("nasarch train --resume=there", "nasarch train"),
+        ("nasarch train 'my cell.json' --epochs 2 --out 'my run'", "nasarch train 'my cell.json' --epochs 2"),
+    ],
+)
+def test_the_command_on_a_card_is_without_the_folders_of_the_machine(words: str, left: str) -> None:
+    assert ship._command(words) == left
+
+
 def test_only_a_finished_training_of_a_network_of_the_zoo_is_shipped(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ship.main([str(tmp_path)]) == 2 and "no finished training" in capsys.readouterr().err
     for name, change, words in (

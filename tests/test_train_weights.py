@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 
@@ -115,3 +116,48 @@ def test_metadata_that_this_version_cannot_read_are_said(net: CellNetwork, tmp_p
     safetensors.torch.save_file(net.state_dict(), tmp_path / "w.safetensors", {"format": "pt", KEY: told})
     with pytest.raises(ValueError, match=r"w\.safetensors says of its cells: schema 'nasarch.genotype/9'; .*update nasarch"):
         load_weights(net, tmp_path / "w.safetensors")
+
+
+def with_head(seed: int) -> CellNetwork:
+    torch.manual_seed(seed)
+    net = timm.create_model("nas_cifar", genotype=PUBLISHED, num_classes=3, cells=3, channels=4, aux_head=True)
+    assert isinstance(net, CellNetwork)
+    return net
+
+
+def test_the_auxiliary_head_of_a_file_is_taken_where_there_is_one_and_kept_where_the_file_has_none(tmp_path: Path) -> None:
+    first = with_head(1)
+    learner = Learner(first, SETTINGS, seed=0, colours=((0.5,) * 3, (0.25,) * 3))
+    Checkpoint(tmp_path / "checkpoint.pt").keep("training", learner.state_dict() | {"epochs": 1})
+    both = with_head(2)
+    load_weights(both, tmp_path / "checkpoint.pt")
+    assert all(torch.equal(value, first.state_dict()[key]) for key, value in both.state_dict().items())
+    bare = network(PUBLISHED)
+    load_weights(bare, tmp_path / "checkpoint.pt")
+    assert all(torch.equal(value, first.state_dict()[key]) for key, value in bare.state_dict().items())
+    save_model(network(PUBLISHED), first.state_dict(), tmp_path / "model", ("r", "g", "b"))
+    kept, own = with_head(3), with_head(3).state_dict()
+    load_weights(kept, tmp_path / "model")
+    for key, value in kept.state_dict().items():
+        assert torch.equal(value, (own if key.startswith("aux_head.") else first.state_dict())[key])
+
+
+def test_a_saved_model_is_complete_or_not_there(net: CellNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was there before stays until the new one is whole, and what a stop left behind is not in the way."""
+    save_model(net, net.state_dict(), tmp_path / "model", ("r", "g", "b"))
+    before = {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()}
+    assert json.loads(before["config.json"])["label_names"] == ["r", "g", "b"]
+    other = network(PUBLISHED)
+
+    def stop(*arguments: object) -> bytes:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("nasarch.search.weights.as_safetensors", stop)
+        save_model(other, other.state_dict(), tmp_path / "model", ("x", "y", "z"))
+    assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == before
+    (tmp_path / ".model" / "left.txt").write_text("of a stop")
+    trained = copy.deepcopy(net).to(memory_format=torch.channels_last)
+    save_model(other.train(), trained.state_dict(), tmp_path / "model", ("r", "g", "b"))
+    assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == before and not other.training
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
