@@ -165,20 +165,21 @@ def test_an_operation_is_the_sum_over_its_kernel(name: str, stride: int, size: t
         assert_same(module, x, expected, given)
 
 
+@pytest.mark.parametrize("size", [3, 4])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("name", LITERAL)
-def test_groups_are_independent_operations_side_by_side(name: str, stride: int) -> None:
-    """Each group of the output sees its own group of the input: the others may be anything."""
-    module = lively(build(name, 12, stride, groups=3, affine=False)).eval()
-    x = image(12, (6, 5))
+def test_groups_are_independent_operations_side_by_side(name: str, stride: int, size: int) -> None:
+    """Each group of the output sees its own group of the input, of `size` channels: the others may be anything."""
+    module = lively(build(name, 3 * size, stride, groups=3, affine=False)).eval()
+    x = image(3 * size, (6, 5))
     whole = module(x)
     for group in range(3):
-        own = slice(4 * group, 4 * group + 4)
+        own = slice(size * group, size * group + size)
         other = torch.randn_like(x)
         other[:, own] = x[:, own]
         out = module(other)
         assert torch.equal(out[:, own], whole[:, own])
-        rest = [channel for channel in range(12) if channel // 4 != group]
+        rest = [channel for channel in range(3 * size) if channel // size != group]
         assert (out[:, rest] != whole[:, rest]).flatten(2).any(-1).all()
 
 
