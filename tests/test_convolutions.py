@@ -9,7 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
 from nasarch.operations import build
-from nasarch.search.convolutions import Convolutions
+from nasarch.search.convolutions import Convolutions, families
 from nasarch.search.phases import joined, phases
 from nasarch.search.recompute import Copies, Geometry, conv_norm, depthwise
 
@@ -68,6 +68,17 @@ def test_a_family_is_its_operations(names: list[str], channels: int, sources: in
     found = torch.autograd.grad(ours, inputs[:2], direction)
     for a, b in zip(found, torch.autograd.grad(theirs, inputs[:2], direction), strict=True):
         assert (a - b).abs().max() <= 1e-10 * b.abs().max()
+
+
+def test_kernels_of_a_family_are_ordered_by_size() -> None:
+    names = ["sep_conv_7x7", "skip_connect", "sep_conv_3x3", "dil_conv_5x5", "nor_conv_3x3", "nor_conv_1x1", "dil_conv_3x3", "sep_conv_5x5"]
+    assert families(names) == [
+        ["dil_conv_3x3", "dil_conv_5x5"],
+        ["nor_conv_1x1"],
+        ["nor_conv_3x3"],
+        ["sep_conv_3x3", "sep_conv_5x5", "sep_conv_7x7"],
+        ["skip_connect"],
+    ]
 
 
 def test_phases_are_joined_to_the_same_map() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,19 +13,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasarch.search import darts, edarts, ftso, pc_darts
+from nasarch.search import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.bench import Bench
 from nasarch.search.candidates import all_candidates
 from nasarch.search.checkpoint import Checkpoint
 from nasarch.search.datasets import load
+from nasarch.search.found import Found
 from nasarch.search.place import Meter
 from nasarch.search.supernet import Supernet
-from nasarch.search.updates import weights_only
+from nasarch.search.updates import first_order, weights_only
 from nasarch.space import DARTS, NATS
 from tests.data_sets import as_tree, encoded
 from tests.literal.data import Side, split
 from tests.literal.record import Watched
-from tests.literal.small import data
+from tests.literal.small import data, in_float64
 
 SPACE = DARTS.with_nodes(2)
 SMALL = {"epochs": 3, "nodes": 2, "layers": 3, "channels": 4, "batch_size": 6}
@@ -219,7 +221,7 @@ def test_a_report_is_due_half_a_second_after_the_last(monkeypatch: pytest.Monkey
 def test_a_search_reports_twice_a_second_and_at_the_ends_of_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr("nasarch.search.place.time", clock)
-    monkeypatch.setattr("nasarch.search.loop.weights_only", timed(clock, 0.3))
+    monkeypatch.setattr("nasarch.search.loop.weights_only", timed(clock, 0.3, weights_only))
     settings = replace(WATCHED, epochs=2, warmup=1, batch_size=3)
     reports: list[Any] = []
     for report in pc_darts.search(Bench(data=data()), settings):
@@ -230,12 +232,12 @@ def test_a_search_reports_twice_a_second_and_at_the_ends_of_epochs(monkeypatch: 
     assert [round(report.images_per_second, 3) for report in reports] == [10.0, 10.0, round(16 / 1.8, 3)]
 
 
-def timed(clock: Clock, seconds: float) -> Any:
-    """An update of the weights that takes so many seconds."""
+def timed(clock: Clock, seconds: float, plain: Any) -> Any:
+    """An update that takes so many seconds."""
 
     def update(*arguments: Any) -> Any:
         clock.now += seconds
-        return weights_only(*arguments)
+        return plain(*arguments)
 
     return update
 
@@ -250,6 +252,109 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
     with pytest.raises(ValueError, match="the loss is inf in here, step 4: choose a smaller learning rate"):
         meter.check("here", 5)
     meter.check("here", 5)  # each is looked at once
+
+
+def test_images_of_both_sides_are_counted_in_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("nasarch.search.place.time", clock)
+    monkeypatch.setattr("nasarch.search.ftso.first_order", timed(clock, 0.4, first_order))
+    (report,) = [p for p in ftso.search(Bench(data=data()), ftso.Ftso(**{**SMALL, "epochs": 1})) if p.ends_epoch]
+    assert report.images_per_second == pytest.approx((6 + 6 + 4 + 6 + 6 + 1) / 1.2)
+
+
+# ---- what is kept, and what a stage that is over gives
+
+
+def kept(alpha: Tensor, beta: Tensor | None = None, slope: Tensor | None = None, *, epochs: int = 3) -> dict[str, Any]:
+    """The state of a stage that is over."""
+    arch = {"alpha": (alpha, None)} | ({} if beta is None else {"beta": (beta, slope)})
+    return {"epochs": epochs, "step": 0, "is_over": True, "arch": arch}
+
+
+def ending(recipe: Any, settings: Any, **stages: dict[str, Any]) -> Found:
+    """What a search ends with all of whose stages are over."""
+    checkpoint = Checkpoint()
+    checkpoint.stages = dict(stages)
+    watched = Watched().follow(recipe.search(Bench(data=data(), checkpoint=checkpoint), settings))
+    assert watched.found is not None and not watched.reports and not watched.steps
+    return watched.found
+
+
+def test_dots_keeps_the_best_pair_and_not_the_two_best_edges_at_its_last_temperature() -> None:
+    """Node 4 has the pairs 01 .3, 02 .2, 03 0, 12 .2, 13 .05, 23 .25: the best is 01, but edge 2 weighs most."""
+    settings = dots.Dots(
+        operation_epochs=3,
+        topology_epochs=3,
+        operation_warmup=0,
+        topology_warmup=1,
+        operation_layers=3,
+        topology_layers=3,
+        topology_start=4.0,
+        topology_decay=0.5,
+        nodes=3,
+        channels=4,
+        batch_size=6,
+    )
+    pairs = torch.tensor([0.3, 0.2, 1e-9, 0.2, 0.05, 0.25])
+    beta = torch.zeros(2, 3, 6)
+    beta[:, 2] = 2.0 * pairs.log()  # two epochs after the start of the annealing it is 2
+    beta[:, 1, :3] = torch.tensor([0.0, 0.0, 1.0])
+    beta[:, 1, 3:] = 99.0  # surplus entries are not read
+    zeros = torch.zeros(2, 9, 8)
+    found = ending(dots, settings, operations=kept(zeros), topology=kept(zeros, beta))
+    margins = {(m.kind, m.node): m for m in found.margins}
+    for kind in ("normal", "reduction"):
+        assert [[op.source for op in node] for node in found.genotype.cells[kind].nodes] == [[0, 1], [1, 2], [1, 0]]
+        margin = margins[kind, 4]
+        assert margin.weights == pytest.approx([0.5, 0.55, 0.65, 0.3], abs=1e-6)
+        assert (margin.kept, margin.dropped, round(margin.lead or 0, 5)) == ((1, 0), 2, -0.15)
+    assert found.weights.pairs_ZNS[0, 2].tolist() == pytest.approx((beta[0, 2].exp() / beta[0, 2].exp().sum()).tolist(), abs=1e-6)
+
+
+@pytest.mark.parametrize(("apart", "expected"), [(0.4, [2, 1]), (0.6, [2, 0])])
+def test_betas_are_tied_within_a_hundred_thousandth_and_not_beyond(apart: float, expected: list[int]) -> None:
+    """Node 3: source 2 weighs most, then 0, and 1 by so many 1e-5 of the logarithm less, but its last descent was the steepest."""
+    first, second = -1.1, -1.1 - apart * 1e-5
+    beta = torch.zeros(2, 2, 3, dtype=torch.float64)
+    beta[:, 1] = torch.tensor([first, second, math.log(1 - math.exp(first) - math.exp(second))], dtype=torch.float64)
+    slope = torch.zeros_like(beta)
+    slope[:, 1] = torch.tensor([0.1, -0.3, 0.2])
+    slope[:, 0, :2] = torch.tensor([0.2, -0.1])
+    with in_float64():
+        found = ending(ftso, ftso.Ftso(**SMALL), topology=kept(torch.zeros(2, 5, 8), beta, slope))
+    for cell in found.genotype.cells.values():
+        assert [[op.source for op in node] for node in cell.nodes] == [[1, 0], expected]
+
+
+def test_of_a_stage_that_is_over_only_the_architecture_is_kept(tmp_path: Path) -> None:
+    settings = dots.Dots(
+        operation_epochs=2,
+        topology_epochs=3,
+        operation_warmup=0,
+        topology_warmup=0,
+        operation_layers=3,
+        topology_layers=3,
+        nodes=2,
+        channels=4,
+        batch_size=6,
+    )
+    checkpoint, path = Checkpoint(tmp_path / "checkpoint.pt"), tmp_path / "checkpoint.pt"
+    held: list[dict[str, tuple[int, bool, set[str]]]] = []
+    for report in dots.search(Bench(data=data(), checkpoint=checkpoint), settings):
+        if report.ends_epoch:
+            stages = torch.load(path, weights_only=True)["stages"] if path.exists() else {}
+            held.append({name: (stage["epochs"], stage["is_over"], set(stage)) for name, stage in stages.items()})
+    rest, going = {"epochs", "step", "is_over", "arch"}, {"net", "weight_optimizer", "arch_optimizer", "loaders", "scaler", "meter"}
+    over = {"operations": (2, True, rest)}
+    assert held == [
+        {},
+        {"operations": (1, False, rest | going)},
+        over,
+        over | {"topology": (1, False, rest | going)},
+        over | {"topology": (2, False, rest | going)},
+    ]
+    last = torch.load(path, weights_only=True)["stages"]["topology"]
+    assert last["is_over"] and set(last) == rest and checkpoint.epochs == 5
 
 
 # ---- the eigenvalue

@@ -16,6 +16,7 @@ from nasarch.search.bench import Bench
 from nasarch.search.found import Found
 from nasarch.search.report import write_report
 from tests.colours import data
+from tests.literal.record import Watched
 
 SETTINGS = pc_darts.PcDarts(epochs=2, warmup=1, nodes=2, layers=3, channels=8, batch_size=8, random_channels=True)
 DIGITS = ["--data", "digits", "--device", "cpu", "--layers", "3", "--channels", "4", "--nodes", "2", "--batch-size", "32"]
@@ -35,6 +36,17 @@ def test_a_search_that_is_watched_finds_the_same() -> None:
     (plain, nothing), (watched, values) = (found(pc_darts, SETTINGS, **given) for given in ({}, {"hessian": True, "hessian_every": 2}))
     assert torch.equal(plain.weights.operations_ZEO, watched.weights.operations_ZEO)
     assert nothing == [] and len(values) == 4, "three steps an epoch: after the second and the last"
+
+
+def test_a_search_that_is_watched_leaves_the_same_network() -> None:
+    """To the bit: weights, running statistics, and where its random channels are."""
+    settings = replace(SETTINGS, channels=4)
+    plain, watched = (
+        Watched().follow(pc_darts.search(Bench(data=data(), **given), settings)) for given in ({}, {"hessian": True, "hessian_every": 2})
+    )
+    (ours,), (theirs,) = ([net.state_dict() for net in search.nets] for search in (plain, watched))
+    assert ours.keys() == theirs.keys() and any("running_mean" in name for name in ours) and "sampler._extra_state" in ours
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
 def test_where_all_images_train_both_it_is_measured_on_them() -> None:
