@@ -180,8 +180,9 @@ def test_offsets_are_turned_back_into_boxes(model: Any) -> None:
     found = module.decoded(told).numpy()
     np.testing.assert_allclose(found[0], np.broadcast_to(boxes[0], (len(anchors), 4)), atol=1e-3)
     np.testing.assert_allclose(found[1], np.broadcast_to([0.0, 3.0, 64.0, 22.0], (len(anchors), 4)), atol=1e-3)
-    huge = module.decoded(torch.full((1, len(anchors), 4), 1e3))
-    assert huge.isfinite().all() and huge.amax() <= 64
+    far = module.decoded(torch.tensor([-1e3, 0.0, 1e3, 0.0]).expand(1, len(anchors), 4))[0].numpy()
+    assert not far[:, [0, 2]].any(), "100 widths to the left, and not wider than 62.5 times the anchor, as torchvision limits it"
+    np.testing.assert_allclose(far[:, [1, 3]], anchors[:, [1, 3]].clip(0, 64), atol=1e-3)
 
 
 # --- a step ------------------------------------------------------------------------------------------------------------------
