@@ -17,7 +17,7 @@ from torch import nn
 
 import nasarch
 from nasarch.export.ssd import assemble, cost, default_boxes, load, millions, save, ssd
-from nasarch.export.ssd_backbone import build_body, find_backbone
+from nasarch.export.ssd_backbone import _indices, build_body, find_backbone
 from nasarch.export.ssd_design import Design
 from nasarch.genotype import resolve
 from nasarch.profile import multi_adds
@@ -95,6 +95,16 @@ def test_backbones_of_all_kinds_make_a_detector(source: str, tmp_path: Path) -> 
     assert (model.design.genotype is None) == (source == "timm")
     if source in ("network", "features"):
         assert model.design.arguments["cells"] == 3 and model.design.arguments["channels"] == 4
+
+
+@pytest.mark.parametrize(("reductions", "taken"), [([2, 4, 8, 16, 32], [3, 4]), ([4, 16, 16, 32, 32, 64], [2, 4]), ([32, 16], [1, 0])])
+def test_the_last_map_of_each_reduction_is_taken(reductions: list[int], taken: list[int]) -> None:
+    model: Any = nn.Identity()
+    model.feature_info = [{"reduction": reduction} for reduction in reductions]
+    assert _indices(model, "x") == taken
+    model.feature_info = [{"reduction": reduction} for reduction in reductions if reduction != 16]
+    with pytest.raises(ValueError, match="x has maps of .* SSD needs 1/16 and 1/32"):
+        _indices(model, "x")
 
 
 def test_a_model_is_not_changed_and_keeps_its_weights() -> None:
