@@ -40,9 +40,15 @@ def test_the_ends_of_epochs_are_events(tmp_path: Path) -> None:
                 board(progress)
                 ends += [progress] if progress.ends_epoch else []
         events = EventAccumulator(str(tmp_path)).Reload()
-    assert [(event.step, event.value) for event in events.Scalars("topology/loss")] == [
-        (end.epoch, pytest.approx(end.loss)) for end in ends
-    ]
-    assert len(ends) == 2 and {"topology/accuracy", "topology/eigenvalue", "topology/skip connections, normal"} <= set(
-        events.Tags()["scalars"]
-    )
+    assert len(ends) == 2 and len({end.loss for end in ends}) == 2
+    expected = {
+        name: [getattr(end, name) for end in ends] for name in ("loss", "accuracy", "learning_rate", "temperature", "images_per_second")
+    }
+    expected["eigenvalue"] = [end.figures["eigenvalue"] for end in ends]
+    for kind in ("normal", "reduction"):
+        edges = [[edge for node in end.found.genotype.cells[kind].nodes for edge in node] for end in ends if end.found]
+        expected[f"skip connections, {kind}"] = [sum(edge.operation == "skip_connect" for edge in found) for found in edges]
+    assert set(events.Tags()["scalars"]) == {f"topology/{name}" for name in expected}
+    for name, values in expected.items():
+        told = [(event.step, event.value) for event in events.Scalars(f"topology/{name}")]
+        assert told == [(epoch, pytest.approx(value)) for epoch, value in enumerate(values, 1)]

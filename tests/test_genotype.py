@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nasarch.genotype import SCHEMA, Cell, Genotype, GenotypeError, resolve
+from nasarch.genotype import SCHEMA, Cell, Genotype, GenotypeError, names, resolve
 from nasarch.space import DARTS, MAX_NODES
 
 
@@ -249,6 +249,39 @@ def loop() -> dict[str, Any]:
 def test_provenance_that_json_can_not_hold_is_refused(provenance: dict[Any, Any], says: str) -> None:
     with pytest.raises(GenotypeError, match=f"provenance: .*{says}"):
         dataclasses.replace(resolve("darts_v2_cifar"), provenance=provenance)
+
+
+def test_limits_of_names_and_nodes_from_both_sides() -> None:
+    """A name has 1 to 100 characters; a cell of DARTS has the nodes 2 to 13 at most."""
+    cells = dict(resolve("darts_v2_cifar").cells)
+    assert Genotype("x" * 100, "darts", cells).name[-1] == "x"
+    for name in ("", "x" * 101):
+        with pytest.raises(GenotypeError, match="a string of 1 to 100"):
+            Genotype(name, "darts", cells)
+    nodes = [[("sep_conv_3x3", 0)]] * MAX_NODES
+    assert Cell(nodes, [13]).inner_nodes == range(2, 14)  # type: ignore[arg-type]
+    assert (
+        len(Genotype.from_nats("+".join("|" + "".join(f"none~{i}|" for i in range(j)) for j in range(1, 13))).cells["normal"].nodes) == 12
+    )
+
+
+def test_the_texts_of_others_take_name_and_provenance_along() -> None:
+    about = {"method": "m", "searched_on": "cifar100"}
+    darts, nats = resolve("darts_v2_cifar"), resolve("ftso_nats_cifar")
+    for genotype in (
+        Genotype.from_darts(darts.to_darts(), name="n", provenance=about),
+        Genotype.from_nats(nats.to_nats(), name="n", provenance=about),
+    ):
+        assert genotype.name == "n" and genotype.to_dict()["provenance"] == about
+    assert Genotype.from_darts(darts.to_darts()).name == Genotype.from_nats(nats.to_nats()).name == "unnamed"
+
+
+def test_hidden_files_are_no_genotypes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as one that is being written."""
+    for name in ("b.json", "a.json", ".c.json", "d.txt"):
+        (tmp_path / name).write_text("")
+    monkeypatch.setattr("nasarch.genotype._folder", lambda: tmp_path)
+    assert names() == ["a", "b"]
 
 
 def test_a_nats_cell_puts_out_its_last_node() -> None:

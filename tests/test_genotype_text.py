@@ -27,6 +27,24 @@ def test_from_darts_reads_entries_with_their_node() -> None:
     assert cells["reduction"] == Cell(((Op("none", 0),), (), (Op("sep_conv_5x5", 1), Op("sep_conv_3x3", 1))), (4,))
 
 
+def test_entries_may_name_the_nodes_2_to_13() -> None:
+    text = "Genotype(normal=[('none', {0}, 0)], normal_concat=[{0}], reduce=[('none', {0}, 0)], reduce_concat=[{0}])"
+    assert len(Genotype.from_darts(text.format(13)).cells["normal"].nodes) == 12
+    for node in (1, 14):
+        with pytest.raises(GenotypeError, match=f"node {node} of entry .*legal are 2 to 13"):
+            Genotype.from_darts(text.format(node))
+
+
+def test_the_printed_form_keeps_other_outputs_and_tells_nodes_apart() -> None:
+    """A list where the output is no range; entries with their node where a node has one edge or three."""
+    two, one = (Op("none", 0), Op("sep_conv_3x3", 1)), (Op("skip_connect", 2),)
+    cell = Cell((two, one, two), (2, 4))
+    text = "[('none', 2, 0), ('sep_conv_3x3', 2, 1), ('skip_connect', 3, 2), ('none', 4, 0), ('sep_conv_3x3', 4, 1)]"
+    genotype = Genotype("x", "darts", {"normal": cell, "reduction": Cell((two, two), (3,))})
+    reduction = "[('none', 2, 0), ('sep_conv_3x3', 2, 1), ('none', 3, 0), ('sep_conv_3x3', 3, 1)]"
+    assert genotype.to_darts() == f"Genotype(normal={text}, normal_concat=[2, 4], reduce={reduction}, reduce_concat=range(3, 4))"
+
+
 def test_from_darts_reads_one_list_a_node() -> None:
     nodes = "[[('none', 0)], [], [('sep_conv_3x3', 1), ('sep_conv_5x5', 1), ('skip_connect', 2)]]"
     genotype = Genotype.from_darts(f"Genotype(normal={nodes}, normal_concat=range(2, 5), reduce={nodes}, reduce_concat=[4])")

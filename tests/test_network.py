@@ -104,6 +104,7 @@ def test_the_least_networks_can_be_built() -> None:
         ({"channels": 2.5}, "channels=2.5"),
         ({"stem": "vit"}, "legal are 'cifar', 'imagenet'"),
         ({"drop_path_rate": 1.0}, "0 <= rate < 1"),
+        ({"drop_path_rate": -0.1}, "drop path rate -0.1"),
         ({"genotype": "darts_v3_cifar"}, "did you mean darts_v"),
     ],
 )

@@ -6,6 +6,7 @@ import math
 import pytest
 import timm
 import torch
+from timm.layers import DropPath
 from torch import Tensor, nn
 
 import nasarch
@@ -189,6 +190,12 @@ def test_the_final_norm_of_nats_networks_belongs_to_the_features() -> None:
         final, maps = model.forward_intermediates(x)
         _, normed = model.forward_intermediates(x, norm=True)
         assert torch.equal(final, model.norm(maps[-1])) and torch.equal(normed[-1], final) and torch.equal(normed[0], maps[0])
+        assert not torch.equal(final, maps[-1])
+        assert torch.equal(model.forward_intermediates(x, indices=[0], norm=True, intermediates_only=True)[0], maps[0])
+        assert torch.equal(model.forward_intermediates(x, indices=[-1], stop_early=True)[0], final)
+        assert torch.equal(model.forward_intermediates(x, indices=[0], stop_early=True)[0], maps[0])
+    with pytest.raises(AssertionError, match="NCHW"):
+        model.forward_intermediates(x, output_fmt="NHWC")
 
 
 def test_features_can_be_chosen_and_unneeded_layers_go() -> None:
@@ -204,6 +211,15 @@ def test_timms_own_feature_wrappers_give_the_same_maps(name: str, feature_cls: s
     x, ours, theirs = images(name), small(name, features_only=True).eval(), small(name, features_only=True, feature_cls=feature_cls).eval()
     with torch.no_grad():
         assert all(torch.equal(a, b) for a, b in zip(ours(x), theirs(x), strict=True))
+
+
+def test_the_drop_path_of_features_is_that_of_their_network() -> None:
+    features = small("pc_darts_cifar", features_only=True)
+    features.set_drop_path(0.25)
+    rates = {module.drop_prob for module in features.modules() if isinstance(module, DropPath)}
+    assert rates == {0.25} and not features.model.grad_checkpointing
+    features.set_grad_checkpointing()
+    assert features.model.grad_checkpointing
 
 
 def test_the_auxiliary_head_is_pruned_with_the_head() -> None:
