@@ -23,7 +23,7 @@ from nasarch.search.consensus import consensus, mean
 from nasarch.search.data import Augmentation, Dataset, Images
 from nasarch.search.found import Found, Margin, Weights
 from nasarch.space import DARTS, NATS, Space
-from tests.staged import searched
+from tests.staged import DATA, Staged, searched
 
 Rows = Mapping[str, Mapping[str, float]]
 Nodes = list[list[tuple[str, int]]]
@@ -317,6 +317,14 @@ def test_a_gradient_that_is_no_number_decides_nothing() -> None:
     slopes[1, 2, 0] = math.inf
     with pytest.raises(ValueError, match="last step's gradient overflowed in float16"):
         searched(ftso, ftso.Ftso(), {"beta": by_node(STEPPED, STEPPED), "beta_gradient": slopes})
+
+
+def test_an_operation_that_can_not_replace_is_refused_before_anything_is_searched() -> None:
+    bench = Staged(data=DATA)
+    with pytest.raises(ValueError, match="'none' can't replace"):
+        next(ftso.search(bench, ftso.Ftso(operation="none")))
+    assert bench.stages == []
+    assert len(searched(ftso, ftso.Ftso(operation="none", operator="gradient")).stages) == 2  # which doesn't ask for it
 
 
 def test_ftso_searches_operators_on_the_edges_that_are_left_and_margins_are_of_the_topology() -> None:

@@ -132,6 +132,15 @@ def test_given_edges_are_those_of_the_sources_in_every_cell_in_their_order() -> 
     assert by_kind(kept) == dict.fromkeys(("normal", "reduction"), [0, 1, 4, 2, 6, 8, 13, 9])
 
 
+def test_a_topology_of_too_few_or_too_many_nodes_is_none_of_the_space() -> None:
+    for sources in ([(0, 1)] * 3, [(0, 1)] * 5):
+        with pytest.raises(ValueError, match="zip"):
+            given_edges(DARTS, sources)
+    cells = genotype(DARTS, given_edges(DARTS, [(0, 1)] * 4), one_operation(DARTS, "skip_connect"), name="x", provenance={})
+    with pytest.raises(ValueError, match="zip"):
+        edges_of(DARTS.with_nodes(5), cells)
+
+
 def test_a_space_without_a_number_of_kept_edges_keeps_all() -> None:
     kept = strongest_edges(NATS, torch.rand(1, 6))
     found = genotype(NATS, kept, one_operation(NATS, "nor_conv_3x3"), name="x", provenance={})

@@ -75,7 +75,7 @@ def test_a_preset_has_all_the_settings_of_its_row(method: str, name: str) -> Non
 
 def test_every_row_has_its_preset_and_every_preset_its_row() -> None:
     assert {method: set(rows) for method, rows in ROWS.items()} == {method: set(presets) for method, presets in PRESETS.items()}
-    assert len(EVERY) == 19 + 24 + 27 + 16 + 43
+    assert len(EVERY) == 19 + 23 + 27 + 17 + 43
 
 
 @pytest.mark.parametrize("name", papers.RECIPES)

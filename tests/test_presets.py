@@ -16,8 +16,10 @@ from nasarch.search import command, dots, edarts
 from nasarch.search.candidates import all_candidates, check_candidates, only
 from nasarch.search.command import METHODS
 from nasarch.search.discretize import one_operation
+from nasarch.search.ftso import Ftso
 from nasarch.search.job import Job
 from nasarch.search.preset import Preset
+from nasarch.search.preset_table import entries, table
 from nasarch.search.presets import PRESETS
 from nasarch.search.relaxation import Relaxation
 from nasarch.search.scale import scaled
@@ -130,6 +132,36 @@ def test_the_list_has_every_preset_with_its_row_and_what_was_reported(capsys: py
     out = capsys.readouterr().out
     assert "2.57 ± 0.07 % test error on CIFAR-10, 0.1 GPU-days" in out and "edarts" not in out and "…" not in out
     assert "cifar10, nats" in out and "not measured here" in out
+
+
+def test_the_table_has_a_line_a_preset_with_its_data_row_and_report() -> None:
+    shown = table(entries("d*"))
+    assert [column.header for column in shown.columns] == ["method", "preset", "data", "paper's row", "reported there"]
+    assert [column.no_wrap for column in shown.columns] == [True, True, True, False, False]
+    rows = list(zip(*(column.cells for column in shown.columns), strict=True))
+    assert {row[0] for row in rows} == {"darts", "dots"} and len(rows) == 19 + 17
+    assert rows[0] == ("darts", "first", "cifar10", "DARTS Table 1, first order", "3.00 ± 0.14 % test error on CIFAR-10")
+    assert [row[2] for row in rows if row[:2] in (("darts", "nats"), ("dots", "imagenet"), ("dots", "cifar100"))] == [
+        "cifar10, nats",
+        "imagenet",
+        "cifar100",
+    ]
+
+
+def test_patterns_choose_methods_in_the_order_of_the_list() -> None:
+    assert [method for method, name, _ in entries("*") if name in ("cifar10", "first", "skip-1it")] == [*PRESETS]
+    assert {entry.method for entry in entries("*darts")} == {"darts", "pc-darts", "edarts"}
+    assert [entry.name for entry in entries("ftso")] == [*PRESETS["ftso"]]
+    (first, *_) = entries("ftso")
+    assert first.to_dict() == {
+        "method": "ftso",
+        "preset": "skip-1it",
+        "data": "cifar10",
+        "space": "darts",
+        "row": PRESETS["ftso"]["skip-1it"].row,
+        "reported": PRESETS["ftso"]["skip-1it"].reported,
+        "settings": asdict(Ftso(iterations=1)),
+    }
 
 
 def test_the_list_as_json_has_the_settings(capsys: pytest.CaptureFixture[str]) -> None:
