@@ -92,6 +92,41 @@ def test_a_profile_says_what_was_measured_and_is_json() -> None:
     assert Profile(**{**json.loads(json.dumps(asdict(profile))), "input_size": (3, 24, 24), "latency_quartiles_ms": (low, high)}) == profile
 
 
+def test_latency_is_the_median_of_the_passes_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three passes of a second each, and then 40, 10, 100, 20 and 30 ms: half of them take 20 to 40."""
+    now, passes = [0.0], [1.0, 1.0, 1.0, 0.04, 0.01, 0.1, 0.02, 0.03]
+
+    class Slow(nn.Module):
+        in_chans = 2
+
+        def forward(self, x: Tensor) -> Tensor:
+            assert x.shape == (4, 2, 8, 8) and not torch.is_grad_enabled() or not passes
+            now[0] += passes.pop(0) if passes else 0.0
+            return x + 1
+
+    monkeypatch.setattr("nasarch.profile.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("nasarch.profile.multi_adds", lambda model, size: 7)
+    profile = profile_model(Slow(), size=8, batch=4, runs=5)
+    assert profile.latency_ms == pytest.approx(30.0) and profile.latency_quartiles_ms == pytest.approx((20.0, 40.0))
+    assert (profile.runs, profile.model, profile.multi_adds, profile.input_size) == (5, "Slow", 7, (2, 8, 8)) and not passes
+    passes += [1.0, 1.0, 1.0, 0.05]
+    one = profile_model(Slow(), size=8, batch=4, runs=1)
+    assert one.latency_ms == pytest.approx(50.0) and one.latency_quartiles_ms == pytest.approx((50.0, 50.0))
+
+
+def test_as_many_threads_are_used_as_are_asked_for_and_as_before_afterwards() -> None:
+    seen: set[int] = set()
+
+    class Counting(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.add(torch.get_num_threads())
+            return x + 1
+
+    before = torch.get_num_threads()
+    assert profile_model(Counting(), size=8, runs=1, threads=before + 1).threads == before + 1
+    assert seen - {before} == {before + 1} and torch.get_num_threads() == before
+
+
 def test_the_size_of_a_model_is_its_own_unless_given() -> None:
     model = timm.create_model("ftso_nats_cifar", cells=1)
     assert profile_model(model, runs=1).input_size == (3, 32, 32)
