@@ -143,8 +143,8 @@ def test_the_table_has_a_line_a_preset_with_its_data_row_and_report() -> None:
     assert rows[0] == ("darts", "first", "cifar10", "DARTS Table 1, first order", "3.00 ± 0.14 % test error on CIFAR-10")
     assert [row[2] for row in rows if row[:2] in (("darts", "nats"), ("dots", "imagenet"), ("dots", "cifar100"))] == [
         "cifar10, nats",
-        "imagenet",
         "cifar100",
+        "imagenet",
     ]
 
 
