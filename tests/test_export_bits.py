@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nasarch.export import derive
 from nasarch.export.calibration import Calibration
 from nasarch.export.check import Agreement, ExportError, open_session, run, sample_images, sample_pixels
-from nasarch.export.graph import plain, strip
+from nasarch.export.graph import plain, strip, translated
 from nasarch.export.half import halved
 from nasarch.export.onnx import Checked
 from nasarch.export.pixels import Scaling, scaling_of, with_pixels
@@ -333,3 +333,22 @@ def test_notes_of_the_exporter_are_removed_however_deep() -> None:
     )
     assert [node.op_type for node in proto.graph.node][:2] == ["Conv", "BatchNormalization"]
     assert plain(proto) is proto and proto.ir_version == 8 and not proto.graph.value_info
+
+
+class Pools(nn.Module):
+    """Average pooling that goes beyond an odd edge, and one with padding, which counts it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        counted = nn.functional.avg_pool2d(x, 3, 2, padding=1, count_include_pad=True)
+        return nn.functional.avg_pool2d(x, 2, 2, ceil_mode=True) + counted
+
+
+def test_pooling_beyond_an_odd_edge_counts_nothing_there_and_padding_is_counted() -> None:
+    """onnxruntime up to 1.23 counts what lies beyond the edge if told to count the padding."""
+    proto = translated(Pools().eval(), torch.zeros(2, 3, 5, 7), "x", ["y"], {0: "batch"})
+    pools = {attributes(node)["ceil_mode"]: attributes(node) for node in proto.graph.node if node.op_type == "AveragePool"}
+    assert pools[1].get("count_include_pad", 0) == 0 and pools[0]["count_include_pad"] == 1
+    x = sample_images(3, 3, 5, 7)
+    found = open_session(proto.SerializeToString()).run(None, {"x": x.numpy()})[0]
+    torch.testing.assert_close(torch.from_numpy(found), Pools()(x), rtol=1e-5, atol=1e-6)
+    assert proto.ir_version == 8 and [(one.domain, one.version) for one in proto.opset_import] == [("", 18)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,13 @@ import torch
 from nasarch.cli import main
 from nasarch.export.ssd import default_boxes, save
 from nasarch.export.ssd_check import SsdAgreement, Tolerance
-from nasarch.export.ssd_folder import export_ssd
-from tests.detect_small import random_detector, rectangles
+from tests.detect_small import exported_detector, random_detector, rectangles
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector, and in onnx/ its file."""
-    place = tmp_path_factory.mktemp("trained")
-    save(random_detector(), place)
-    export_ssd(place, place / "onnx" / "model.onnx", score=0.95)
-    return place
+    return Path(shutil.copytree(exported_detector(), tmp_path_factory.mktemp("trained") / "hub"))
 
 
 def test_verify_repeats_the_check_of_a_detector_on_any_images(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
