@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nasarch.search.bench import Bench
+from nasarch.search.candidates import check_candidates
 from nasarch.search.data import Augmentation, Dataset, Images
 from nasarch.search.found import Found
 from nasarch.search.relaxation import Relaxation
@@ -53,6 +54,7 @@ class Staged(Bench):
     asked: dict[str, Any] = field(default_factory=dict)
 
     def supernet(self, space: Space, candidates_ZEO: Tensor, **shape: Any) -> Any:
+        check_candidates(space, candidates_ZEO)
         return candidates_ZEO, {"partial": 1, "random_channels": False, "stage": 0} | shape
 
     def sides(self, batch_size: int, fractions: tuple[float, float]) -> Any:

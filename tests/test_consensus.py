@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from nasarch.genotype import Genotype, resolve
 from nasarch.search import darts, dots, edarts, ftso, pc_darts
-from nasarch.search.consensus import agreements, consensus, mean
+from nasarch.search.consensus import Agreement, agreements, consensus, mean
 from nasarch.search.found import Margin, Weights
-from nasarch.search.gather import _same
+from nasarch.search.gather import _agreement, _provenance, _same, _seeds, _stability
 from nasarch.search.history import kept_counts
 from nasarch.space import DARTS, NATS, Space
 
@@ -211,3 +212,42 @@ def test_the_mean_is_of_rounded_tables() -> None:
     low, high = (Weights(torch.full((2, 14, 8), value, dtype=torch.double), torch.zeros(2, 14)) for value in (0.12345674, 0.12345676))
     assert mean([low, low]).operations_ZEO[0, 0, 0].item() == pytest.approx(0.1234567, abs=2e-9)
     assert mean([low, high]).operations_ZEO[0, 0, 0].item() == pytest.approx((0.1234567 + 0.1234568) / 2, abs=6e-9)
+
+
+def found_by(seed: int, seconds: float) -> Genotype:
+    about = {"method": "FTSO", "source": {"seed": seed, "seconds": seconds, "settings": {"lr": 0.1}, "note": "a run"}}
+    return Genotype("x", DARTS.name, resolve("ftso_cifar").cells, about)
+
+
+def test_a_consensus_says_its_seeds_and_the_time_of_all_runs() -> None:
+    runs = [found_by(7, 1.26), found_by(3, 2.5)]
+    whole = _provenance(runs, [Agreement(1, 0.5, 0.25, 0.52)])
+    assert whole["method"] == "FTSO" and whole["source"] == {
+        "settings": {"lr": 0.1},
+        "note": "the cell of the mean weights of 2 runs",
+        "seeds": [7, 3],
+        "seconds": 3.8,
+        "agreement of halves": [{"runs": 1, "edges": 0.5, "operations": 0.25, "chance": 0.52}],
+    }
+    assert "agreement of halves" not in _provenance(runs, [])["source"]
+
+
+def test_runs_in_a_folder_come_in_the_order_of_their_seeds(tmp_path: Path) -> None:
+    for name in ("seed-10", "seed-9", "seed-100", "seed-1", "other"):
+        (tmp_path / name).mkdir()
+    assert [path.name for path in _seeds(tmp_path)] == ["seed-1", "seed-9", "seed-10", "seed-100"]
+
+
+def test_stability_and_agreement_are_shown_with_all_their_figures() -> None:
+    counts = [
+        {"kind": "normal", "node": 2, "kept": {"0": 3, "1": 3}, "runs": 3},
+        {"kind": "normal", "node": 3, "kept": {"0": 1, "1": 2, "2": 3}, "runs": 3},
+    ]
+    shown = _stability(counts)
+    assert shown.title == "how often each edge was kept in 3 runs"
+    assert [column.header for column in shown.columns] == ["cell", "node", "from 0", "from 1", "from 2"]
+    rows = list(zip(*(column.cells for column in shown.columns), strict=True))
+    assert rows == [("normal", "2", "3", "3", ""), ("normal", "3", "1", "2", "3")]
+    halves = _agreement([Agreement(4, 0.512, 0.25, 0.5222)])
+    assert [column.header for column in halves.columns] == ["runs in a half", "edges", "edges with operations", "edges by chance"]
+    assert [list(column.cells) for column in halves.columns] == [["4"], ["51.2%"], ["25.0%"], ["52.2%"]]
