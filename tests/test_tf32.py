@@ -66,6 +66,11 @@ def told(folder: Path, name: str = "config.json") -> Any:
     return json.loads((folder / name).read_text())
 
 
+def found_by(folder: Path) -> Any:
+    """What the genotype says of the search that found it."""
+    return told(folder, "genotype.json")["provenance"]["source"]
+
+
 def commands(tmp_path: Path) -> dict[str, list[str]]:
     out = ["--out", str(tmp_path / "run")]
     return {"search": [*SEARCH, *out], "train": [*TRAIN, *out], "compare": [*COMPARE, *out], "detect": _detect(tmp_path)}
@@ -84,6 +89,7 @@ def test_both_switches_are_set() -> None:
 @pytest.mark.parametrize("name", ["search", "train", "compare", "detect"])
 def test_float32_is_exact_unless_tf32_is_asked_for(name: str, tmp_path: Path) -> None:
     assert seen_in(commands(tmp_path)[name], begin=True) == {(False, False)}
+    assert name != "search" or "tf32" not in found_by(tmp_path / "run")
 
 
 @pytest.mark.parametrize("name", ["search", "train"])
@@ -91,6 +97,7 @@ def test_tf32_is_kept_and_gone_on_with(name: str, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert seen_in([*commands(tmp_path)[name], "--tf32"], begin=False) == {(True, True)}
     assert told(folder)["tf32"] is True
+    assert (found_by(folder) if name == "search" else told(folder, "result.json"))["tf32"] is True
     (folder / ENDS[name]).unlink()  # killed before its first checkpoint
     assert seen_in([*{"search": ["search", "ftso"], "train": ["train"]}[name], "--resume", str(folder)], begin=False) == {(True, True)}
     assert told(folder)["tf32"] is True
@@ -110,11 +117,7 @@ def test_a_detector_at_work_is_exact(command: str, tmp_path: Path) -> None:
     assert seen_in(["detect", command, str(tmp_path / "run"), *map(str, more), "--device", "cpu"], begin=True) == {(False, False)}
 
 
-def test_what_was_found_or_recorded_says_so(tmp_path: Path) -> None:
-    for flags, name in (([], "exact"), (["--tf32"], "rounded")):
-        assert main([*SEARCH, *flags, "--out", str(tmp_path / name)]) == 0
-    sources = [told(tmp_path / name, "genotype.json")["provenance"]["source"] for name in ("exact", "rounded")]
-    assert "tf32" not in sources[0] and sources[1]["tf32"] is True
+def test_an_accuracy_that_is_recorded_says_so() -> None:
     one = {"seed": 0, "test": {"top1": 90.0, "top5": None, "loss": 1.0}}
     notes = [recorded(train_small.plan(tf32=tf32), summary([one]) | {"device": "a GPU"})["note"] for tf32 in (False, True)]
     assert "amp off; a GPU" in notes[0] and "amp off, TF32; a GPU" in notes[1]
