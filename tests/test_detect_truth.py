@@ -306,7 +306,7 @@ def test_the_rate_rises_in_the_warm_up_and_falls_as_a_cosine(tmp_path: Path, mod
 
 
 def test_a_stop_within_an_epoch_keeps_its_steps_and_losses_and_goes_on_with_the_next(tmp_path: Path, model: Any) -> None:
-    settings = DetectTraining(epochs=2, batch_size=2, lr=0.4, warmup=0.0, augmentation="none", size=64)
+    settings = DetectTraining(epochs=3, batch_size=2, lr=0.4, warmup=0.0, augmentation="none", size=64)
     checkpoint, images = Checkpoint(tmp_path / "checkpoint.pt", {}), scenes(tmp_path, 8)
 
     class Stopped(Counted):
@@ -320,10 +320,11 @@ def test_a_stop_within_an_epoch_keeps_its_steps_and_losses_and_goes_on_with_the_
     assert kept is not None and (kept["epochs"], kept["step"], kept["sums"]) == (1, 2, (5.0 + 6.0, 1.0, 2))
     checkpoint.stop_requested = False
     rest, whole = Counted(model, settings), Counted(model, settings)
-    (last,) = fit(rest, images, 7, 0, checkpoint)
+    second, third = fit(rest, images, 7, 0, checkpoint)
     [*fit(whole, images, 7, 0, Checkpoint(None, {}))]
-    assert rest.steps == whole.steps[6:] and [step[0] for step in rest.steps] == [6, 7]
-    assert (last.epoch, last.step, last.classification) == (2, 4, pytest.approx((5 + 6 + 7 + 8) / 4))
+    assert rest.steps == whole.steps[6:] and [step[0] for step in rest.steps] == [*range(6, 12)]
+    assert (second.epoch, second.step, second.classification) == (2, 4, pytest.approx((5 + 6 + 7 + 8) / 4))
+    assert (third.epoch, third.step, third.classification) == (3, 4, pytest.approx((9 + 10 + 11 + 12) / 4))
 
 
 @pytest.mark.parametrize(("number", "kept", "steps"), [(3, (1, 0), 4), (4, (1, 1), 5), (7, (2, 0), 8)])
