@@ -135,3 +135,19 @@ def test_the_cell_is_the_one_of_the_literal_weights(said: list[dict[str, Any]]) 
         beta = {(z, j): arch["beta"][z, j - 2, :j] for z in (0, 1) for j in (2, 3)}
         found = darts_rule(SPACE, operation_weights(SPACE, arch["alpha"], allowed).detach(), allowed, edge_weights(SPACE, beta))
     same_cell(Genotype.from_dict(said[0]["cells"]), found.cells, "the cell")
+
+
+@pytest.mark.parametrize(
+    ("device", "available", "own"),
+    [("cpu", True, "cpu"), ("auto", False, "cpu"), ("auto", True, "cuda:1"), ("cuda", False, "cuda:1"), ("cuda", True, "cuda:1")],
+)
+def test_each_process_has_a_device_of_its_own(device: str, available: bool, own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    for name, value in {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    assert ranks.place() == (3, 4) and ranks.own_device(device) == own
+    assert taken == ([own] if own != "cpu" else [])
+    monkeypatch.setenv("WORLD_SIZE", "1")
+    assert ranks.own_device("cuda:0") == "cuda:0"

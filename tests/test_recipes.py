@@ -105,10 +105,45 @@ def test_none_does_not_stay_even_where_it_dominates(name: str) -> None:
     assert all(edge.operation != "none" for cell in found.genotype.cells.values() for node in cell.nodes for edge in node)
 
 
-@all_methods
-def test_says_its_paper(name: str) -> None:
-    recipe, _ = METHODS[name]
-    assert {"title", "year"} <= recipe.PAPER.keys() and ("arxiv" in recipe.PAPER or "url" in recipe.PAPER)
+@pytest.mark.parametrize(
+    ("recipe", "title", "year", "where"),
+    [
+        (darts, "DARTS: Differentiable Architecture Search", 2019, ("arxiv", "1806.09055")),
+        (pc_darts, "PC-DARTS: Partial Channel Connections for Memory-Efficient Architecture Search", 2020, ("arxiv", "1907.05737")),
+        (dots, "DOTS: Decoupling Operation and Topology in Differentiable Architecture Search", 2021, ("arxiv", "2010.00969")),
+        (ftso, "FTSO: Effective NAS via First Topology Second Operator", 2023, ("arxiv", "2303.12948")),
+        (
+            edarts,
+            "Operation and Topology Aware Fast Differentiable Architecture Search",
+            2021,
+            ("url", "https://zenodo.org/record/6678111"),
+        ),
+    ],
+)
+def test_says_its_paper(recipe: ModuleType, title: str, year: int, where: tuple[str, str]) -> None:
+    assert (recipe.PAPER["title"], recipe.PAPER["year"]) == (title, year) and where in recipe.PAPER.items()
+
+
+STAGES = {
+    "darts": ["operations and topology"],
+    "pc_darts": ["operations and topology: weights only", "operations and topology"],
+    "dots": ["operations: weights only", "operations", "topology: weights only", "topology"],
+    "ftso": ["topology"],
+    "ftso, operators by gradient": ["topology", "operators"],
+    "edarts": ["operations"],
+    "edarts, all edges": ["operations and topology"],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "stages"), [(name, STAGES.get(name, STAGES[name.split(",")[0]])) for name in METHODS if "no edge" not in name]
+)
+def test_every_stage_has_its_name_and_every_epoch_its_number(name: str, stages: list[str]) -> None:
+    epochs, _ = finished(name)
+    assert list(dict.fromkeys(epoch.stage for epoch in epochs)) == stages
+    for stage in {epoch.stage.split(":")[0] for epoch in epochs}:
+        of_stage = [epoch for epoch in epochs if epoch.stage.split(":")[0] == stage]
+        assert [epoch.epoch for epoch in of_stage] == list(range(1, of_stage[0].epochs + 1))
 
 
 def test_more_warm_up_than_epochs_is_refused() -> None:

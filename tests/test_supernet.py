@@ -256,9 +256,19 @@ def test_builds_only_the_candidates() -> None:
     assert not [name for name, p in net.named_parameters() if p.dim() == 4 and p.shape[1] == 1]  # no depthwise convolution
 
 
+def test_keeps_no_counts_of_steps_and_no_tables_in_its_state() -> None:
+    net = Supernet(DARTS, only(DARTS, "skip_connect"), channels=4, layers=3, partial=2)
+    assert {name.rpartition(".")[2] for name in net.state_dict()} == {"weight", "bias", "running_mean", "running_var"}
+    net.train()(torch.randn(2, 3, 8, 8), torch.rand(2, 14, 8))
+    assert all(norm.num_batches_tracked is None for norm in net.modules() if isinstance(norm, nn.BatchNorm2d))
+
+
 def test_refuses_what_cannot_be_built() -> None:
     with pytest.raises(ValueError, match="partial=3 does not divide 16"):
         Supernet(DARTS, all_candidates(DARTS), partial=3)
+    for wrong in ({"partial": 0}, {"partial": -2}, {"channels": 0, "partial": 1}):
+        with pytest.raises(ValueError, match="does not divide .* channels: choose K among"):
+            Supernet(DARTS, all_candidates(DARTS), **wrong)
     mask = all_candidates(DARTS)
     mask[1, 2:5] = False
     with pytest.raises(ValueError, match="node 3 of the reduction cell has no candidate"):
