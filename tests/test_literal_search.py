@@ -133,24 +133,22 @@ def test_a_search_is_the_literal_one(name: str) -> None:
     assert_same(Watched().follow(CASES[name].running()), literal(name))
 
 
-@pytest.mark.parametrize(
-    ("name", "stops"),
-    [
-        ("darts, second order", (2, 3)),
-        ("pc_darts, random channels", (3, 5)),
-        ("dots", (2, 5, 10)),
-        ("edarts, attention by update", (1, 4)),
-        ("ftso, some iterations", (2, 3)),
-        ("ftso, operators", (1, 4)),
-    ],
-)
-def test_a_search_that_was_stopped_twice_is_the_literal_one(
-    name: str, stops: tuple[int, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After so many steps in all: in the middle of epochs, at their ends and in either stage. Each time all is built anew."""
+STOPS = {  # after so many steps in all: in the middle of epochs, at their ends and in either stage
+    "darts, second order": (2, 3),
+    "pc_darts, random channels": (3, 5),
+    "dots": (2, 5, 10),
+    "edarts, attention by update": (1, 4),
+    "ftso, some iterations": (2, 3),
+    "ftso, operators": (1, 4),
+}
+
+
+@pytest.mark.parametrize("name", STOPS)
+def test_a_search_that_was_stopped_is_the_literal_one(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time all is built anew, and goes on from the checkpoint."""
     monkeypatch.setattr("nasarch.search.loop.INTERVAL", 0.0)  # a report, and so a place to stop, after every step
     watched, path, steps = Watched(), tmp_path / "checkpoint.pt", 0
-    for stop in (*stops, None):
+    for stop in (*STOPS[name], None):
         checkpoint = Checkpoint(path)
         watched.nets, watched.archs = [], []
         for _ in watched.going(CASES[name].running(checkpoint=checkpoint)):
