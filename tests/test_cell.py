@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nasarch.cell import Cell, ResidualReduction
+from nasarch.cell import Cell
 from nasarch.genotype import Cell as CellGenotype
 from nasarch.genotype import Genotype
 from nasarch.network import CellNetwork
@@ -100,12 +100,6 @@ def test_weights_are_named_by_the_published_order_of_the_edges() -> None:
     second = darts([[["max_pool_3x3", 0], ["sep_conv_3x3", 1]]])
     names = [set(CellNetwork(g, cells=3, channels=4).state_dict()) for g in (first, second)]
     assert first == second and "cells.0.nodes.2.edges.0.op.1.weight" in names[0] and "cells.0.nodes.2.edges.1.op.1.weight" in names[1]
-
-
-@pytest.mark.parametrize("size", [(8, 8), (7, 10), (5, 5)])
-def test_the_residual_reduction_halves_any_size_rounded_up(size: tuple[int, int]) -> None:
-    out = ResidualReduction(3, 6)(torch.empty(0), torch.randn(2, 3, *size))
-    assert out.shape == (2, 6, math.ceil(size[0] / 2), math.ceil(size[1] / 2))
 
 
 # --- drop path ---------------------------------------------------------------------------------------------------------------

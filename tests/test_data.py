@@ -175,15 +175,6 @@ def test_digits_are_1797_real_digits_split_by_class() -> None:
     assert data.digest == load("digits").digest
 
 
-def test_digits_are_the_images_of_scikit_learn() -> None:
-    from sklearn.datasets import load_digits
-
-    data, bunch = load("digits", size=8), load_digits()
-    whole = torch.cat([part.pixels[:, 0] for part in data.parts]).flatten(1)
-    expected = torch.from_numpy(np.round(bunch.data * 255 / 16)).byte()
-    assert sorted(map(tuple, whole.tolist())) == sorted(map(tuple, expected.tolist()))
-
-
 def test_digits_are_not_mirrored() -> None:
     assert load("digits").augmentation == Augmentation(padding=2)
 

@@ -82,6 +82,7 @@ def test_the_picture_shows_exactly_the_edges_that_count(name: str) -> None:
         (source,) = {wire.source for wire in found.wires if reaches(wire, box)}
         (onward,) = [wire for wire in found.wires if inside(box, wire.points[0][0] - 1e-6, wire.points[0][1])]
         (target,) = [other.node for other in found.boxes if reaches(onward, other)]
+        assert (onward.source, onward.operation) == (source, box.label)
         drawn.append(Arrow(box.label, source, target))
     assert sorted(drawn) == sorted(arrows(cell))
     output = found.boxes[-1]
@@ -115,6 +116,8 @@ def test_a_crossing_that_can_be_avoided_is_avoided() -> None:
     links = [Link(a, d), Link(b, c)]
     assert crossings([[a, b], [c, d]], links) == 1
     assert crossings(order([[a, b], [c, d]], links), links) == 0
+    assert crossings([[a, b], [c, d]], [Link(a, c), Link(a, d), Link(b, d)]) == 0  # those with an end in common don't cross
+    assert crossings([[a, b], [d, c]], [Link(a, c), Link(a, d), Link(b, d)]) == 1
 
 
 def test_spread_keeps_the_gaps_and_moves_as_little_as_possible() -> None:

@@ -17,6 +17,7 @@ from nasarch.zoo import CIFAR, CIFAR10, CIFAR100, IMAGENET, IMAGENET1K, MODELS, 
 
 RESULTS = [
     {"dataset": "ImageNet", "metric": "top-5 error", "value": 7.5},
+    {"dataset": "CIFAR-10", "metric": "test accuracy", "value": 91.0},
     {"dataset": "CIFAR-10", "metric": "parameters", "value": 3.3, "unit": "M"},
     {"dataset": "CIFAR-10", "metric": "test error", "value": 2.5, "spread": 0.25, "unit": "%", "reported_by": "Table 1", "note": "a note"},
     {"dataset": "CIFAR-10", "metric": "test error", "value": 9.0, "reported_by": "Table 2"},
@@ -152,7 +153,7 @@ def test_the_table_for_a_terminal_folds_the_source_alone() -> None:
 
 def test_a_genotype_is_described_from_its_origin_to_its_cells() -> None:
     lines = describe(mine(), models_of(mine())).splitlines()
-    assert lines[:19] == [
+    assert lines[:20] == [
         "mine",
         "  method       Mine",
         "  paper        A Paper, 2020, arXiv:2001.00001",
@@ -164,6 +165,7 @@ def test_a_genotype_is_described_from_its_origin_to_its_cells() -> None:
         "  models       nas_cifar  3,349,342 parameters, 528.4 M multi-adds (fvcore, conv + linear, 32x32), 10 classes of CIFAR-10",
         "               nas_224    4,718,752 parameters, 529.9 M multi-adds (fvcore, conv + linear, 224x224), 1000 classes of ImageNet",
         "  reported     ImageNet top-5 error 7.5",
+        "               CIFAR-10 test accuracy 91.0",
         "               CIFAR-10 parameters 3.3 M",
         "               CIFAR-10 test error 2.5 ± 0.25 % (a note) [Table 1]",
         "               CIFAR-10 test error 9.0 [Table 2]",
@@ -173,7 +175,7 @@ def test_a_genotype_is_described_from_its_origin_to_its_cells() -> None:
         "normal cell",
         "  c_{k-2} ── sep_conv_3x3 ──┐",
     ]
-    assert "a note; short" in describe(mine(results=[RESULTS[2] | {"budget": "short"}]), models_of(mine()))
+    assert "a note; short" in describe(mine(results=[RESULTS[3] | {"budget": "short"}]), models_of(mine()))
     nested = describe(mine(source={"seeds": [1, 2], "data": {"name": "digits", "images": 5}}), models_of(mine()))
     assert "  source       data: name digits, images 5\n               seeds: 1, 2\n" in nested  # other keys by their names
 

@@ -281,9 +281,12 @@ def test_digits_are_the_first_150_of_each_class_in_scikit_learns_order() -> None
     assert data.test is not None and data.augmentation == Augmentation(padding=1) and data.class_names == tuple("0123456789")
     for part, rows in zip((data.train, data.test), parts, strict=True):
         assert isinstance(part, Images) and part.labels.tolist() == bunch.target[rows].tolist()
-        for i in (0, 7, len(rows) - 1):
+        for i in range(0, len(rows), 11):
             gray = Image.fromarray(np.round(bunch.images[rows[i]] / 16 * 255).astype(np.uint8)).resize((24, 24), Image.Resampling.BILINEAR)
             assert all(torch.equal(part.pixels[i, c], torch.from_numpy(np.array(gray))) for c in range(3))
+    levels = torch.from_numpy(np.round(bunch.data * 255 / 16)).byte()
+    for part, rows in zip(load("digits", size=8).parts, parts, strict=True):
+        assert isinstance(part, Images) and torch.equal(part.pixels[:, 0].flatten(1), levels[rows])
 
 
 @pytest.mark.parametrize("fractions", [(0.5, 0.5), (0.1, 0.025), (0.35,), (0.25, 0.25, 0.25, 0.25)])

@@ -131,6 +131,13 @@ def test_the_auxiliary_tower_pools_window_by_window(name: str, size: int) -> Non
         close(tower(x).detach(), literal._tower(x).detach())
 
 
+def test_the_tower_has_a_classifier_from_one_class_on() -> None:
+    for classes, width in ((0, 768), (1, 1), (2, 2)):
+        net = CellNetwork("pc_darts_cifar", num_classes=classes, cells=3, channels=4, aux_head=True).train()
+        logits, auxiliary = net(torch.randn(2, 3, 16, 16))
+        assert auxiliary.shape == (2, width) and logits.shape == (2, classes or net.num_features)
+
+
 POOLED = {
     "avg": lambda x: x.mean((2, 3)),
     "max": lambda x: x.amax((2, 3)),
