@@ -70,6 +70,9 @@ def write(folder: Path, *, seed: int = 0, figures: Mapping[str, Sequence[Any]] =
         "device": "a GPU",
         "command": "nasarch search dots",
         "amp": "bf16",
+        "tf32": True,
+        "processes": 2,
+        "threads": 3,
         "versions": {"torch": "2.9"},
         "preset": {"name": "cifar", "row": "Table 1", "reported": "2.49 %"},
     }

@@ -179,6 +179,10 @@ BAD: list[tuple[Callable[[dict[str, Any]], Any], list[str]]] = [
     (put("provenance", "paper", "DARTS"), ["paper 'DARTS'", "an object"]),
     (put("provenance", "method", 3), ["method 3", "a string"]),
     (put("provenance", "results", {}), ["results {}", "a list"]),
+    (put("provenance", "searched_on", 3), ["searched_on 3", "a string"]),
+    (put("provenance", "source", ["a"]), ["source ['a']", "an object"]),
+    (put("provenance", "results", [{"dataset": 10, "metric": "test error", "value": 2.5}]), ["result {", "the strings dataset and metric"]),
+    (put("provenance", "results", [{"dataset": "CIFAR-10", "metric": "test error", "value": True}]), ["result {", "write it like"]),
     (put("provenance", "results", [{"dataset": "CIFAR-10", "metric": "test error", "value": "2.5"}]), ["result {", "the number value"]),
 ]
 

@@ -85,6 +85,7 @@ def test_operation_weights_are_the_tables_of_their_cell_and_stage(z: int, kind: 
         shown = {named[line.get_color(), line.get_linestyle()]: (list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines}
         assert shown == {name: (epochs, [operation_weight(z, e, o, n) for n in epochs]) for o, name in enumerate(DARTS.operations)}
     assert len({axes.get_ylim() for axes in figure.axes}) == 1
+    assert "grey: warm-up, the weights alone are trained" in texts(figure)
     assert f"{kind} cell, {'operations' if stage == 1 else 'topology'}: operation weights by epoch" in texts(figure)
 
 

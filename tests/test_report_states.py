@@ -14,6 +14,7 @@ from nasarch.search.charts import Panel
 from nasarch.search.history import Timeline
 from nasarch.search.run_files import find_runs, read_run
 from nasarch.search.sections import _panel
+from nasarch.search.sheet import cycle_pen
 from nasarch.space import NATS
 
 from .reported import FIGURES, cells, write
@@ -135,3 +136,21 @@ def test_a_stage_of_one_epoch_is_a_dot_and_long_lines_have_none() -> None:
     ):
         axes = charts.curves([Panel("x", {"": [1.0] * len(stages)})], Timeline.of(stages)).axes[0]
         assert [line.get_marker() for line in axes.lines if to_hex(line.get_color()) != charts.RULE] == markers
+
+
+def test_grey_ground_is_explained_where_there_is_some() -> None:
+    for stages, noted in ((["a: weights only", "a"], True), (["a", "a"], False)):
+        figure = charts.curves([Panel("x", {"": [1.0, 2.0]})], Timeline.of(stages))
+        assert any("grey: warm-up" in text.get_text() for text in figure.texts) == noted
+
+
+def test_twenty_one_lines_can_be_told_apart() -> None:
+    pens = [cycle_pen(rank) for rank in range(22)]
+    assert len({str(pen) for pen in pens}) == 21 and pens[21] == pens[0]
+    assert len({pen.colour for pen in pens[:7]}) == 7
+
+
+def test_names_of_stages_stand_above_where_there_are_several() -> None:
+    for stages, names in ((["a", "b", "b"], {"a": 1.0, "b": 2.5}), (["a", "a"], {})):
+        axes = charts.curves([Panel("x", {"": [1.0] * len(stages)})], Timeline.of(stages)).axes[0]
+        assert {text.get_text(): text.get_position()[0] for text in axes.texts} == names

@@ -15,6 +15,7 @@ from nasarch.search import report
 from nasarch.search.run_files import read_run
 
 from .reported import FIGURES, MARGINS, Album, cells, write
+from .test_report import Page
 from .test_report_pictures import values
 
 
@@ -43,6 +44,9 @@ def test_the_facts_are_those_of_the_files(album: Album) -> None:
         "fractions": "0.5, 0.25",
         "command": "nasarch search dots",
         "amp": "bf16",
+        "tf32": "True",
+        "processes": "2",
+        "threads": "3",
         "torch": "2.9",
         "sha256 of the data": "abc",
     }
@@ -126,3 +130,21 @@ def test_runs_of_other_settings_or_data_are_no_group(tmp_path: Path) -> None:
         assert report._groups(runs) == []
     same = [read_run(first), read_run(write(tmp_path / "same", seed=1, device="another", command="x"))]
     assert report._groups(same) == [same]
+
+
+@pytest.mark.parametrize(("count", "shown"), [(1, "sections"), (5, "sections"), (6, "brief")])
+def test_more_than_five_runs_have_short_sections(count: int, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, int, str]] = []
+
+    def stub(name: str) -> Any:
+        return lambda run, album: called.append((name, run.config["seed"], album.prefix)) or []
+
+    for name in ("sections", "brief"):
+        monkeypatch.setattr(report, name, stub(name))
+    monkeypatch.setattr(report, "_curves", lambda *given: [])
+    runs = [write(tmp_path / f"{seed}", seed=seed) for seed in range(count)]
+    page = Page(report.write_report(runs, tmp_path / "out"))
+    prefix = "run-{}-" if count > 1 else ""
+    assert called == [(shown, seed, prefix.format(seed + 1)) for seed in range(count)]
+    assert page.headings[0] == ("DOTS, seed 0: 0" if count == 1 else f"{count} searches: DOTS")
+    assert ("Of more than 5 runs each has a short section" in page.text) == (count == 6)
