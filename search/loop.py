@@ -132,7 +132,7 @@ def fit(
                 place.check(epoch, step)
                 place.keep(epoch, step)
                 raise KeyboardInterrupt
-        is_over = epoch + 1 == epochs or (epoch + 1) * len(train) >= last
+        is_over = (epoch + 1) * len(train) >= last
         place.keep_epoch(epoch + 1, is_over=is_over)
         if stops and not is_over:
             raise KeyboardInterrupt

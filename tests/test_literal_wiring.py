@@ -357,9 +357,14 @@ def test_of_a_stage_that_is_over_only_the_architecture_is_kept(tmp_path: Path) -
     assert last["is_over"] and set(last) == rest and checkpoint.epochs == 5
 
 
-def test_an_epoch_has_so_many_iterations_and_no_more() -> None:
+def test_a_search_has_so_many_iterations_and_no_more(tmp_path: Path) -> None:
     """16 images in batches of 6 are three steps, in two epochs six."""
     settings = {**SMALL, "epochs": 2}
+    for iterations, epochs in ((2, 1), (3, 1), (4, 2)):
+        checkpoint = Checkpoint(tmp_path / f"{iterations}.pt")
+        for _ in ftso.search(Bench(data=data(), checkpoint=checkpoint), ftso.Ftso(iterations=iterations, **settings)):
+            assert not checkpoint.stages.get("topology", {}).get("is_over", False)
+        assert (checkpoint.epochs, checkpoint.stages["topology"]["is_over"]) == (epochs, True)
     (*_, last) = ftso.search(Bench(data=data()), ftso.Ftso(iterations=6, **settings))
     assert (last.epoch, last.step, last.steps) == (2, 3, 3)
     with pytest.raises(ValueError, match="iterations=7: epochs=2 have 6 steps; choose fewer iterations, or more epochs"):
