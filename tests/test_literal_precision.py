@@ -29,7 +29,8 @@ def learner_of(amp: str, settings: Training = SETTINGS) -> Learner:
     learner = _learner(plan(settings, data(), amp=amp), SEED, fresh=True)
     learner.net.fc.weight.data *= 1e-4
     learner.net.fc.bias.data *= 1e-4
-    learner.net.aux_head.fc.weight.data *= 1e-4  # type: ignore[union-attr, union-attr]
+    if learner.net.aux_head is not None:
+        learner.net.aux_head.fc.weight.data *= 1e-4  # type: ignore[operator]
     return learner
 
 
@@ -96,10 +97,10 @@ def test_a_step_that_overflows_leaves_the_weights_and_halves_the_scale() -> None
     assert learner_of("bf16").scaler.is_enabled() is learner_of("off").scaler.is_enabled() is False
 
 
-@pytest.mark.parametrize("amp", ["bf16", "fp16"])
-def test_the_network_alone_is_in_lower_precision(amp: Any) -> None:
+@pytest.mark.parametrize(("amp", "aux_weight"), [("bf16", 0.4), ("fp16", 0.4), ("bf16", 0.0)])
+def test_the_network_alone_is_in_lower_precision(amp: Any, aux_weight: float) -> None:
     """Convolutions see the lower one, losses float32, in every term; weights and statistics stay."""
-    learner, seen = learner_of(amp, replace(SETTINGS, label_smoothing=0.1)), set[torch.dtype]()
+    learner, seen = learner_of(amp, replace(SETTINGS, label_smoothing=0.1, aux_weight=aux_weight)), set[torch.dtype]()
     learner.net.stem[0][0].register_forward_hook(lambda module, inputs, output: seen.add(output.dtype))
     learner.loss.register_forward_hook(lambda module, inputs, output: seen.add(inputs[0].dtype))
     stepped(learner)

@@ -59,6 +59,7 @@ def assert_left(folder: Path, expected: Trace, on: Any) -> None:
     """Weights, metrics and result of a run's folder."""
     assert_same_values(saved(folder), expected.result)
     steps = len(expected.rates) // len(expected.drops)
+    assert len(lines(folder)) == len(expected.drops)
     for epoch, line in enumerate(lines(folder)):
         begin, end = epoch * steps, (epoch + 1) * steps
         assert (line["epoch"], line["epochs"], line["step"], line["steps"]) == (epoch + 1, len(expected.drops), steps, steps)
@@ -179,7 +180,10 @@ def test_a_training_that_begins_from_weights_is_written_out_from_them(cell: Path
 def test_a_stopped_command_goes_on_to_what_is_written_out(
     stop: tuple[int, int], cell: Path, pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Stopped within an epoch, and at the end of one; with the settings of the folder, not those of the recipe."""
+    """Stopped within an epoch, and at the end of one; with the settings of the folder, not those of the recipe.
+
+    A line of an epoch that was lost is dropped, as a kill leaves it before the state is kept; the clock goes on.
+    """
     said = train_command.report
 
     def tell(live: Any, title: str, place: Progress) -> None:
@@ -193,5 +197,9 @@ def test_a_stopped_command_goes_on_to_what_is_written_out(
     assert main(["train", str(cell), f"--data={pictures}", f"--out={tmp_path / 'run'}", *FLAGS, "--device=cpu"]) == 130
     kept = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["stages"]["training"]
     assert (kept["epochs"], kept["step"]) == ((stop[0], 0) if stop[1] == 3 else (stop[0] - 1, stop[1]))
+    known = [line | {"seconds": 1000.0} for line in lines(tmp_path / "run")]
+    assert len(known) == kept["epochs"]
+    (tmp_path / "run" / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in [*known, known[0] | {"epoch": 3}]))
     assert main(["train", f"--resume={tmp_path / 'run'}"]) == 0
     assert_left(tmp_path / "run", written_out(FLAGGED, pictures), load(pictures))
+    assert 1000 < lines(tmp_path / "run")[-1]["seconds"] == read(tmp_path / "run" / "result.json")["seconds"]

@@ -33,9 +33,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "colour jitter": {"colour_jitter": 0.4},
     "drop path": {"drop_path": 0.5},
     "an auxiliary head": {"aux_weight": 0.4},
-    "smoothing": {"label_smoothing": 0.1},
+    "smoothing": {"label_smoothing": 0.15},
     "mixup": {"mixup": 0.3},
-    "smoothing and mixup": {"label_smoothing": 0.1, "mixup": 0.3},
+    "smoothing and mixup": {"label_smoothing": 0.25, "mixup": 0.3},
     "a moving average": {"ema": 0.6},
 }
 

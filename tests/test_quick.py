@@ -48,7 +48,9 @@ def test_a_training_step_is_that_of_the_literal_network(name: str, rate: float) 
 @pytest.mark.parametrize("size", [12, 13])
 def test_the_exchanged_network_has_the_same_weights_names_outputs_and_gradients(size: int) -> None:
     net = network("pc_darts_cifar")
-    quick = quicken(copy.deepcopy(net))
+    quick = copy.deepcopy(net)
+    before = dict(quick.named_parameters())
+    assert quicken(quick) is quick and all(parameter is before[name] for name, parameter in quick.named_parameters())
     exchanged = [module for module in quick.modules() if isinstance(module, Depthwise)]
     assert {(m.kernel_size[0], m.dilation[0]) for m in exchanged} == {(5, 1), (3, 2)}
     assert quick.state_dict().keys() == net.state_dict().keys() and not any(p.is_meta for p in quick.parameters())
