@@ -106,6 +106,8 @@ def test_a_sub_search_space_holds_its_operations_alone() -> None:
         ("01-11-01-01", "node 3 can't read '11'"),
         ("01-0-01-01", "node 3 can't read '0'"),
         ("01-012-01-01", "node 3 can't read '012'"),
+        ("01-011-01-01", "node 3 can't read '011'"),
+        ("01-01-04-01", "node 4 can't read '04'"),
         ("01-ab-01-01", "node 3 can't read 'ab'"),
         ("", "has 1 nodes"),
     ],

@@ -134,6 +134,7 @@ def stages_of_darts(values: dict[str, Any]) -> list[Expected]:
             "update": by_order(values["order"]),
             "epochs": values["epochs"],
             "rate": falling(values, values["epochs"]),
+            "words": "operations and topology",
         }
     ]
 
@@ -148,6 +149,7 @@ def stages_of_pc_darts(values: dict[str, Any]) -> list[Expected]:
             "epochs": values["epochs"],
             "warmup": values["warmup"],
             "rate": rising(falling(values, values["epochs"]), values["rate_warmup"]),
+            "words": "operations and topology",
         }
     ]
 
@@ -170,6 +172,7 @@ def stages_of_dots(values: dict[str, Any]) -> list[Expected]:
                 "warmup": values[f"{stage}_warmup"],
                 "rate": falling(values, first + second, since),
                 "temperature": cooling(values, stage),
+                "words": {"operation": "operations", "topology": "topology"}[stage],
             }
         )
     return found
@@ -189,6 +192,7 @@ def stages_of_edarts(values: dict[str, Any]) -> list[Expected]:
             "epochs": values["epochs"],
             "sparse": values["sparse"],
             "rate": falling(values, values["epochs"]),
+            "words": "operations" if values["path"] else "operations and topology",
         }
     ]
 
@@ -202,12 +206,14 @@ def stages_of_ftso(values: dict[str, Any], space: str) -> list[Expected]:
         "epochs": values["epochs"],
         "iterations": values["iterations"],
         "rate": falling(values, values["epochs"]),
+        "words": "topology",
     }
     operators = {
         "shape": shape | {"stage": 1},
         "relaxation": {},
         "epochs": values["operator_epochs"],
         "rate": falling(values, values["operator_epochs"]),
+        "words": "operators",
     }
     chosen = [topology] * (space == "darts") + [operators] * (values["operator"] == "gradient")
     return [common | stage for stage in chosen]
@@ -244,7 +250,7 @@ def assert_stage(stage: Stage, expected: Expected, told: dict[str, Any]) -> None
     schedule = dict(stage.schedule)
     derive, words, rate = schedule.pop("derive"), schedule.pop("stage"), schedule.pop("learning_rate")
     temperature = schedule.pop("temperature", lambda epoch: 1.0)
-    assert callable(derive) and words
+    assert callable(derive) and words == expected["words"]
     usual = {"warmup": 0, "sparse": False, "iterations": None}
     assert usual | schedule == usual | {name: expected[name] for name in ("epochs", *usual) if name in expected}
     for epoch in range(expected["epochs"]):

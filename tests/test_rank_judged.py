@@ -115,6 +115,11 @@ def test_the_ends_are_compared_by_the_seeds_that_all_of_them_have() -> None:
     assert gap_in_words(found).endswith("6.00 points by seed 0, which picked them; 5.00 by seed 1, which did not")
 
 
+def test_differences_are_given_to_four_decimals() -> None:
+    found = best_and_worst([standing("a", s0=9, s1=8.123456, s2=7), standing("b", s0=1, s1=1, s2=1)], 0, 1)
+    assert found["by_seed"] == {"0": 8.0, "1": 7.1235, "2": 6.0} and (found["mean"], found["std"]) == (6.5617, 0.7944)
+
+
 def test_a_verdict_needs_another_one_that_was_judged() -> None:
     alone = verdict_on([standing("a", s0=9, s3=8), standing("b", s0=8)], 0, 100)
     assert alone == {"winner": "a", "clear": None, "rival": None, "picked_by": [0], "judged_by": [3], "of": 2}

@@ -97,7 +97,7 @@ def test_one_of_three_is_clear_beyond_half_of_that(t: float, clear: bool) -> Non
     assert said["clear"] is clear and said["limit"] == 0.025 and said["rival"]["name"] == "b"
 
 
-@pytest.mark.parametrize(("of", "limit"), [(0, 0.05), (1, 0.05), (2, 0.05), (3, 0.025), (6, 0.01)])
+@pytest.mark.parametrize(("of", "limit"), [(0, 0.05), (1, 0.05), (2, 0.05), (3, 0.025), (6, 0.01), (20, 0.002632)])
 def test_the_limit_is_that_of_the_best_of_so_many_as_were_chosen_from(of: int, limit: float) -> None:
     assert verdict(standings(against(5.0)), MANY, of=of)["limit"] == limit
 
@@ -119,6 +119,13 @@ def test_two_seeds_have_one_degree_of_freedom_and_one_has_the_normal_distributio
     assert single.error == pytest.approx((2.4 + 2.419) ** 0.5)
     assert single.as_good == pytest.approx(math.erfc(1 / 4.819**0.5 / 2**0.5) / 2)
     assert verdict(standings(lines(a=[99.0], b=[1.0])), 1000)["clear"] is False  # however far apart they are
+
+
+def test_two_seeds_can_be_clear_and_a_winner_with_one_can_not() -> None:
+    """Differences 21.9 and 22: 439 standard errors; the winner of the second ranking was trained once, its rival twice."""
+    assert verdict(standings(lines(a=[62.0, 60.0], b=[40.1, 38.0])), MANY)["clear"] is True
+    measured = lines(a=[90.0, 1.0], b=[50.0, 50.0])
+    assert verdict(standings([line for line in measured if (line["name"], line["seed"]) != ("a", 1)]), MANY)["clear"] is False
 
 
 def test_rivals_are_compared_by_the_seeds_that_both_have() -> None:
