@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PRELOADED = ("numpy", "torch", "torchvision", "timm", "onnx", "onnxruntime", "matplotlib.pyplot", "rich", "tyro", "safetensors")
 MAPPED = ("search", "genotypes", "export")  # sub-packages of nasarch that lie beside it
 PASSED, FAILED = 0, 1  # exit codes of pytest; a file that can't be imported gives others
-HANGS = 900.0  # seconds after which a run counts as failed
+HANGS = 300.0  # seconds after which a run counts as failed: processes that wait for each other
 
 
 def copy_of(root: Path, to: Path) -> Path:
