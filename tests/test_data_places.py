@@ -125,6 +125,7 @@ def test_parts_are_named_by_their_place(tmp_path: Path) -> None:
 def test_the_whole_of_both_parts_is_held_or_left(in_memory: bool, tmp_path: Path) -> None:
     data = load(as_tree(tmp_path, {**two_classes("train/"), **two_classes("test/", count=1)}), size=16, in_memory=in_memory)
     kinds = {type(part) for part in data.parts}
+    assert data.test is not None and (len(data.train), len(data.test)) == (6, 2) and data.test.labels.tolist() == [0, 1]
     assert kinds == ({Images} if in_memory else {Files}) and all(part.size == (16, 16) for part in data.parts)
     assert data.names == tuple(sorted(two_classes())) and data.class_names == ("cat", "dog")
 
