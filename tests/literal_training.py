@@ -205,6 +205,7 @@ class Trace:
     rates: list[float] = field(default_factory=list)
     drops: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    norms: list[float] = field(default_factory=list)  # of the gradient, before it is clipped
     right: list[int] = field(default_factory=list)
     images: list[int] = field(default_factory=list)
 
@@ -283,6 +284,7 @@ def cross_entropy(logits: Tensor, target_BK: Tensor) -> Tensor:
 def _descend(trace: Trace, settings: Training, gradients: list[Tensor]) -> None:
     """One step of SGD, the same in all processes."""
     norm = math.sqrt(sum(g.square().sum().item() for g in gradients))
+    trace.norms.append(norm)
     scale = min(1.0, settings.clip / (norm + 1e-6)) if settings.clip else 1.0
     weights = [list(net.parameters()) for net in trace.nets]
     wanted = [scale * g + settings.weight_decay * w for g, w in zip(gradients, weights[0], strict=True)]

@@ -22,7 +22,7 @@ from nasarch.search.data import Dataset, Images, split_indices
 from nasarch.search.datasets import load
 from nasarch.search.tournament import Contestant, Heat, heats, play
 from nasarch.search.tournament_budget import Budget, Told
-from nasarch.search.tournament_ground import Ground
+from nasarch.search.tournament_ground import Ground, balanced
 from nasarch.search.tournament_learner import FleetLearner
 from nasarch.search.train import Progress
 from nasarch.search.train_recipes import Training
@@ -30,7 +30,7 @@ from tests.literal_small import MINE, SEED, assert_same_values, data, twin
 from tests.literal_training import Trace, examined, in_double, trained
 
 SETTINGS = Training(
-    **{"epochs": 3, "batch_size": 8, "lr": 0.05, "momentum": 0.9, "weight_decay": 3e-4, "clip": 1.0, "cutout": 3, "drop_path": 0.5},
+    **{"epochs": 3, "batch_size": 8, "lr": 0.05, "momentum": 0.9, "weight_decay": 3e-4, "clip": 5.0, "cutout": 3, "drop_path": 0.5},
     **{"aux_weight": 0.0, "cells": 3, "channels": 4},
 )
 
@@ -92,6 +92,8 @@ def test_a_heat_trains_its_networks_as_each_is_written_out(tmp_path: Path, monke
     together, alone = learners
     assert isinstance(together, FleetLearner) and found == lines(tmp_path)
     traces = {one.name: written_out(one.genotype, on, SEED) for one in FIELD}
+    norms = [norm for cell in (MINE, SKIPS, WIDE) for norm in traces[cell.name].norms]
+    assert min(norms) < SETTINGS.clip < max(norms)  # some are clipped, and some are not
     for number, cell in enumerate((MINE, SKIPS, WIDE)):
         own = together.net.weights_of(number)
         names = CellNetwork(cell, 3, cells=3, channels=4).state_dict().keys()
@@ -213,3 +215,9 @@ def drawn(labels: torch.Tensor, count: int) -> torch.Tensor:
         members = [i for i in order if labels[i] == label]
         places += [((k + 0.5) / len(members), order.index(i), i) for k, i in enumerate(members)]
     return torch.tensor(sorted(i for _, _, i in sorted(places)[:count]))
+
+
+@pytest.mark.parametrize("count", [3, 20, 50, 122])
+def test_a_sample_of_unequal_classes_is_that_of_its_places(count: int) -> None:
+    labels = torch.tensor([0] * 30 + [1] * 60 + [2] * 33)[torch.randperm(123, generator=torch.Generator().manual_seed(9))]
+    assert torch.equal(balanced(labels, count, 3), drawn(labels, count))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasarch.genotype import Genotype, resolve
+from nasarch.genotype import Cell, Genotype, resolve
 from nasarch.network import CellNetwork
 from nasarch.search.batches import Batch, Batches
 from nasarch.search.rank_topologies import chain, pooled, topologies, unified
@@ -92,6 +92,16 @@ def test_first_weights_come_back_as_they_were_given() -> None:
 def test_cells_of_another_form_train_alone() -> None:
     assert form(resolve("ftso_nats_cifar")) is None
     assert form(resolve("nasnet_a_cifar")) != form(resolve("darts_v1_cifar")) == form(resolve("pc_darts_cifar"))
+    whole = resolve("pc_darts_cifar")
+    normal = whole.cells["normal"]
+    (first, second), *others = normal.nodes
+    for nodes in (
+        [(first, first._replace(operation="none")), *others],
+        [tuple(edge._replace(source=max(1, edge.source)) for edge in node) for node in ((first,), *others)],  # input 0 is not read
+        [(first, second), *others[:-1], ()],
+    ):
+        changed = Cell(tuple(map(tuple, nodes)), normal.concat if nodes[-1] else normal.concat[:-1])
+        assert form(Genotype("x", whole.space, {**whole.cells, "normal": changed})) is None
     irregular = [name for name in ("fair_darts_a_cifar", "snas_mild_cifar") if form(resolve(name)) is None]
     assert irregular
     with pytest.raises(ValueError, match="train them one by one"):
