@@ -287,9 +287,10 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
 def test_an_image_that_is_none_or_of_another_size_is_named_before_anything_starts(tmp_path: Path) -> None:
     data(tmp_path, 3, 1)
     part = load_scenes(tmp_path, "train")
-    Image.new("RGB", (50, 50)).save(tmp_path / "images" / "train-1.png")
-    with pytest.raises(ValueError, match="train-1.png has 50x50 pixels, its annotations say 120x96"):
-        check_images(part)
+    for width, height in ((119, 96), (120, 97), (96, 120)):
+        Image.new("RGB", (width, height)).save(tmp_path / "images" / "train-1.png")
+        with pytest.raises(ValueError, match=f"train-1.png has {width}x{height} pixels, its annotations say 120x96"):
+            check_images(part)
     (tmp_path / "images" / "train-1.png").write_text("no image")
     with pytest.raises(ValueError, match=r"train-1.png can't be read as an image \(no format that Pillow knows\); replace it"):
         check_images(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import random
 from dataclasses import replace
@@ -171,6 +172,9 @@ def test_an_anchor_matches_a_box_from_an_overlap_of_a_half_on_and_each_box_has_o
     far = torch.tensor([[0.0, 0.0, 10.0, height], [58.0, 58.0, 70.0, 70.0]])
     assert learner._matched(far).tolist() == [*matches[:2], 1], "the one that overlaps most, however little"
     assert learner._matched(torch.zeros(0, 4)).tolist() == [-1, -1, -1]
+    both = torch.tensor([[0.0, 0.0, 10.0, 7.0], [0.0, 0.0, 10.0, 9.0]])
+    learner.anchors = torch.tensor([[0.0, 0, 10, 8.5], [0, 0, 10, 7], [0, 0, 10, 9]])
+    assert learner._matched(both).tolist() == [1, 0, 1], "of two boxes the one that overlaps more"
 
 
 def test_offsets_are_turned_back_into_boxes(model: Any) -> None:
@@ -241,19 +245,27 @@ def test_weights_lie_channels_last_in_float32_alone(precision: torch.dtype | Non
 
 
 def test_a_state_is_everything_that_the_next_step_depends_on(model: Any) -> None:
+    """The weights, their average, which is another by now, and the speed of the optimiser."""
     learner = Learner(model.train(), SETTINGS)
-    learner.step(batch_of(0), 0, 0.02)
-    state = learner.state_dict()
+    for number in range(2):
+        learner.step(batch_of(number), number, 0.02)
+    file = io.BytesIO()
+    torch.save(learner.state_dict(), file)
+    file.seek(0)
+    state = torch.load(file)
     assert [*state] == ["model", "ema", "optimizer"]
-    kept = {key: {name: value.clone() for name, value in state[key].items()} for key in ("model", "ema")}
-    assert any(not torch.equal(kept["model"][name], kept["ema"][name]) for name in kept["ema"]) is False  # the first average
-    learner.step(batch_of(1), 1, 0.02)
-    assert any(not torch.equal(value, kept["model"][name]) for name, value in learner.state_dict()["model"].items())
+    assert not all(torch.equal(value, state["ema"][name]) for name, value in state["model"].items())
     other = random_detector()
     twin = Learner(assemble(replace(other.design, mean=MEAN, std=STD), other.backbone.body).train(), SETTINGS)
-    twin.load_state_dict({**kept, "optimizer": state["optimizer"]})
-    for name, value in kept["ema"].items():
-        assert torch.equal(twin.result().state_dict()[name], value) and torch.equal(twin.model.state_dict()[name], kept["model"][name])
+    twin.load_state_dict(state)
+    for found, kept in ((twin.model.state_dict(), state["model"]), (twin.result().state_dict(), state["ema"])):
+        assert all(torch.equal(found[name], value) for name, value in kept.items())
+    for one in (learner, twin):
+        one.step(batch_of(2), 2, 0.02)
+    for one, same in zip(learner.model.parameters(), twin.model.parameters(), strict=True):
+        assert torch.equal(one, same)
+    with pytest.raises(ValueError, match="the checkpoint is of another detector: .* is missing"):
+        twin.load_state_dict({**state, "model": {}})
 
 
 # --- epochs ------------------------------------------------------------------------------------------------------------------
