@@ -18,7 +18,7 @@ from torch import Tensor
 from nasarch.genotype import Genotype
 from nasarch.search import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.bench import Bench
-from nasarch.search.candidates import winners
+from nasarch.search.candidates import check_candidates, winners
 from nasarch.search.consensus import consensus, mean
 from nasarch.search.data import Augmentation, Dataset, Images
 from nasarch.search.found import Found, Margin, Weights
@@ -467,6 +467,21 @@ def test_winners_are_candidates_of_their_group_and_the_first_of_equal_ones() -> 
     groups = torch.tensor([[True, True, False, False], [False, False, True, True]])
     expected = torch.tensor([[[False, True, True, False], [False, True, False, False]]])
     assert torch.equal(winners(weights, candidates, groups), expected)
+
+
+def test_every_node_keeps_a_candidate_on_one_of_its_own_edges() -> None:
+    mask = torch.ones(2, 14, 8, dtype=torch.bool)
+    mask[1, [edge(DARTS, name) for name in ("03", "13", "23")]] = False
+    with pytest.raises(ValueError, match="node 3 of the reduction cell has no candidate left"):
+        check_candidates(DARTS, mask)
+    mask[1, edge(DARTS, "23"), 5] = True
+    check_candidates(DARTS, mask)
+    alone = torch.zeros(2, 14, 8, dtype=torch.bool)
+    alone[:, [edge(DARTS, f"0{j}") for j in (2, 3, 4, 5)], 3] = True
+    check_candidates(DARTS, alone)
+    for wrong in (mask.float(), mask[:1], mask[:, :13], mask[:, :, :7]):
+        with pytest.raises(ValueError, match=r"space 'darts' needs a Boolean mask \[2, 14, 8\]"):
+            check_candidates(DARTS, wrong)
 
 
 def run_of(alpha: list[float], beta: list[float]) -> Weights:

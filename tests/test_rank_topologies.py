@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nasarch.cli import main
 from nasarch.search import rank_paths
 from nasarch.search.edarts import read_path
 from nasarch.search.rank_topologies import canonical, chain, pooled, read, topologies, unified, written
 from nasarch.search.tournament import Contestant, Line
 from nasarch.search.tournament_budget import Budget, Told
+from nasarch.search.tournament_table import standings
 from nasarch.space import DARTS
 
 
@@ -89,9 +92,10 @@ def test_graphs_are_ranked_by_their_means() -> None:
 ACCURACY = {"01-01": 90.0, "01-02": 80.0, "01-12": 70.0}  # of stage one; of stage two the other way round, of other seeds 50
 
 
-def test_a_ranking_is_staged_by_the_first_seed_and_judged_by_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """eDARTS sec. IV-D: all with the reduction cell fixed, then the best with one path for both; only ends with more seeds."""
-    heats = []
+@pytest.fixture
+def heats(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str], list[int], str]]:
+    """What a ranking of cells of two nodes has trained, with the accuracies above instead of a training."""
+    heats: list[tuple[str, list[str], list[int], str]] = []
 
     def contest(task: Told, field: Any, stage: str, some: Sequence[Contestant], seeds: Sequence[int], words: str) -> list[Line]:
         heats.append((stage, [one.name for one in some], list(seeds), words))
@@ -107,6 +111,11 @@ def test_a_ranking_is_staged_by_the_first_seed_and_judged_by_the_others(monkeypa
         ]
 
     monkeypatch.setattr(rank_paths, "contest", contest)
+    return heats
+
+
+def test_a_ranking_is_staged_by_the_first_seed_and_judged_by_the_others(heats: list[Any]) -> None:
+    """eDARTS sec. IV-D: all with the reduction cell fixed, then the best with one path for both; only ends with more seeds."""
     facts = {"best": 2, "ends": 1, "nodes": 2, "reduction": "01-12"}
     lines = rank_paths._stages(Told("rank-paths", Budget(seed=5, seeds=3), facts, Path()), None)  # type: ignore[arg-type]
     assert heats == [
@@ -138,6 +147,59 @@ def test_a_ranking_is_staged_by_the_first_seed_and_judged_by_the_others(monkeypa
     ]
 
 
+def test_a_ranking_writes_down_and_says_what_its_seeds_say(heats: list[Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--nodes", "2", "--best", "2", "--ends", "1", "--reduction", "01-12", "--seeds", "3", "--seed", "5"]
+    small = ["--size", "8", "--cells", "3", "--channels", "4", "--device", "cpu", "--judged-on", "100", "--images", "200"]
+    assert main(["rank-paths", *flags, *small, "--out", str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    words = [
+        "stage one, seed 5: 01-01 90.00 % down to 01-12 70.00 %",
+        "standard deviation of all 3 paths 10.00 points",
+        "stage one, best minus worst: 20.00 points by seed 5, which picked them; -20.00 +- 0.00 by seeds 6, 7, which did not",
+        "stage two, 01-02 is the best of 2 by seed 5; no other one was trained with seeds 6, 7, so there is no verdict: "
+        "take --ends 2 or more",
+    ]
+    ends = [
+        "  stage one: 01-12  30.00 +- 0.00 by the other seeds; picked with 70.00",
+        "  stage one: 01-01  10.00 +- 0.00 by the other seeds; picked with 90.00",
+        "  stage two: 01-02  20.00 +- 0.00 by the other seeds; picked with 20.00",
+    ]
+    files = ", ".join(str(tmp_path / "run" / name) for name in ("paths.json", "table.md", "map.png"))
+    assert said[1:] == [*words, *ends, f"result: {files}", "search along it: nasarch search edarts --path 01-02"]
+    assert "judged by 100 images of the half that seed 5 holds back" in said[0]
+    table = (tmp_path / "run" / "table.md").read_text().splitlines()
+    assert table[2:5] == [
+        "| one | 01-01 | 90.00 | 10.00 +- 0.00 |",
+        "| one | 01-12 | 70.00 | 30.00 +- 0.00 |",
+        "| two | 01-02 | 20.00 | 20.00 +- 0.00 |",
+    ]
+    assert table[6:] == [f"- {line}" for line in (said[0], *words)]
+    found = json.loads((tmp_path / "run" / "paths.json").read_text())
+    assert (found["best"], found["verdict"]["winner"], found["verdict"]["clear"]) == ("01-02", "01-02", None)
+    assert found["ends"]["by_seed"] == {"5": 20.0, "6": -20.0, "7": -20.0} and found["noise"] == {"graphs": 3, "all": 10.0, "within": None}
+    assert [row["path"] for row in found["paths"]] == ["01-01", "01-02", "01-12"] == [row["graph"] for row in found["graphs"]]
+    assert (found["budget"]["seed"], found["budget"]["judges"], found["budget"]["trained_on"]) == (5, 100, 200)
+    assert (tmp_path / "run" / "map.png").stat().st_size > 1000
+
+
+def test_what_twins_say_of_noise_is_said_where_there_are_twins() -> None:
+    ranked = standings(twins())
+    found = {
+        "noise": {"graphs": 3, "all": 7.2778, "within": 1.1547},
+        "ends": {"best": ["a"], "by_seed": {"0": 1.0}, "picked_by": [0], "judged_by": [], "mean": None, "std": None},
+        "verdict": {"winner": "w", "clear": None, "rival": None, "picked_by": [0], "judged_by": [], "of": 6},
+    }
+    words = rank_paths._words(found, ranked, 0)
+    assert words[0] == "stage one, seed 0: 01-01-01-01 70.00 % down to 01-01-02-13 50.00 %"
+    assert words[1] == ("standard deviation of all 6 paths 7.28 points; of paths that are the same graph (there are 3) 1.15: that is noise")
+
+
+def test_means_and_deviations_have_four_decimals() -> None:
+    thirds = measured(**{"01_01_02_03": 60.0, "01_01_03_02": 61.0, "01_02_01_04": 61.0, "01_01_01_01": 70.0})
+    assert rank_paths.graphs(thirds)[1]["mean"] == 60.6667
+    assert rank_paths.noise(thirds) == {"graphs": 2, "all": 4.6904, "within": 0.5774}
+
+
 @pytest.mark.parametrize(
     ("best", "ends", "nodes", "words"),
     [
@@ -146,6 +208,7 @@ def test_a_ranking_is_staged_by_the_first_seed_and_judged_by_the_others(monkeypa
         (180, 91, 4, "--ends 91: choose 1 to 90"),
         (20, 20, 4, ""),
         (20, 21, 4, "--ends 21: choose 1 to 20, of the best"),
+        (1, 1, 4, ""),
         (0, 1, 4, "--best 0"),
         (20, 0, 4, "--ends 0"),
         (3, 1, 2, ""),
