@@ -155,7 +155,7 @@ def test_in_bf16_nothing_waits_and_in_fp16_one_question_for_each_optimiser() -> 
         places = [place.split()[1] for _, place in counts.elements()]
         assert sorted(places) == ["_step_weights"] if name.startswith("weights_only") else ["_step_arch", "_step_weights"], name
         assert {what for what, _ in counts} == {"_local_scalar_dense"}
-        assert noted(found[name], "first", *WAITING).total() == 1
+        assert noted(found[name], "first", *WAITING).total() == 2
 
 
 @pytest.mark.slow

@@ -5,6 +5,8 @@
 | step | updates |
 | batch | what makes a batch: crops, flips, normalisation |
 | outside | all else: building, reports, the eigenvalue, choosing the cell |
+
+Not run: images on disk, whose batches lie in pinned memory, which takes a driver.
 """
 
 from __future__ import annotations
@@ -31,10 +33,21 @@ IMAGES, PIXELS = 24, 16
 SIZE = {"nodes": 2, "channels": 8, "batch_size": 5}  # epochs of 3 steps, the last one of two images
 NETWORK = {**SIZE, "layers": 3}
 PATH = {"path": "01-01", "images": 12}
+AUGMENTATION = Augmentation(padding=2, flip=True, cutout=4)
+
+
+def data(augmentation: Augmentation = AUGMENTATION) -> Dataset:
+    """Noise of two classes, in memory."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (IMAGES, 3, PIXELS, PIXELS), dtype=torch.uint8, generator=generator)
+    images = Images(pixels, torch.arange(IMAGES) % 2)
+    return Dataset(name="noise", train=images, test=None, class_names=("a", "b"), augmentation=augmentation, source="noise")
+
 
 SEARCHES: dict[str, tuple[ModuleType, Any, dict[str, Any]]] = {
     "ftso": (ftso, ftso.Ftso(epochs=1, **NETWORK), {"hessian": True, "hessian_every": 2}),
     "ftso, one iteration": (ftso, ftso.Ftso(epochs=1, iterations=1, **NETWORK), {}),
+    "ftso, random resized crops": (ftso, ftso.Ftso(epochs=1, **NETWORK), {"data": data(Augmentation(crop_scale=(0.2, 1.0), flip=True))}),
     "ftso, operators by gradient": (ftso, ftso.Ftso(epochs=1, operator="gradient", operator_epochs=1, **NETWORK), {}),
     "ftso, two operations": (ftso, ftso.Ftso(epochs=1, topology_operation=("skip_connect", "sep_conv_3x3"), **NETWORK), {}),
     "darts, first order": (darts, darts.Darts(order="first", epochs=1, **NETWORK), {}),
@@ -58,19 +71,10 @@ SEARCHES: dict[str, tuple[ModuleType, Any, dict[str, Any]]] = {
 }
 
 
-def data() -> Dataset:
-    """Of two classes, cropped, flipped and cut out."""
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(256, (IMAGES, 3, PIXELS, PIXELS), dtype=torch.uint8, generator=generator)
-    augmentation = Augmentation(padding=2, flip=True, cutout=4)
-    images = Images(pixels, torch.arange(IMAGES) % 2)
-    return Dataset(name="noise", train=images, test=None, class_names=("a", "b"), augmentation=augmentation, source="noise")
-
-
 def search(method: ModuleType, recipe: Any, context: dict[str, Any], cuda: SimulatedCuda) -> None:
     """A whole search, to its end."""
     with parted(cuda):
-        progress = method.search(Bench(data=data(), device="cuda", **context), recipe)
+        progress = method.search(Bench(**{"data": data(), "device": "cuda", **context}), recipe)
         reports = []
         while True:
             try:

@@ -83,10 +83,10 @@ def batches(shape: Shape) -> Iterator[Batch]:
 
 
 def step(cuda: SimulatedCuda, update: str, name: str, precision: str, shape: Shape = SMALL) -> None:
-    """After one of the weights, whose momentum there then is, a step by this update. All that it leaves lies on the device."""
+    """A step by this update, after one that both optimisers have moments from. All that it leaves lies on the device."""
     state, source = state_of(name, precision, shape), batches(shape)
     with cuda.during("first"):
-        updates.weights_only(state, next(source), next(source))
+        updates.one_level(state, next(source), next(source))
     with cuda.during(STEP):
         result = getattr(updates, update)(state, next(source), next(source))
     left = [*result, *state.net.parameters(), *state.net.buffers(), *state.arch.parameters(), *state.arch.buffers()]

@@ -34,7 +34,7 @@ ROWS = (
 
 
 def measured(row: Row, precision: str) -> Ledger:
-    """The second step, when momentum is there."""
+    """A second step."""
     with SimulatedCuda() as cuda:
         step(cuda, row.update, row.supernet, precision, row.shape)
     return cuda.ledgers[STEP]
