@@ -235,7 +235,21 @@ def test_a_preset_is_told_with_its_row_and_result(told: Told) -> None:
 def test_a_folder_tells_all_of_a_search_again(method: str, told: Told, tmp_path: Path) -> None:
     kind, changes = CHANGED[method]
     write_split(replace(data(), name="digits").listing, (0.5, 0.5), 0, tmp_path / "split")
-    flags = [*typed(changes), "--seed", "5", "--split", str(tmp_path / "split"), "--name", "mine", "--hessian", "--tf32", "--scale", "2"]
+    flags = [
+        *typed(changes),
+        "--seed",
+        "5",
+        "--split",
+        str(tmp_path / "split"),
+        "--name",
+        "mine",
+        "--hessian",
+        "--tf32",
+        "--scale",
+        "2",
+        "--out",
+        "elsewhere",
+    ]
     plan = plan_of(told, *flags, method=method)
     config = {"method": plan.method, "settings": changes | {"epochs": 2 * changes["epochs"]}, "job": run_folder.plain(plan.job)}
     (tmp_path / "run").mkdir()
