@@ -76,3 +76,13 @@ def test_alone_a_shared_checkpoint_is_one_s_own(tmp_path: Path) -> None:
     assert Checkpoint(path, IDENTITY).epochs == 4
     with pytest.raises(ValueError, match="is of a run with seed 3"):
         shared_checkpoint(path, {"seed": 9})
+
+
+def test_other_processes_have_the_stages_and_keep_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "checkpoint.pt"
+    Checkpoint(path, IDENTITY).keep("a", {"epochs": 3})
+    monkeypatch.setattr("nasarch.search.ranks.is_first", lambda: False)
+    shared = shared_checkpoint(path, IDENTITY)
+    assert shared.epochs == 3 and shared.path is None
+    shared.keep("b", {"epochs": 1})
+    assert Checkpoint(path, IDENTITY).epochs == 3

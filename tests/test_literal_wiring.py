@@ -94,6 +94,49 @@ def test_a_cell_has_the_name_of_the_search() -> None:
         assert watched.found is not None and watched.found.genotype.name == "mine" == watched.reports[-1].genotype.name  # type: ignore[union-attr]
 
 
+def test_a_search_leaves_torch_s_own_random_numbers_alone() -> None:
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    settings = replace(WATCHED, random_channels=True, partial=2, epochs=2)
+    Watched().follow(pc_darts.search(Bench(data=data(), hessian=True), settings))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# ---- several processes, as one of them sees it
+
+
+def test_all_processes_compare_their_cells_after_every_epoch_and_ask_for_stops_in_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[str, str]] = []
+    asked: list[tuple[bool, int, str, bool]] = []
+
+    def ask(wanted: bool, step: int, device: torch.device, *, ends: bool) -> bool:
+        asked.append((wanted, step, str(device), ends))
+        return wanted
+
+    monkeypatch.setattr("nasarch.search.ranks.check_same", lambda value, what: compared.append((value, what)))
+    monkeypatch.setattr("nasarch.search.ranks.agreed_stop", ask)
+    watched = Watched().follow(ftso.search(Bench(data=data()), ftso.Ftso(**{**SMALL, "epochs": 2})))
+    assert compared == [(repr(report.genotype.to_dict()), "cells") for report in watched.reports]  # type: ignore[union-attr]
+    assert asked == 2 * [(False, 1, "cpu", False), (False, 2, "cpu", False), (False, 3, "cpu", True)]
+
+
+def test_only_the_first_process_takes_up_the_sums_of_all(every_step: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, path = ftso.Ftso(**{**SMALL, "epochs": 1}), tmp_path / "checkpoint.pt"
+    whole = [report for report in ftso.search(Bench(data=data()), settings)]
+    checkpoint = Checkpoint(path)
+    stopping = ftso.search(Bench(data=data(), checkpoint=checkpoint), settings)
+    with pytest.raises(KeyboardInterrupt):
+        for report in stopping:
+            checkpoint.stop_requested = report.step == 2
+    losses = {}
+    for first in (True, False):
+        monkeypatch.setattr("nasarch.search.ranks.is_first", lambda first=first: first)
+        (report,) = ftso.search(Bench(data=data(), checkpoint=Checkpoint(path)), settings)
+        losses[first] = report.loss
+    last = (16 * whole[2].loss - 12 * whole[1].loss) / 4
+    assert losses == {True: whole[2].loss, False: pytest.approx(last, rel=1e-5)}
+
+
 # ---- what rests
 
 
@@ -195,6 +238,9 @@ def test_the_meter_counts_images_of_both_sides_by_the_clock(monkeypatch: pytest.
     meter.add(torch.tensor(5.0), torch.tensor(1), 2, 6)
     clock.now += 4.0
     assert meter.images_per_second() == (8 + 4 + 2 + 6) / 4
+    with monkeypatch.context() as several:
+        several.setattr("nasarch.search.ranks.count", lambda: 3)
+        assert meter.images_per_second() == 3 * (8 + 4 + 2 + 6) / 4
     assert meter.means("here", of_all=False) == ((8 * 2.0 + 2 * 5.0) / 10, 0.4) == meter.means("here", of_all=True)
     assert meter.state_dict() == {"loss": 26.0, "correct": 4, "images": 10}
     other = Meter(torch.device("cpu"))
