@@ -92,27 +92,27 @@ prepare() {
 }
 
 check_package() { # SITE: the package there is that of this checkout
-  local part there differing
+  local part there differing beside="Only in $1/nasarch/?: (search|export|genotypes)"
   for part in "${PACKAGE[@]}"; do
     there="$1/nasarch/${part#nasarch}"
-    differing="$(diff --recursive --brief --exclude=__pycache__ "$ROOT/$part" "$there" | grep -Evx "Only in ${1}/nasarch/?: (search|export|genotypes)" || true)"
+    differing="$(diff --recursive --brief --exclude=__pycache__ "$ROOT/$part" "$there" | grep -Evx "$beside" || true)"
     [[ -z "$differing" ]] || fail "the package has changed since it was packed, prepare it again: $differing"
   done
 }
 
 unpack() { # FOLDER
-  local part
+  local part copy='import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[2], "wb"))'
   mkdir "$1"
   for part in "${PARTS[@]}"; do
-    "$PYTHON" -c 'import lzma, shutil, sys; shutil.copyfileobj(lzma.open(sys.argv[1]), open(sys.argv[2], "wb"))' "$WINDOW/data/$part.xz" "$1/$part"
+    "$PYTHON" -c "$copy" "$WINDOW/data/$part.xz" "$1/$part"
   done
 }
 
 run_tests() { # with -P and -p nasarch the installed package is imported, not the folder nasarch/ of this checkout
-  local files
+  local files how=(-m cuda -vv -rs -o filterwarnings=default -p no:cacheprovider) # -vv: a line for each, even if time runs out
   cd "$ROOT"
   mapfile -t files < <(grep -El 'mark\.cuda' tests/test_*.py)
-  timeout "${TEST_SECONDS:-120}" "$PYTHON" -P -m pytest -p nasarch -p no:cacheprovider -m cuda -rs -o filterwarnings=default "${files[@]}"
+  timeout "${TEST_SECONDS:-120}" "$PYTHON" -P -m pytest -p nasarch "${how[@]}" "${files[@]}"
 }
 
 run() {
