@@ -15,7 +15,7 @@ from PIL import Image
 from nasarch.cli import main
 from nasarch.export.detect_data import load_scenes
 from nasarch.export.detect_eval import EVALUATORS, FIGURES, coco_figures, detect, lines
-from nasarch.export.detect_use import detections, picture, upright
+from nasarch.export.detect_use import _summary, detections, picture, upright
 from nasarch.export.ssd import load, save, ssd
 from tests.data_sets import real
 from tests.detect_small import data, rectangles
@@ -150,6 +150,16 @@ def test_a_picture_shows_each_box_where_it_is(detector: Path) -> None:
     assert changed[65, 50] and changed[65, 120] and changed[90, 80] and not changed[65, 85] and not changed[:, 130:].any()
     assert np.array_equal(np.array(picture(grey, [], model.design)), np.array(grey))
     assert detections(load(detector, score_threshold=0.99), grey) == []
+
+
+def test_of_two_boxes_in_one_place_the_surer_is_on_top_and_both_are_counted(detector: Path) -> None:
+    model, grey = load(detector), Image.new("RGB", (200, 100), (128, 128, 128))
+    one, other = (
+        {"label": label, "name": name, "score": 0.5, "box": [50.0, 40.0, 120.0, 90.0]} for label, name in ((1, "red"), (2, "blue"))
+    )
+    frames = [np.array(picture(grey, found, model.design))[65, 50].tolist() for found in ([one], [other], [one, other], [other, one])]
+    assert frames[0] != frames[1] and frames[2:] == frames[:2]
+    assert _summary([one, other, one]) == "2 red, 1 blue" and _summary([]) == "nothing found"
 
 
 def test_what_is_no_image_leaves_nothing(detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

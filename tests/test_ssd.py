@@ -145,6 +145,32 @@ def test_a_trained_classifier_brings_its_weights(tmp_path: Path) -> None:
         build_body(other, pretrained=True)
 
 
+def test_a_folder_is_a_backbone_of_its_own_size_with_its_weights(tmp_path: Path) -> None:
+    """In model/ or by itself; what only its classifier needs is left behind."""
+    genotype = resolve("pc_darts_cifar").to_dict()
+    arguments = {"genotype": genotype, "cells": 3, "channels": 4, "global_pool": "max"}
+    config = {"architecture": "nas_224", "model_args": arguments, "pretrained_cfg": {"mean": [0.1, 0.2, 0.3], "std": None}}
+    (tmp_path / "model").mkdir()
+    for place in (tmp_path / "model", tmp_path):
+        (place / "config.json").write_text(json.dumps(config))
+        (place / "model.safetensors").touch()
+    found = find_backbone(tmp_path)
+    assert (found.name, found.weights, found.colours) == ("nas_224", tmp_path / "model" / "model.safetensors", {"mean": (0.1, 0.2, 0.3)})
+    assert found.arguments == {"genotype": genotype, "cells": 3, "channels": 4}
+    with pytest.raises(ValueError, match="has weights of its own size: leave cells out"):
+        find_backbone(tmp_path, cells=4)
+    for path in (tmp_path / "model" / "model.safetensors", tmp_path / "model" / "config.json"):
+        path.unlink()
+    assert find_backbone(tmp_path).weights == tmp_path / "model.safetensors"
+    (tmp_path / "model.safetensors").unlink()
+    bare = find_backbone(tmp_path, cells=5, channels=6)
+    assert bare.weights is None and (bare.arguments["cells"], bare.arguments["channels"]) == (5, 6)
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "pc_darts_cifar_224", "model_args": {"cells": 7}}))
+    named = find_backbone(tmp_path)
+    assert named.name == "nas_224" and (named.arguments["cells"], named.arguments["channels"]) == (7, 48)
+    assert named.arguments["genotype"]["name"] == "pc_darts_cifar"
+
+
 @pytest.mark.parametrize("kind", ["network", "features", "folder"])
 def test_images_are_normalised_as_the_backbones_were(kind: str, tmp_path: Path) -> None:
     colours = {"mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
