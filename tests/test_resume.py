@@ -208,27 +208,6 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(tmp_path: Path
     assert path.read_bytes() == kept
 
 
-def test_a_checkpoint_keeps_its_stages_and_is_that_of_one_run(tmp_path: Path) -> None:
-    path, identity = tmp_path / "checkpoint.pt", {"method": "a", "seed": 1, "settings": {"lr": 0.1}}
-    first = Checkpoint(path, identity)
-    assert first.epochs == 0 and first.stage("operations") is None and not path.exists() and not first.stop_requested
-    first.keep("operations", {"epochs": 2, "arch": torch.ones(2)})
-    first.keep("topology", {"epochs": 1})
-    first.keep("topology", {"epochs": 3})
-    read = Checkpoint(path, identity)
-    assert read.epochs == 5 and read.stage("topology") == {"epochs": 3} and read.stages.keys() == {"operations", "topology"}
-    assert torch.equal(read.stages["operations"]["arch"], torch.ones(2))
-    assert Checkpoint(path).epochs == 5 and [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
-    for key, other in {"method": "b", "seed": 2, "settings": {"lr": 0.2}}.items():
-        with pytest.raises(ValueError, match=f"is of a run with {key} .*resume it with its own settings and data"):
-            Checkpoint(path, identity | {key: other})
-    with pytest.raises(ValueError, match="is of a run with more None, not 1"):
-        Checkpoint(path, identity | {"more": 1})
-    nowhere = Checkpoint()
-    nowhere.keep("operations", {"epochs": 4})
-    assert nowhere.epochs == 4
-
-
 def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(self: Path, content: bytes) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
