@@ -113,7 +113,8 @@ def main() -> int:
     if (options["out"] / "gpu.json").exists():
         parser.error(f"{options['out']} holds results already: give another folder")
     options["out"].mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first is ignored where a shell has started this in the background
+        signal.signal(number, interrupt)
     try:
         report = measure(Context(**options), names, budget)
     except KeyboardInterrupt:

@@ -65,7 +65,8 @@ from benchmarks.gpu_stages import child
 child.main(sys.argv[1], Path(sys.argv[2]))
 """
 PARENT = f"""
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it otherwise
 from pathlib import Path
 sys.path.insert(0, {str(ROOT)!r})
 from benchmarks.gpu_stages.context import Context, replace_text
