@@ -27,6 +27,7 @@ from nasarch.search.run_folder import Lines
 
 from .colours import data
 from .told import Told, catch_searches, plan_of
+from .train_small import colours
 
 
 @pytest.fixture
@@ -68,6 +69,15 @@ def test_the_configuration_tells_all_of_a_search(told: Told) -> None:
         "versions": {name: version(name) for name in ("nasarch", "torch", "timm")} | {"python": platform.python_version()},
         "command": "nasarch search ftso " + " ".join(flags),
     }
+
+
+def test_the_images_of_a_search_are_those_to_train(told: Told) -> None:
+    """Those to test are part of the digest alone."""
+    plan = plan_of(told)
+    whole = colours()
+    assert whole.test is not None
+    with_test, without = (run._about(replace(plan.bench, data=replace(whole, test=test))) for test in (whole.test, None))
+    assert with_test["images"] == without["images"] == 48 and with_test["sha256"] != without["sha256"]
 
 
 def test_the_sides_of_a_split_are_part_of_the_data(told: Told) -> None:
