@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -60,15 +60,17 @@ def _line(text: str) -> str:
 
 
 def read(paths: Sequence[Path] = ()) -> list[Fault]:
-    """The faults of these lists; of all lists beside this file if none is given.
+    """The faults of these lists; of all lists beside this file if none is given. One that several lists have is one, with the tests of all.
 
     Raises:
         ValueError: a list is no TOML, has other fields, or a fault that makes no sense.
     """
-    found = []
+    found: dict[tuple[str, str, str], Fault] = {}
     for path in paths or sorted(HERE.glob("*.toml")):
         try:
-            found += [Fault(**entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["fault"]]
+            for fault in [Fault(**entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["fault"]]:
+                key = fault.file, fault.old, fault.new
+                found[key] = replace(found[key], tests=found[key].tests + fault.tests) if key in found else fault
         except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{path.name}: {error}") from error
-    return found
+    return list(found.values())
