@@ -135,6 +135,7 @@ run() {
   tail -n 3 "$out/tests.txt"
   rm -rf "$place/site" "$place/data"
   within_limits "$out" "$place"
+  rmdir --ignore-fail-on-non-empty "$place"
   echo "ended after $SECONDS s"
   return "$status"
 }
