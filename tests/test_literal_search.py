@@ -111,7 +111,7 @@ CASES = {
     "ftso, one iteration": Case(ftso, replace(FTSO, iterations=1)),
     "ftso, some iterations": Case(ftso, replace(FTSO, iterations=4, epochs=3, partial=2)),
     "ftso, three operations": Case(ftso, replace(FTSO, topology_operation=("none", "max_pool_3x3", "skip_connect"), partial=1)),
-    "ftso, operators": Case(ftso, replace(FTSO, operator="gradient", operator_epochs=2, iterations=2, operation="none")),
+    "ftso, operators": Case(ftso, replace(FTSO, operator="gradient", operator_epochs=2, epochs=3, iterations=2, operation="none")),
     "ftso, NATS-Bench": Case(ftso, ftso.Ftso(operator="gradient", operator_epochs=2, partial=1, **NATS_STAGE), NATS),
 }
 
