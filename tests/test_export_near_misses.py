@@ -376,7 +376,7 @@ def test_logits_of_an_int8_file_have_to_correlate_by_nine_tenths(
     likeness: float, holds: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Linear().eval()
-    graph = model.graph(mixed(model, likeness), bias=np.array([5.0, -5.0, 0.0]))  # which a correlation doesn't see
+    graph = model.graph(3 * mixed(model, likeness), bias=np.array([5.0, -5.0, 0.0]))  # a correlation sees neither 3 nor the bias
     helper.set_model_props(graph, {"precision": "int8", "judged": "well"})
     onnx.save(graph, tmp_path / "a.onnx")
     monkeypatch.setattr(verifier, "find_subject", lambda *_: Subject(model, None, False))
