@@ -128,6 +128,8 @@ class WideNode(nn.Module):
     `edges_NK` are the edges of the node in each network, as many in all of them; `masks_NK` says which drop path mask each one has.
     """
 
+    masks_KN: Tensor
+
     def __init__(
         self, edges_NK: Sequence[Sequence[genotype.Op]], masks_NK: Sequence[Sequence[int]], channels: int, stride: int, inputs: int
     ) -> None:
@@ -154,7 +156,8 @@ class WideNode(nn.Module):
         slots = range(len(edges_NK[0]))
         sizes = [len(group) for group in groups]
         self.slots = [Table.of([place[Copy(n, k)] for n in range(count)], channels, sizes) for k in slots]
-        self.masks_KN = [[masks_NK[n][k] for n in range(count)] for k in slots]
+        self.register_buffer("masks_KN", torch.tensor([[masks_NK[n][k] for n in range(count)] for k in slots]), persistent=False)
+        self.drop_together = [len({masks_NK[n][k] for n in range(count)}) == 1 for k in slots]
 
     def forward(self, states: Sequence[Tensor], positive: Sequence[Tensor], masks_BM: Tensor | None) -> Tensor:
         """`positive` are the positive parts of the states, which operations read that begin with a ReLU."""
@@ -163,17 +166,17 @@ class WideNode(nn.Module):
         terms = outs[0].chunk(len(self.slots), dim=1) if len(outs) == 1 else [gathered(slot, outs) for slot in self.slots]
         if masks_BM is None:
             return reduce(add, terms)
-        first, *others = [self._scale(masks_BM, masks_N) for masks_N in self.masks_KN]
+        first, *others = [self._scale(masks_BM, k) for k in range(len(terms))]
         total = terms[0] * first
         for x, scale in zip(terms[1:], others, strict=True):
             total = torch.addcmul(total, x, scale)
         return total
 
-    def _scale(self, masks_BM: Tensor, masks_N: list[int]) -> Tensor:
-        """What a term is multiplied by: [B, N * C, 1, 1], or [B, 1, 1, 1] where all networks drop together."""
-        if len(set(masks_N)) == 1:
-            return masks_BM[:, masks_N[0], None, None, None]
-        return masks_BM[:, masks_N].repeat_interleave(self.channels, dim=1)[:, :, None, None]
+    def _scale(self, masks_BM: Tensor, k: int) -> Tensor:
+        """What term `k` is multiplied by: [B, N * C, 1, 1], or [B, 1, 1, 1] where all networks drop together."""
+        if self.drop_together[k]:
+            return masks_BM.index_select(1, self.masks_KN[k, :1])[:, :, None, None]
+        return masks_BM.index_select(1, self.masks_KN[k]).repeat_interleave(self.channels, dim=1)[:, :, None, None]
 
 
 class WideCell(nn.Module):
