@@ -384,7 +384,7 @@ def test_logits_of_an_int8_file_have_to_correlate_by_nine_tenths(
         said = str(verifier.verify(tmp_path / "a.onnx", model="named"))
         assert "a correlation of 0.90" in said and "32 synthetic images (at least 0.9 is needed)" in said and "says of them: well" in said
     else:
-        with pytest.raises(ExportError, match="gives a correlation of 0.9.*, and at least 0.9 is needed"):
+        with pytest.raises(ExportError, match="gives a correlation of 0.(899|9) with .*, and at least 0.9 is needed"):
             verifier.verify(tmp_path / "a.onnx", model="named")
 
 
