@@ -180,6 +180,18 @@ def test_tf32_is_set_as_the_flag_says(told: Told) -> None:
     assert told.tf32 == [True, False]
 
 
+def test_processes_part_whatever_comes_of_a_search(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: list[str] = []
+    monkeypatch.setattr("nasarch.search.ranks.leave", lambda: left.append("left"))
+    plan_of(told)
+
+    def fail(plan: Any, folder: Path) -> None:
+        raise ValueError("words")
+
+    monkeypatch.setattr("nasarch.search.command.search", fail)
+    assert main(["search", "ftso"]) == 2 and left == ["left"] * 2
+
+
 def test_results_go_to_the_folder_that_is_named(told: Told) -> None:
     plan_of(told, "--out", "there/it")
     assert told.folder == Path("there/it")
@@ -229,6 +241,8 @@ def test_a_preset_is_told_with_its_row_and_result(told: Told) -> None:
     nats = plan_of(told, "--space", "nats", method="pc-darts")
     assert nats.preset is not None and nats.preset["name"] == "nats" and nats.settings.layers == 5 and nats.job.preset == "nats"
     assert plan_of(told, "--space=nats", "--preset", "nats", "--layers", "2", method="pc-darts").settings.layers == 2
+    assert plan_of(told, "--preset", "nats", method="pc-darts").job == Job(preset="nats", space="nats", data="cifar10")
+    assert main(["search", "pc-darts", "--preset"]) == 2
 
 
 @pytest.mark.parametrize("method", ["ftso", "pc-darts"])
