@@ -393,6 +393,7 @@ def test_dots_keeps_the_best_pair_even_where_others_hold_stronger_edges() -> Non
     found = result.found
     assert [set(node) for node in sources(found)] == [{0, 1}, {0, 2}, {0, 1}, {0, 1}]
     assert sources(found)[2] == [0, 1]
+    assert [set(node) for node in sources(found, "reduction")] == [{0, 1}] * 4  # where all pairs weigh the same
     three, four = found.margins[1:3]
     assert (three.dropped, four.kept, four.dropped) == (1, (0, 1), 3)
     assert three.weights == pytest.approx((0.7, 0.6, 0.7)) and three.lead == pytest.approx(0.1)
