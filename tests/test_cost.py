@@ -32,6 +32,30 @@ SMALL = {
 }
 
 
+def test_the_cost_of_a_small_network_by_hand() -> None:
+    """One separable convolution a cell, on 8x8 pixels; the older input is not read. Weights and biases of BN count as parameters."""
+    cell = Cell(((Op("sep_conv_3x3", 1),),), (2,))
+    one = Genotype("one", "darts", {"normal": cell, "reduction": cell})
+    parameters = {
+        "stem": 3 * 12 * 9 + 2 * 12,
+        "normal cell of 4 channels": (12 * 4 + 2 * 4) + 2 * (4 * 9 + 4 * 4 + 2 * 4),
+        "reduction cell of 8": (4 * 8 + 2 * 8) + 2 * (8 * 9 + 8 * 8 + 2 * 8),
+        "reduction cell of 16": (8 * 16 + 2 * 16) + 2 * (16 * 9 + 16 * 16 + 2 * 16),
+        "classifier": 16 * 5 + 5,
+    }
+    multi_adds_ = {
+        "stem": 3 * 12 * 9 * 64,
+        "normal cell": 12 * 4 * 64 + 2 * (4 * 9 + 4 * 4) * 64,
+        "first reduction cell": 4 * 8 * 64 + 2 * (8 * 9 + 8 * 8) * 16,
+        "second reduction cell": 8 * 16 * 16 + 2 * (16 * 9 + 16 * 16) * 4,
+        "classifier": 16 * 5,
+    }
+    by_hand = Cost(sum(parameters.values()), sum(multi_adds_.values()))
+    assert by_hand == Cost(1985, 42192)
+    assert network_cost(one, stem="cifar", cells=3, channels=4, size=8, num_classes=5) == by_hand
+    assert count_parameters(CellNetwork(one, num_classes=5, cells=3, channels=4)) == by_hand.parameters
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_the_cost_of_a_model_is_that_of_the_real_network(name: str) -> None:
     network = timm.create_model(name, device="meta").eval()

@@ -17,7 +17,7 @@ from nasarch.search.sections import _panel
 from nasarch.search.sheet import cycle_pen
 from nasarch.space import NATS
 
-from .reported import FIGURES, cells, write
+from .reported import FIGURES, Album, cells, write
 
 
 def unfinished(folder: Path, epochs: int) -> Path:
@@ -95,6 +95,17 @@ def test_runs_are_found_in_order_and_once(tmp_path: Path) -> None:
     write(tmp_path / "one", seed=7)
     found = find_runs([tmp_path / "one", tmp_path / "all", tmp_path / "all" / "seed-2", tmp_path / "one"])
     assert [run.config["seed"] for run in found] == [7, 1, 2, 10] and found[0].label == "DOTS, seed 7"
+
+
+def test_edges_that_are_in_or_out_have_no_weights_to_draw(tmp_path: Path) -> None:
+    folder = write(tmp_path / "run")
+    lines = [json.loads(line) for line in (folder / "weights.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["edges"] = [[0.0, 1.0, 1.0, 0.0, 1.0]] * 2
+    (folder / "weights.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    album = Album([folder], tmp_path / "report")
+    assert album.page.text.count("operations alone have weights, edges have none") == 2
+    assert not [name for name in album.figures if name.startswith("edges")]
 
 
 # ---- panels
