@@ -30,6 +30,7 @@ from nasarch.export.ssd_check import SsdAgreement, Tolerance
 from nasarch.export.ssd_design import Design
 from nasarch.export.subject import find_subject
 from nasarch.genotype import Genotype, resolve
+from nasarch.profile import multi_adds
 from tests.exported import new_cell, save, trained, without_onnx
 
 RESULTS: tuple[dict[str, Any], ...] = (
@@ -169,7 +170,7 @@ def test_the_metadata_are_for_the_hub() -> None:
     bare = yaml_of(
         card(facts(results=(), trained_on=None, genotype=Genotype.from_dict({**resolve("pc_darts_cifar").to_dict(), "provenance": {}})))
     )
-    assert not {"model-index", "datasets"} & {*bare} and bare["tags"][-1] == "onnx"
+    assert not {"model-index", "model_name", "datasets"} & {*bare} and bare["tags"][-1] == "onnx"
     assert data_sets("flowers", None, "cifar10", "CIFAR-10", "cifar10_jpeg") == ["uoft-cs/cifar10"] and data_sets("x") is None
     assert paper_tags({"paper": {"arxiv": "1.2"}}) == ["arxiv:1.2"] and paper_tags({}) == paper_tags({"paper": {}}) == []
 
@@ -352,7 +353,8 @@ def test_what_is_written_is_what_the_card_and_the_report_say(tmp_path: Path, qui
     assert (known.random, known.trained_on, known.results) == (False, "CIFAR-10", ())
     assert known.sizes == {"cells": 3, "channels": 4, "in_chans": 3} and known.class_names is not None and known.class_names[3] == "cat"
     kept = sum(p.numel() for name, p in model.named_parameters() if not name.startswith("aux_head"))
-    assert known.cost.parameters == kept and known.config["input_size"] == [3, 28, 28]
+    bare = trained("nas_cifar", genotype=str(tmp_path / "cell.json"), num_classes=10)
+    assert known.cost == Cost(kept, multi_adds(bare, (3, 28, 28))) and known.config["input_size"] == [3, 28, 28]
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     assert known.config == config["pretrained_cfg"] and known.genotype == Genotype.load(tmp_path / "out" / "genotype.json")
     assert given["class_names"] == tuple(config["label_names"]) and configuration(loaded)["input_size"] == (3, 28, 28)
@@ -458,6 +460,12 @@ def test_a_subject_has_the_statistics_and_labels_of_its_data(tmp_path: Path) -> 
     assert not grey.random and grey.model.in_chans == 1 and grey.class_names is not None
     untouched = timm.create_model("nas_cifar", genotype=str(tmp_path / "cell.json")).pretrained_cfg["mean"]  # three, for no channel of its
     assert grey.model.pretrained_cfg["mean"] == untouched
+
+
+def test_the_genotype_of_a_file_says_all_but_the_command_that_found_it() -> None:
+    found = json.loads(metadata(network(), (3, 8, 8), 5)["genotype"])
+    expected = facts().genotype.to_dict()
+    assert expected["provenance"].pop("source")["command"] == "nasarch s" and found == expected
 
 
 def test_class_names_are_given_or_the_models_own_if_their_number_is_right() -> None:

@@ -165,8 +165,10 @@ def test_the_network_is_no_status_and_its_words_are_cut(api: Api, folder: Path) 
     assert str(refused.value).startswith(
         f"the connection to https://hub failed: {words}: look at the network; me/x is as it was before, since"
     )
-    api.answers["upload_folder"] = TimeoutError()
-    with pytest.raises(ValueError, match="failed: TimeoutError: look at the network"):
+    api.answers["model_info"] = about()
+    assert push(folder, "me/x") == Pushed("https://hub/me/x", "5ha", None), "only the answer was lost"
+    api.answers |= {"upload_folder": TimeoutError(), "model_info": OSError()}
+    with pytest.raises(ValueError, match="failed: TimeoutError: look at the network; whether the commit arrived is not known"):
         push(folder, "me/x")
 
 
