@@ -128,6 +128,15 @@ def test_starts_equal_without_spread_and_repeats_with_a_generator() -> None:
     assert torch.equal(relaxed().alpha, relaxed().alpha)
 
 
+def test_its_state_is_its_parameters() -> None:
+    assert list(relaxed(subset=1, bias=torch.ones(8)).state_dict()) == ["alpha", "beta"] and list(relaxed().state_dict()) == ["alpha"]
+
+
+def test_groups_may_leave_out_what_is_no_candidate() -> None:
+    arch = relaxed(mask=only(DARTS, "skip_connect", "sep_conv_3x3"), groups=(("skip_connect",), ("sep_conv_3x3", "dil_conv_3x3")))
+    assert torch.equal(arch.operations(), only(DARTS, "skip_connect", "sep_conv_3x3").double())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
