@@ -18,10 +18,8 @@ def test_cosine_starts_at_its_start_and_never_reaches_its_end() -> None:
 
 def test_cosine_falls_from_its_start_by_half_a_wave() -> None:
     """Of 4 epochs: (1 + cos 0) / 2 = 1, (1 + sqrt(1/2)) / 2, 1/2, (1 - sqrt(1/2)) / 2 of the way from the end."""
-    rate = cosine(0.5, 0.1, 4)
-    assert [rate(epoch) for epoch in range(4)] == pytest.approx(
-        [0.5, 0.3 + 0.2 * math.sqrt(0.5), 0.3, 0.3 - 0.2 * math.sqrt(0.5)], rel=1e-12
-    )
+    rate, root = cosine(0.5, 0.1, 4), math.sqrt(0.5)
+    assert [rate(epoch) for epoch in range(4)] == pytest.approx([0.5, 0.3 + 0.2 * root, 0.3, 0.3 - 0.2 * root], rel=1e-12)
 
 
 def test_one_epoch_runs_at_the_start() -> None:
