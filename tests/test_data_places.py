@@ -70,6 +70,7 @@ def test_cifar_is_what_its_reader_gives(size: int | None, reader: Reader, home: 
         shown = [Image.fromarray(image).resize((size or 32,) * 2, Image.Resampling.BILINEAR) if size else image for image in images]
         assert torch.equal(part.pixels, torch.from_numpy(np.stack([np.array(image) for image in shown])).permute(0, 3, 1, 2))
     large = load("cifar100", root="~/there", size=64)
+    assert reader.asked[-1] == (home / "there", False, False)
     assert large.augmentation == Augmentation(crop_scale=(0.08, 1.0), flip=True)
 
 
@@ -79,6 +80,13 @@ def test_a_listing_of_cifar_asks_for_the_same_files(reader: Reader, home: Path) 
     assert found.data == "cifar100" and found.names[9] == "train/000009" and found.labels.tolist() == [i % 3 for i in range(10)]
     listing("cifar100")
     assert reader.asked[-1] == (home / ".cache" / "nasarch", False, False)
+
+
+@pytest.mark.parametrize("name", ["digits", "cifar100"])
+def test_sets_that_are_enlarged_beyond_memory_are_refused(name: str, reader: Reader, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "MEMORY_BUDGET", 10 * 3 * 40 * 40 - 1)
+    with pytest.raises(ValueError, match="images of 40x40 take"):
+        load(name, size=40)
 
 
 # ---- files in folders

@@ -331,7 +331,7 @@ def test_images_of_64_pixels_and_more_are_cropped_as_imagenets(side: int, wanted
 @pytest.mark.parametrize(("side", "refused"), [(64, True), (65, False)])
 def test_images_of_different_sizes_are_imagenets_if_most_are_larger_than_64_pixels(side: int, refused: bool, tmp_path: Path) -> None:
     """By the middle one of the shorter sides."""
-    sizes = [(20, 30), (side, 100), (100, 120)]
+    sizes = [(20, 30), (100, 30), (side, 100), (100, 120), (90, 120)]
     root = as_tree(tmp_path, {f"{'cat' if i else 'dog'}/{i}.png": encoded(size=size) for i, size in enumerate(sizes)})
     if refused:
         with pytest.raises(ValueError, match="give one size"):

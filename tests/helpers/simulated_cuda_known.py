@@ -91,6 +91,7 @@ COPIES: dict[str, Callable[[Tensor], object]] = {  # each is one blocking copy
     "numpy": lambda x: x.to("cpu").numpy(),
     "into a tensor of the CPU": lambda x: torch.zeros(2, 3).copy_(x),
     "indices of the CPU": lambda x: x[torch.tensor([0, 1])],
+    "a list of indices": lambda x: x[:, [0, 2]],
 }
 MIXTURES: dict[str, Callable[[Tensor], object]] = {  # each is refused
     "sum": lambda x: x + X,
