@@ -23,9 +23,9 @@ import onnxruntime
 import torch
 
 import nasarch
-from nasarch.export.onnx import checked
-from nasarch.export.subject import find_subject
-from nasarch.files import write_text
+from nasarch.atomic import write_text
+from nasarch.export.onnx.float32 import checked
+from nasarch.export.source.find import find_subject
 
 COLUMNS = ("model", "image", "MB", "nodes", "difference", "allowed")
 

@@ -111,7 +111,7 @@ unpack() { # FOLDER
 run_tests() { # with -P and -p nasarch the installed package is imported, not the folder nasarch/ of this checkout
   local files how=(-m cuda -vv -rs -o filterwarnings=default -p no:cacheprovider) # -vv: a line for each, even if time runs out
   cd "$ROOT"
-  mapfile -t files < <(grep -El 'mark\.cuda' tests/test_*.py)
+  mapfile -t files < <(grep -rEl --include='test_*.py' 'mark\.cuda' tests)
   timeout "${TEST_SECONDS:-120}" "$PYTHON" -P -m pytest -p nasarch "${how[@]}" "${files[@]}"
 }
 

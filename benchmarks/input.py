@@ -37,11 +37,11 @@ import torchvision
 from PIL import Image
 from torchvision import transforms
 
-from nasarch.device import keep_freed_memory
-from nasarch.files import write_text
-from nasarch.search.batches import Batches
-from nasarch.search.data import Augmentation, Dataset, Images
-from nasarch.search.datasets import load
+from nasarch.atomic import write_text
+from nasarch.compute import keep_freed_memory
+from nasarch.data.dataset import Augmentation, Dataset, Images
+from nasarch.data.load import load
+from nasarch.data.loader import Batches
 
 BATCH = 256
 LARGE_BATCH = 64

@@ -22,8 +22,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nasarch.export.speed import EAGER, Bench, bench
-from nasarch.files import write_text
+from nasarch.atomic import write_text
+from nasarch.export.benchmark import EAGER, Bench, bench
 
 TARGETS = {"PyTorch eager / ONNX float32": 2.0, "ONNX float32 / ONNX int8": 1.3}
 

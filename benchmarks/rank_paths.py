@@ -1,7 +1,8 @@
 """Training the networks of `nasarch rank-paths` together against one by one: CPU seconds of a step for each network.
 
 A step is forward, backward, clipping and SGD on one batch: 5 cells, separable convolutions, the reduction cell of max pooling, drop
-path on. One by one is `search/train.py`'s Learner on the zoo's network; together is a fleet (search/tournament_network.py) of N paths in
+path on. One by one is `search/training/learner.py`'s Learner on the zoo's network; together is a fleet (search/fused/network.py) of N paths
+in
 their order. The sides take turns; times are CPU seconds of this process on one thread, so that other load disturbs little, or on a GPU
 seconds until it has finished. Kernels are dispatched operations that compute something, for each network.
 
@@ -21,14 +22,14 @@ if not __package__:
     import checkout  # noqa: F401
 
 from benchmarks.measure import KernelCount, publish, seconds_of, setting
-from nasarch.device import keep_freed_memory, set_tf32
-from nasarch.network import CellNetwork
-from nasarch.search.rank_topologies import chain, pooled, topologies
-from nasarch.search.supernet import seeded
-from nasarch.search.tournament_learner import FleetLearner
-from nasarch.search.tournament_network import Fleet
-from nasarch.search.train import Learner
-from nasarch.search.train_recipes import SHALLOW
+from nasarch.cells.topology import chain, pooled, topologies
+from nasarch.compute import keep_freed_memory, set_tf32
+from nasarch.models.network import CellNetwork
+from nasarch.search.fused.learner import FleetLearner
+from nasarch.search.fused.network import Fleet
+from nasarch.search.supernet.network import seeded
+from nasarch.search.training.learner import Learner
+from nasarch.search.training.recipes import SHALLOW
 
 CELLS, CLASSES = 5, 10
 

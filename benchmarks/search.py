@@ -44,17 +44,17 @@ if not __package__:
 
 from benchmarks.measure import keep, seconds_of, setting, show
 from benchmarks.supernet import Side
-from nasarch.device import keep_freed_memory, pick_device, set_tf32
-from nasarch.search.bench import LARGE, Bench
-from nasarch.search.candidates import all_candidates, only
-from nasarch.search.command import METHODS
-from nasarch.search.data import Dataset
-from nasarch.search.datasets import load
-from nasarch.search.loop import Progress
-from nasarch.search.presets import find
-from nasarch.search.scale import scaled
-from nasarch.space import Space
-from tests.reference import TwinSupernet
+from nasarch.cells.space import Space
+from nasarch.compute import keep_freed_memory, pick_device, set_tf32
+from nasarch.data.dataset import Dataset
+from nasarch.data.load import load
+from nasarch.search.engine.context import LARGE, Bench
+from nasarch.search.engine.loop import Progress
+from nasarch.search.recipes.methods import find
+from nasarch.search.recipes.scale import scaled
+from nasarch.search.runs.command import METHODS
+from nasarch.search.supernet.candidates import all_candidates, only
+from tests.helpers.reference import TwinSupernet
 
 
 class Case(NamedTuple):
@@ -78,7 +78,7 @@ CASES = {
 PARTS = {"sides": "data", "supernet": "network", "relaxation": "network"}  # what a recipe asks its bench for
 TWINS = {"twin": torch.contiguous_format, "twin, channels_last": torch.channels_last}
 CIFAR = (50_000, (32, 32))
-IMPORTS = [sys.executable, "-P", "-c", "import nasarch.search.command"]  # -P: of what is installed, not of the present folder
+IMPORTS = [sys.executable, "-P", "-c", "import nasarch.search.runs.command"]  # -P: of what is installed, not of the present folder
 Seconds = dict[str, float]
 
 

@@ -28,11 +28,11 @@ import onnxruntime
 import torch
 import torchvision
 
-from nasarch.export.check import open_session, sample_pixels
-from nasarch.export.ssd import cost, load, ssd
-from nasarch.export.ssd_check import run
-from nasarch.export.ssd_onnx import Detections, graph
-from nasarch.files import write_text
+from nasarch.atomic import write_text
+from nasarch.export.onnx.check import open_session, sample_pixels
+from nasarch.export.ssd.check import run
+from nasarch.export.ssd.detector import cost, load, ssd
+from nasarch.export.ssd.graph import Detections, graph
 
 SCORE = 0.05
 CLASSES = 91

@@ -1,4 +1,4 @@
-"""A search step of PC-DARTS: the supernet, computed per source node, against the literal per-edge twin of tests/reference.py.
+"""A search step of PC-DARTS: the supernet, computed per source node, against the literal per-edge twin of tests/helpers/reference.py.
 
 One step is an architecture gradient and a weight gradient on a batch each (K = `--partial`, C = 16, 8 layers, 32x32 images). The sides take
 turns; times are CPU seconds of this process on one thread, so that other load disturbs little, or on a GPU seconds until it has
@@ -29,12 +29,12 @@ if not __package__:
     import checkout  # noqa: F401
 
 from benchmarks.measure import KernelCount, publish, saved_bytes, seconds_of, setting
-from nasarch.device import set_tf32
-from nasarch.search.candidates import all_candidates
-from nasarch.search.relaxation import Relaxation
-from nasarch.search.supernet import Supernet
-from nasarch.space import DARTS
-from tests.reference import TwinSupernet
+from nasarch.cells.space import DARTS
+from nasarch.compute import set_tf32
+from nasarch.search.engine.relaxation import Relaxation
+from nasarch.search.supernet.candidates import all_candidates
+from nasarch.search.supernet.network import Supernet
+from tests.helpers.reference import TwinSupernet
 
 
 class Side:

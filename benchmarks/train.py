@@ -1,4 +1,4 @@
-"""A training step: the zoo's network under `nasarch train` against the literal one of tests/reference.py, and against timm's nearest.
+"""A training step: the zoo's network under `nasarch train`, the literal one of tests/helpers/reference.py, and timm's nearest.
 
 Literal: the shallow recipe (5 cells, 16 channels, batch 64, 32x32 images, drop path in the middle of the training). One step is forward,
 backward, clipping and SGD. The literal network is measured in PyTorch's default memory format, as the published code runs, and in
@@ -31,11 +31,11 @@ if not __package__:
     import checkout  # noqa: F401
 
 from benchmarks.measure import publish, saved_bytes, seconds_of, setting
-from nasarch.device import set_tf32
-from nasarch.genotype import resolve
-from nasarch.search.train import Learner
-from nasarch.search.train_recipes import recipe
-from tests.reference import TwinNetwork
+from nasarch.cells.genotype import resolve
+from nasarch.compute import set_tf32
+from nasarch.search.training.learner import Learner
+from nasarch.search.training.recipes import recipe
+from tests.helpers.reference import TwinNetwork
 
 SHALLOW = recipe("shallow").settings
 NEAREST = "mobilenetv2_140"

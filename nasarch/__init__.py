@@ -9,8 +9,8 @@ from importlib import import_module
 from importlib.metadata import version
 from types import ModuleType
 
-from nasarch.genotype import Genotype
-from nasarch.zoo import create_model, list_models
+from nasarch.cells.genotype import Genotype
+from nasarch.models.zoo import create_model, list_models
 
 __all__ = ["Genotype", "__version__", "create_model", "list_models"]
 __version__ = version("nasarch")

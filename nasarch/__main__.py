@@ -2,6 +2,6 @@
 
 import sys
 
-from nasarch.cli import main
+from nasarch.cli.main import main
 
 sys.exit(main())

@@ -20,33 +20,33 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
-from nasarch.cli import main
-from nasarch.device import set_tf32
-from nasarch.export.check import open_session
-from nasarch.export.check import run as run_onnx
-from nasarch.export.detect_batches import Epochs, batches, transforms
-from nasarch.export.detect_run import build
-from nasarch.export.detect_train import Learner as DetectLearner
-from nasarch.export.onnx import export_onnx
-from nasarch.search import ftso, pc_darts
-from nasarch.search.batches import in_order
-from nasarch.search.candidates import all_candidates, only
-from nasarch.search.checkpoint import Checkpoint
-from nasarch.search.relaxation import Relaxation
-from nasarch.search.supernet import Supernet, seeded
-from nasarch.search.train import Learner
-from nasarch.search.train_run import run as run_training
-from nasarch.search.updates import State, weights_only
-from nasarch.space import DARTS
-from tests.detect_small import SETTINGS as DETECTOR
-from tests.detect_small import command as detect_command
-from tests.detect_small import data as drawn
-from tests.detect_small import plan as detect_plan
-from tests.detect_small import random_detector
-from tests.small_models import images, small
-from tests.test_ranks import UPDATES
-from tests.test_resume import follow
-from tests.train_small import SETTINGS, colours, plan
+from nasarch.cells.space import DARTS
+from nasarch.cli.main import main
+from nasarch.compute import set_tf32
+from nasarch.data.loader import in_order
+from nasarch.export.detection.learner import Learner as DetectLearner
+from nasarch.export.detection.loader import Epochs, batches, transforms
+from nasarch.export.detection.run import build
+from nasarch.export.onnx.check import open_session
+from nasarch.export.onnx.check import run as run_onnx
+from nasarch.export.onnx.float32 import export_onnx
+from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.search.engine.relaxation import Relaxation
+from nasarch.search.engine.updates import State, weights_only
+from nasarch.search.recipes import ftso, pc_darts
+from nasarch.search.supernet.candidates import all_candidates, only
+from nasarch.search.supernet.network import Supernet, seeded
+from nasarch.search.training.learner import Learner
+from nasarch.search.training.run import run as run_training
+from tests.helpers.small_detector import SETTINGS as DETECTOR
+from tests.helpers.small_detector import command as detect_command
+from tests.helpers.small_detector import data as drawn
+from tests.helpers.small_detector import plan as detect_plan
+from tests.helpers.small_detector import random_detector
+from tests.helpers.small_models import images, small
+from tests.helpers.small_training import SETTINGS, colours, plan
+from tests.nasarch.runtime.test_distributed import UPDATES
+from tests.search.runs.test_resume import follow
 
 ON = os.environ.get("NASARCH_CUDA_TESTS_ON", "cuda")
 CPU = torch.device("cpu")
@@ -189,7 +189,7 @@ def test_a_search_goes_on_after_a_stop(
     recipe: Any, settings: Any, amp: Any, device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sums on a GPU come in any order, so that the losses after it are near, not equal; another seed's are not near."""
-    monkeypatch.setattr("nasarch.search.loop.INTERVAL", 0.0)  # a report after every step
+    monkeypatch.setattr("nasarch.search.engine.loop.INTERVAL", 0.0)  # a report after every step
     whole, expected = follow(recipe, settings, Checkpoint(), device=device, amp=amp)
     other, _ = follow(recipe, settings, Checkpoint(), device=device, amp=amp, seed=1)
     before, nothing = follow(recipe, settings, Checkpoint(tmp_path / "checkpoint.pt"), 5, device=device, amp=amp)

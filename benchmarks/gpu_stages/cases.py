@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from nasarch.search import dots, edarts, ftso, updates
-from nasarch.search.bench import TYPES, Precision
-from nasarch.search.candidates import all_candidates, on, only
-from nasarch.search.discretize import by_kind, given_edges
-from nasarch.search.optimisers import start
-from nasarch.search.pc_darts import PcDarts
-from nasarch.search.relaxation import Relaxation
-from nasarch.search.supernet import Supernet, seeded
-from nasarch.search.updates import Batch, State, Update
-from nasarch.space import DARTS, Space
+from nasarch.cells.space import DARTS, Space
+from nasarch.search.engine import updates
+from nasarch.search.engine.context import TYPES, Precision
+from nasarch.search.engine.discretize import by_kind, given_edges
+from nasarch.search.engine.optimisers import start
+from nasarch.search.engine.relaxation import Relaxation
+from nasarch.search.engine.updates import Batch, State, Update
+from nasarch.search.recipes import dots, edarts, ftso
+from nasarch.search.recipes.pc_darts import PcDarts
+from nasarch.search.supernet.candidates import all_candidates, on, only
+from nasarch.search.supernet.network import Supernet, seeded
 
 from .formats import FORMATS
 

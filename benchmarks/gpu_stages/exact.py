@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasarch.search.relaxation import Relaxation
-from nasarch.search.supernet import Supernet
+from nasarch.search.engine.relaxation import Relaxation
+from nasarch.search.supernet.network import Supernet
 
 from .cases import CASES, SMALL, Case, batches, modules
 from .context import Context

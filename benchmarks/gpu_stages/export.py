@@ -17,14 +17,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nasarch.export.check import open_session, sample_images, sample_pixels, spread
-from nasarch.export.check import run as run_onnx
-from nasarch.export.detect_batches import Batch
-from nasarch.export.detect_settings import DetectTraining
-from nasarch.export.detect_train import Learner
-from nasarch.export.detect_use import detections
-from nasarch.export.onnx import export_onnx
-from nasarch.export.ssd import ssd
+from nasarch.export.detection.learner import Learner
+from nasarch.export.detection.loader import Batch
+from nasarch.export.detection.predict import detections
+from nasarch.export.detection.settings import DetectTraining
+from nasarch.export.onnx.check import open_session, sample_images, sample_pixels, spread
+from nasarch.export.onnx.check import run as run_onnx
+from nasarch.export.onnx.float32 import export_onnx
+from nasarch.export.ssd.detector import ssd
 
 from .context import Context
 

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasarch.search import convolutions, phases, recompute, supernet
+from nasarch.search.kernels import polyphase, recompute
+from nasarch.search.supernet import convolutions, network
 
 FORMATS = {"channels_last": torch.channels_last, "NCHW": torch.contiguous_format}
 
@@ -35,16 +36,16 @@ def in_format(name: str) -> Iterator[None]:
     """Networks that are built and run in the block compute in this format, "channels_last" or "NCHW"."""
     with ExitStack() as stack:
         if name == "NCHW":
-            for module in (supernet, recompute, phases):
+            for module in (network, recompute, polyphase):
                 stack.enter_context(patch.object(module, "torch", _Torch()))
             for module in (convolutions, recompute):
                 stack.enter_context(patch.object(module, "phases", split_phases))
             stack.enter_context(patch.object(convolutions, "joined", joined_phases))
-            stack.enter_context(patch.object(supernet.SearchCell, "_widened", widened))
+            stack.enter_context(patch.object(network.SearchCell, "_widened", widened))
         yield
 
 
-def widened(cell: supernet.SearchCell, share: Tensor) -> Tensor:
+def widened(cell: network.SearchCell, share: Tensor) -> Tensor:
     """`SearchCell._widened`: each channel is followed by K - 1 others, which are zero."""
     if share.shape[1] == cell.channels:
         return share

@@ -25,9 +25,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasarch.search.bench import Precision
-from nasarch.search.pc_darts import PcDarts
-from nasarch.search.updates import Batch, State, Step
+from nasarch.search.engine.context import Precision
+from nasarch.search.engine.updates import Batch, State, Step
+from nasarch.search.recipes.pc_darts import PcDarts
 
 from .cases import CASES, Case, batches, combinations, state_of
 from .context import Context

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nasarch.search.data import Dataset
-from nasarch.search.datasets import load
+from nasarch.data.dataset import Dataset
+from nasarch.data.load import load
 
 from .context import Context
 

@@ -1,7 +1,7 @@
 """Stage kernels: the convolutions of a PC-DARTS step at batch 256, in both formats and two precisions, as multiples of the memory floor.
 
 The floor is the time in which the card copies as many bytes as a convolution has to read and write, its kernel included; a card's cache may
-go below it where a map is small. Forward is x, w -> y; `input` is y', w -> x'; `kernel` is y', x -> w'. tests/test_gpu_benchmark.py holds
+go below it where a map is small. Forward is x, w -> y; `input` is y', w -> x'; `kernel` is y', x -> w'. tests/benchmarks/test_gpu.py holds
 that each of SHAPES takes part in a step; ALTERNATIVES are what nasarch avoids because it is slow on a CPU.
 """
 

@@ -59,7 +59,7 @@ def prepare(context: Context) -> None:
     """
     import torch
 
-    from nasarch.device import keep_freed_memory, pick_device, set_tf32
+    from nasarch.compute import keep_freed_memory, pick_device, set_tf32
 
     set_tf32(context.tf32)
     if context.device == "cpu":

@@ -12,12 +12,12 @@ from typing import Any
 
 import torch
 
-from nasarch.search import loop
-from nasarch.search.bench import Precision
-from nasarch.search.checkpoint import Checkpoint
-from nasarch.search.data import Dataset
-from nasarch.search.found import Found
-from nasarch.search.loop import Progress
+from nasarch.data.dataset import Dataset
+from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.search.engine import loop
+from nasarch.search.engine.context import Precision
+from nasarch.search.engine.loop import Progress
+from nasarch.search.engine.result import Found
 
 from .context import Context
 from .images import read

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from nasarch.search import darts, dots, edarts, ftso, pc_darts
-from nasarch.search.bench import Bench, Precision
-from nasarch.search.checkpoint import Checkpoint
-from nasarch.search.data import Dataset
-from nasarch.search.found import Found
-from nasarch.search.loop import Progress
+from nasarch.data.dataset import Dataset
+from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.search.engine.context import Bench, Precision
+from nasarch.search.engine.loop import Progress
+from nasarch.search.engine.result import Found
+from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 
 from .context import Context
 from .images import two_parts

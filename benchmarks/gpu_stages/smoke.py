@@ -6,8 +6,8 @@ import time
 from functools import partial
 from typing import Any
 
-from nasarch.search.bench import TYPES, Precision
-from nasarch.search.data import Dataset
+from nasarch.data.dataset import Dataset
+from nasarch.search.engine.context import TYPES, Precision
 
 from .context import Context
 from .images import read

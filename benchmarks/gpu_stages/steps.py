@@ -9,7 +9,7 @@
 | peak_MB | of allocated memory |
 | other_strides | gradients that lie otherwise than their weights: PyTorch then updates all weights one by one, not by few kernels |
 
-The twin (tests/reference.py) has the two gradients of a step and no optimisers, and so has nasarch in the rows beside it.
+The twin (tests/helpers/reference.py) has the two gradients of a step and no optimisers, and so has nasarch in the rows beside it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.supernet import Side
-from nasarch.search.bench import TYPES, Precision
-from nasarch.search.updates import State
-from nasarch.space import DARTS
-from tests.reference import TwinSupernet
+from nasarch.cells.space import DARTS
+from nasarch.search.engine.context import TYPES, Precision
+from nasarch.search.engine.updates import State
+from tests.helpers.reference import TwinSupernet
 
 from .cases import CASES, SMALL, SMALL_NODES, Case, batches, combinations, modules, state_of
 from .context import Context

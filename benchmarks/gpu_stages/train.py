@@ -3,7 +3,8 @@
 The time left is shared among the networks. A training has as many epochs of the recipe's 100 as fit into its share, by the seconds of a
 few steps measured before (or --epochs); learning rate and drop path keep their shape, stretched to them. One that is not over when its
 share is leaves its state in train-NAME.tar, with which --resume goes on; of one that is over the file holds the folder that
-`python -m nasarch.search.ship` takes, from within the folder where the data lie: they are written down by their own name alone, since
+`python -m nasarch.search.training.ship` takes, from within the folder where the data lie: they are written down by their own name alone,
+since
 these files are published. Files hold float32 weights of less than 2 MB, and are refused from 16 MiB on.
 """
 
@@ -21,15 +22,15 @@ from typing import Any
 
 import torch
 
-from nasarch import shipped
-from nasarch.files import atomic_path
-from nasarch.search.batches import endless
-from nasarch.search.data import Dataset
-from nasarch.search.train import Progress
-from nasarch.search.train_plan import TrainJob, TrainPlan, resumed, subject
-from nasarch.search.train_recipes import Training, recipe
-from nasarch.search.train_run import _batches, _learner
-from nasarch.search.train_run import run as train
+from nasarch.atomic import atomic_path
+from nasarch.data.dataset import Dataset
+from nasarch.data.loader import endless
+from nasarch.models import shipped
+from nasarch.search.training.learner import Progress
+from nasarch.search.training.plan import TrainJob, TrainPlan, resumed, subject
+from nasarch.search.training.recipes import Training, recipe
+from nasarch.search.training.run import _batches, _learner
+from nasarch.search.training.run import run as train
 
 from .context import Context
 from .images import read

@@ -18,9 +18,9 @@ from typing import Any
 import torch
 
 from benchmarks.search import Watched
-from nasarch.search import ftso, pc_darts
-from nasarch.search.bench import Bench, Precision
-from nasarch.search.data import Dataset
+from nasarch.data.dataset import Dataset
+from nasarch.search.engine.context import Bench, Precision
+from nasarch.search.recipes import ftso, pc_darts
 
 from .context import Context
 from .formats import in_format

@@ -1,4 +1,5 @@
-"""Whole searches written out literally, straight from the algorithm boxes and equations of the papers, on the networks of reference.py.
+"""Whole searches written out literally, straight from the algorithm boxes and equations of the papers, on the networks of
+tests/helpers/reference.py.
 
 | file | what is written out |
 |---|---|

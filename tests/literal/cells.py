@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nasarch.space import Space
+from nasarch.cells.space import Space
 
 from .softmaxes import Allowed, incoming
 

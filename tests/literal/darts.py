@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nasarch.search.darts import Darts
+from nasarch.search.recipes.darts import Darts
 
 from .cells import darts_rule
 from .gradients import finite_differences, first_order, through_the_step

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from nasarch.search.data import Augmentation, Dataset
+from nasarch.data.dataset import Augmentation, Dataset
 
 Batch = tuple[Tensor, Tensor]
 

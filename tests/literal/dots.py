@@ -7,8 +7,8 @@ from itertools import combinations
 
 from torch import Tensor
 
-from nasarch.search.dots import Dots
-from nasarch.space import Space
+from nasarch.cells.space import Space
+from nasarch.search.recipes.dots import Dots
 
 from .cells import Derived, best_operation, darts_rule, derived
 from .data import Batch, Side

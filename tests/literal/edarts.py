@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nasarch.search.edarts import Edarts
+from nasarch.search.recipes.edarts import Edarts
 
 from .cells import best_operation, best_weight, darts_rule, derived
 from .gradients import finite_differences, first_order

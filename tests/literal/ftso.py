@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nasarch.search.ftso import Ftso
-from nasarch.space import Space
+from nasarch.cells.space import Space
+from nasarch.search.recipes.ftso import Ftso
 
 from .cells import Derived, best_operation, derived
 from .gradients import first_order

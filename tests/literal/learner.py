@@ -9,8 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
-from nasarch.search.data import Dataset
-from nasarch.space import DARTS, Space
+from nasarch.cells.space import DARTS, Space
+from nasarch.data.dataset import Dataset
 
 from .cells import Derived
 from .data import Batch, Side, split

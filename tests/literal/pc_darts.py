@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from nasarch.search.pc_darts import PcDarts
+from nasarch.search.recipes.pc_darts import PcDarts
 
 from .cells import darts_rule
 from .gradients import first_order

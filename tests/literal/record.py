@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 
-from nasarch.genotype import Genotype
-from nasarch.search.found import Found
-from nasarch.search.loop import Progress
-from nasarch.search.relaxation import Relaxation
-from nasarch.search.supernet import Supernet
+from nasarch.cells.genotype import Genotype
+from nasarch.search.engine.loop import Progress
+from nasarch.search.engine.relaxation import Relaxation
+from nasarch.search.engine.result import Found
+from nasarch.search.supernet.network import Supernet
 
 from .cells import Clear, Derived
 from .network import Network, pairs

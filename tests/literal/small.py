@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from nasarch.search.data import Augmentation, Dataset, Images
+from nasarch.data.dataset import Augmentation, Dataset, Images
 
 AUGMENTED = Augmentation(padding=2, flip=True, cutout=3)
 

@@ -8,7 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from nasarch.space import Space
+from nasarch.cells.space import Space
 
 Allowed = list[list[list[bool]]]  # [Z][E][O]
 Logits = dict[tuple[int, int], Tensor]  # by cell kind and node: one for each edge into it, or for each pair of them

@@ -1,10 +1,10 @@
 """Small deliberate faults, as TOML lists beside this file. Applies none of them.
 
     [[fault]]
-    file = "search/pc_darts.py"
+    file = "search/recipes/pc_darts.py"
     old = 'weights.operations_ZEO * weights.edges_ZE[:, :, None]'
     new = 'weights.operations_ZEO'
-    tests = ["tests/test_literal_search.py"]
+    tests = ["tests/search/recipes/test_literal_search.py"]
 
 `old` occurs once in the file. `tests` are what should notice the fault: files or single tests, quick ones first. `equivalent` gives the
 reason if the changed program can't be told from the right one; such a fault is listed and not run.

@@ -1,0 +1,227 @@
+"""How fast a model is on this machine's CPU in the forms in which it is run, beside timm's nearest network of as many multi-adds.
+
+| side | is |
+|---|---|
+| PyTorch eager | the model as it is, float32, in inference mode; all ratios are to it |
+| torch.compile | the same by inductor, if there is a C++ compiler |
+| ONNX float32, int8 | the graphs of `nasarch export onnx`, in onnxruntime; int8 with the ranges of synthetic images |
+| timm's NAME | the network of rivals.py at its own image size, in PyTorch eager and in onnxruntime |
+
+All sides take turns, so that other load on the machine meets all of them; a figure is the median of the turns.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import onnxruntime
+import timm
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasarch.export.onnx.check import first_line, run, sample_images
+from nasarch.export.onnx.float32 import Shape, checked, input_size, reference
+from nasarch.export.onnx.variants import integers
+from nasarch.export.source.find import find_subject
+from nasarch.export.source.model import describe, seeded
+
+from .rivals import nearest
+
+Clock = Callable[[], float]
+
+WARMUP = 2
+COMPILERS = ("g++", "clang++", "c++", "cl")
+EAGER = "PyTorch eager"
+SYNTHETIC = "int8: ranges of synthetic images, so only its speed means something"
+
+
+class Side(NamedTuple):
+    """What is measured: a call that runs a batch of so many images, for one image and for several."""
+
+    one: Callable[[], Any]
+    several: Callable[[], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A side's figures; ratios are PyTorch eager's time over its own, for one image and for an image of a batch."""
+
+    name: str
+    latency_ms: float
+    latency_quartiles_ms: tuple[float, float]
+    images_per_second: float
+    latency_ratio: float
+    throughput_ratio: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What `bench` measured; `skipped` says why a side is missing."""
+
+    model: str
+    input_size: Shape
+    multi_adds: int
+    rival: str
+    rival_input_size: Shape
+    rival_multi_adds: int
+    batch: int
+    runs: int
+    threads: int
+    versions: dict[str, str]
+    rows: tuple[Row, ...]
+    skipped: dict[str, str]
+    notes: tuple[str, ...]
+
+    @property
+    def rival_ratio(self) -> float:
+        """How many times as many multi-adds the rival has."""
+        return self.rival_multi_adds / max(self.multi_adds, 1)
+
+
+def bench(
+    source: str,
+    *,
+    size: int | None = None,
+    batch: int = 8,
+    runs: int = 20,
+    threads: int | None = None,
+    compiled: bool = True,
+    clock: Clock = time.perf_counter,
+) -> Bench:
+    """Measure the model of `source` (as `find_subject` takes it) for images of `size` pixels, one by one and in batches of `batch`.
+
+    `clock` gives seconds: of the wall, or `time.process_time`, which on one thread leaves out what other processes take.
+
+    Raises:
+        ValueError: no such model, a number below 1, or a model that can't be exported.
+    """
+    for name, number in {"batch": batch, "runs": runs, "threads": threads}.items():
+        if number is not None and number < 1:
+            raise ValueError(f"{name} {number}; it has to be at least 1")
+    model = find_subject(source).model
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    try:
+        return _measured(model, input_size(model, size), batch, runs, compiled, clock)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: bool, clock: Clock) -> Bench:
+    cost = _multi_adds(model, shape)
+    rival = nearest(cost)
+    other = seeded(partial(timm.create_model, rival.name)).eval()
+    sides = {EAGER: _eager(reference(model), shape, batch)}
+    found = _compiled(reference(model), shape, batch) if compiled else "not asked for"
+    sides |= {"torch.compile": found} if isinstance(found, Side) else {}
+    sides |= _exported("ONNX", model, shape, batch)
+    title = f"timm's {rival.name}"
+    sides |= {f"{title}, {EAGER}": _eager(other, rival.input_size, batch)}
+    sides |= _exported(f"{title}, ONNX", other, rival.input_size, batch, int8=False)
+    return Bench(
+        model=describe(model),
+        input_size=shape,
+        multi_adds=cost,
+        rival=rival.name,
+        rival_input_size=rival.input_size,
+        rival_multi_adds=rival.multi_adds,
+        batch=batch,
+        runs=runs,
+        threads=torch.get_num_threads(),
+        versions={
+            "torch": torch.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "processor": platform.processor() or platform.machine(),
+        },
+        rows=tuple(_rows(sides, batch, runs, clock)),
+        skipped={} if isinstance(found, Side) else {"torch.compile": found},
+        notes=(SYNTHETIC, "weights don't matter to speed: they are random unless the source brings some"),
+    )
+
+
+@torch.inference_mode()
+def _multi_adds(model: nn.Module, shape: Shape) -> int:
+    """Of convolutions and linear layers, for one image."""
+    with FlopCounterMode(display=False) as counter:
+        reference(model)(torch.zeros(1, *shape))
+    return counter.get_total_flops() // 2
+
+
+# ---- the sides
+
+
+def _eager(model: nn.Module, shape: Shape, batch: int) -> Side:
+    return Side(*(partial(model, sample_images(count, *shape)) for count in (1, batch)))
+
+
+def _compiled(model: nn.Module, shape: Shape, batch: int) -> Side | str:
+    """The side of torch.compile, or why there is none."""
+    compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
+    if compiler is None:
+        return f"no C++ compiler ({', '.join(COMPILERS)}) at hand"
+    try:
+        quick: Any = torch.compile(model, dynamic=False)
+        side = _eager(quick, shape, batch)
+        with torch.inference_mode():
+            side.one(), side.several()
+    except Exception as error:  # of the compiler, whatever it may be
+        return first_line(error)
+    return side
+
+
+def _exported(title: str, model: nn.Module, shape: Shape, batch: int, *, int8: bool = True) -> dict[str, Side]:
+    base = checked(model, size=shape[1])
+    sessions = {f"{title} float32": base.session, **({f"{title} int8": integers(base, None).session} if int8 else {})}
+    return {
+        name: Side(*(partial(run, session, sample_images(count, *shape)) for count in (1, batch))) for name, session in sessions.items()
+    }
+
+
+# ---- the figures
+
+
+@torch.inference_mode()
+def _turns(calls: dict[str, Callable[[], Any]], runs: int, clock: Clock) -> dict[str, list[float]]:
+    """Seconds of each call in each of `runs` turns."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(WARMUP + runs):
+        for name, call in calls.items():
+            start = clock()
+            call()
+            if turn >= WARMUP:
+                times[name].append(clock() - start)
+    return times
+
+
+def _rows(sides: dict[str, Side], batch: int, runs: int, clock: Clock) -> list[Row]:
+    single = _turns({name: side.one for name, side in sides.items()}, runs, clock)
+    several = _turns({name: side.several for name, side in sides.items()}, max(3, runs // 2), clock)
+    one, many = ({name: statistics.median(times) for name, times in found.items()} for found in (single, several))
+    return [
+        Row(
+            name=name,
+            latency_ms=1e3 * one[name],
+            latency_quartiles_ms=_quartiles(single[name]),
+            images_per_second=batch / many[name],
+            latency_ratio=one[EAGER] / one[name],
+            throughput_ratio=many[EAGER] / many[name],
+        )
+        for name in sides
+    ]
+
+
+def _quartiles(times: list[float]) -> tuple[float, float]:
+    """In milliseconds."""
+    if len(times) < 2:
+        return 1e3 * times[0], 1e3 * times[0]
+    low, _, high = statistics.quantiles(times, n=4, method="inclusive")
+    return 1e3 * low, 1e3 * high

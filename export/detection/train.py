@@ -1,0 +1,123 @@
+"""`nasarch detect train`: from flags to a plan, the training, and what is said of it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from nasarch.compute import device_name, keep_freed_memory, pick_device, set_tf32
+from nasarch.export.ssd.backbone import Backbone, find_backbone
+from nasarch.export.ssd.detector import cost
+from nasarch.runtime import distributed
+from nasarch.runtime.progress import Live
+from nasarch.runtime.run_folder import check_unused, make_folder, usual_folder
+from nasarch.search.report.summary import duration
+
+from .coco import Scenes, find_annotations, load_scenes, with_boxes
+from .coco_metrics import evaluator
+from .coco_metrics import lines as figure_lines
+from .detect_show import report
+from .loader import check_images
+from .run import DetectPlan, build, run, told_before
+from .settings import DetectJob, DetectTraining
+
+
+def train(settings: DetectTraining, job: DetectJob) -> None:
+    """Train a detector, or finish that."""
+    kept: Backbone | None = None
+    if job.resume is not None:
+        settings, job, kept = told_before(job.resume)
+    if job.data is None:
+        raise ValueError("no data: give --data DIR with train.json, or a .json file with annotations in COCO's format")
+    device = pick_device(distributed.join(job.device))
+    set_tf32(job.tf32)
+    try:
+        backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
+        folder = distributed.first_has(job.resume or job.out or usual_folder("detect", job.backbone, job.data))
+        if job.resume is None:
+            distributed.first_does(lambda: check_unused(folder))
+        part = load_scenes(job.data, "train", job.images)
+        val = _val(job, part)
+        for scenes in (part, val):
+            if scenes is not None:
+                check_images(scenes)
+        words = " ".join(["nasarch", *sys.argv[1:]])
+        _train(DetectPlan(backbone=backbone, settings=settings, job=job, train=part, val=val, device=device, words=words), folder)
+    finally:
+        distributed.leave()
+
+
+def _backbone(settings: DetectTraining, job: DetectJob) -> Backbone:
+    return find_backbone(job.backbone, cells=settings.cells, channels=settings.channels)._replace(weights=_weights(job))
+
+
+def _weights(job: DetectJob) -> Path | None:
+    """The file with the backbone's weights, if one is named or lies in the backbone's folder."""
+    if job.weights is not None or not job.pretrained or not Path(job.backbone).is_dir():
+        return job.weights
+    return find_backbone(job.backbone).weights
+
+
+def _val(job: DetectJob, train: Scenes) -> Scenes | None:
+    """What to evaluate on; it has to have the classes that are trained.
+
+    Raises:
+        ValueError: there is none, it has other classes, or nothing is installed that could evaluate.
+    """
+    if not job.evaluate:
+        return None
+    assert job.data is not None
+    place = job.val or (find_annotations(job.data, "val") if job.data.is_dir() else None)
+    if place is None:
+        raise ValueError(f"{job.data} has no val part to evaluate on: give --val FILE.json, or train all the same with --no-evaluate")
+    evaluator()
+    found = load_scenes(place, "val", job.val_images)
+    if found.category_ids != train.category_ids:
+        raise ValueError(f"{place} has other categories than {train.path}: give annotations of the same classes, or --no-evaluate")
+    return replace(found, name=f"{place.parent.name}/{place.stem}")
+
+
+def _train(plan: DetectPlan, folder: Path) -> None:
+    if plan.device.type == "cpu":
+        keep_freed_memory()
+    console = Console(quiet=not distributed.is_first(), highlight=False, soft_wrap=True)
+    model = build(plan, folder)
+    _introduce(plan, str(cost(model)), console)
+    if distributed.is_first():
+        make_folder(folder)
+    try:
+        with Live(console) as live:
+            result = run(plan, model, folder, partial(report, live))
+    except KeyboardInterrupt:
+        console.print(f"stopped; to go on: nasarch detect train --resume {folder}")
+        raise
+    console.print(f"loss {result['train']['loss']:.3f} in the last epoch; {duration(result['seconds'])}")
+    if result["val"] is not None:
+        figures = {name: value for name, value in result["val"].items() if isinstance(value, float)}
+        console.print("\n".join([f"on the {result['val']['images']} images of {_name(plan.val)}:", *figure_lines(figures)]))
+    console.print(
+        f"result: {folder / 'result.json'}\nnext:   nasarch detect predict {folder} IMAGE -o DIR; nasarch export ssd {folder} -o model.onnx"
+    )
+
+
+def _name(part: Scenes | None) -> str:
+    return part.name if part is not None else "the val part"
+
+
+def _introduce(plan: DetectPlan, costs: str, console: Console) -> None:
+    """What is about to be trained, on what."""
+    part, settings, where = plan.train, plan.settings, device_name(plan.device)
+    processes = f", {distributed.count()} processes" if distributed.count() > 1 else ""
+    learning = len(with_boxes(part))
+    left_out = f", {len(part) - learning} without a box left out" if learning < len(part) else ""
+    console.print(f"SSD on {plan.job.backbone}, {settings.size}x{settings.size}, {settings.head} heads; {where}{processes}")
+    console.print(f"{part.name}: {learning:,} images, {part.boxes:,} boxes, {len(part.class_names)} classes{left_out}")
+    console.print(costs)
+    remarks: list[Any] = [*part.remarks, *(() if plan.val is None else plan.val.remarks)]
+    for words in remarks:
+        console.print(f"note: {words}")

@@ -1,0 +1,80 @@
+"""config.json of a folder for the Hub: which network, its arguments, its preprocessing, its labels, as timm and transformers read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nasarch.cells.space import NATS
+from nasarch.export.onnx.check import ExportError
+from nasarch.export.onnx.properties import configuration
+from nasarch.export.source.labels import Labels
+from nasarch.export.source.network import generic
+from nasarch.export.source.origin import Origin, public, public_genotype
+from nasarch.models.network import CellNetwork
+
+KEPT = (
+    "crop_pct",
+    "interpolation",
+    "first_conv",
+    "classifier",
+    "license",
+    "origin_url",
+    "paper_name",
+    "paper_ids",
+)
+
+
+def model_config(model: CellNetwork, origin: Origin, labels: Labels | None, size: int | None) -> dict[str, Any]:
+    """What stands in config.json."""
+    name, arguments = _architecture(model)
+    config = {
+        "architecture": name,
+        "num_classes": model.num_classes,
+        "num_features": model.num_features,
+        "global_pool": model.global_pool.pool_type,
+        "model_args": arguments,
+        "pretrained_cfg": _pretrained_cfg(model, origin, arguments, size),
+    }
+    if labels is not None:
+        config["label_names"] = list(labels.names)
+        config |= {"label_descriptions": dict(labels.descriptions)} if labels.descriptions else {}
+    return config
+
+
+def _architecture(model: CellNetwork) -> tuple[str, dict[str, Any]]:
+    """The generic model of the same network, and its arguments."""
+    genotype = public_genotype(model.genotype).to_dict()
+    name, arguments = generic(model, genotype)
+    return name, {"genotype": genotype, **arguments}
+
+
+def _pretrained_cfg(model: CellNetwork, origin: Origin, arguments: Mapping[str, Any], size: int | None) -> dict[str, Any]:
+    """The preprocessing and what timm needs for other classes and channels."""
+    stated = configuration(model)
+    height, width = (size, size) if size is not None else stated["input_size"][1:]
+    smallest = model.feature_info[-1]["reduction"]
+    if min(height, width) < smallest:
+        raise ExportError(f"size {min(height, width)} is too small for {origin.name}; choose {smallest} or more pixels")
+    if origin.data is not None and origin.data.statistics is not None:
+        stated |= {"mean": origin.data.statistics.mean, "std": origin.data.statistics.std}
+    for key in ("mean", "std"):
+        values = list(stated[key])
+        stated[key] = values if len(values) == model.in_chans else [sum(values) / len(values)] * model.in_chans
+    return {
+        "input_size": [model.in_chans, height, width],
+        "pool_size": [-(-height // smallest), -(-width // smallest)],
+        "num_classes": model.num_classes,
+        "mean": stated["mean"],
+        "std": stated["std"],
+        "description": _description(model, arguments, f"{height}x{width}"),
+        **{key: stated[key] for key in KEPT if stated.get(key) is not None},
+    }
+
+
+def _description(model: CellNetwork, arguments: Mapping[str, Any], size: str) -> str:
+    about, unit = model.genotype.provenance, "cells a stage" if model.genotype.space == NATS.name else "cells"
+    origin = f"{about.get('method', model.genotype.name)} cells" + (
+        f" searched on {about['searched_on']}" if "searched_on" in about else ""
+    )
+    return f"{public(origin)}: {arguments['cells']} {unit}, {arguments['channels']} channels, {size} images"

@@ -1,0 +1,243 @@
+"""Whether an ONNX file still is the model that it says it is: the check of the export, repeated on any file at any time.
+
+1. untrusted.py reads it: structure, no tensors outside, no foreign operators, onnx.checker.
+2. The network is built again from the genotype in the properties (or is the one that is named).
+3. Its weights are those of a checkpoint, those that nasarch ships, or the random ones that it always makes; their digest has to be
+   that of the properties.
+4. The logits are compared as at the export: float32 and pixels by check.py, float16 by float16.py, int8 by top1_agreement.py: the classes
+of
+   images that are named, else the logits of synthetic ones.
+
+A file of others has no such properties: of it only the first can be said, and with a model named the fourth.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import timm
+import torch
+from torch import nn
+
+from nasarch.cells.genotype import Genotype
+from nasarch.export.detection.verify import is_detector, verify_detector
+from nasarch.export.source.find import find_subject
+from nasarch.export.source.model import build_model, describe, load_weights, seeded
+from nasarch.export.source.network import rebuilt
+from nasarch.models import shipped
+from nasarch.strict_json import parse, shown
+
+from .calibration import calibration
+from .check import BATCHES, Agreement, ExportError, compare, run, sample_images, worst
+from .float16 import compare_half
+from .float32 import Shape, input_size, reference, refuse, sizes
+from .graph import reduction
+from .properties import configure, digest
+from .top1_agreement import ALIKE, ENOUGH, SYNTHETIC, batches, correlation, judge
+from .uint8_input import scaling_of
+from .untrusted import Foreign, read_onnx
+from .variants import FLOAT16, INT8, within
+
+MOST_NUMBERS = 2**26  # in an image that a file asks for
+MOST_CHANNELS = 256
+
+
+class Verified(NamedTuple):
+    """What the file is, and what was found, in words."""
+
+    file: Foreign
+    found: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([str(self.file), *self.found])
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    model: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    images: str | None = None,
+) -> Verified:
+    """Repeat the check of the file at `path`.
+
+    Args:
+        model: what it should be, as `find_subject` takes it, of a detector as `ssd.load` does; by default what its properties say.
+        checkpoint: its weights (.safetensors), unless they are random, shipped, or in the folder `model`.
+        images: for an int8 file images to judge it by, as `calibration.calibration` takes them; for a detector, see
+        export/detection/verify.py.
+
+    Raises:
+        ValueError: the file is refused (see `read_onnx`), its weights can't be had or are others, or it doesn't give the model's logits.
+    """
+    file = read_onnx(path)
+    if model is not None and is_detector(file):
+        return Verified(file, verify_detector(file, model, checkpoint, images))
+    expected = _model(file, model, checkpoint)
+    if expected is None:
+        return Verified(file, (_unchecked(file), *_ran(file)))
+    own = digest(expected)
+    stated = file.properties.get("weights_sha256", own)
+    if stated != own:
+        remedy = "give the weights that it was made of by --checkpoint W.safetensors"
+        raise ExportError(f"{path} was made of other weights (sha256 {stated[:12]}...) than these ({own[:12]}...); {remedy}")
+    found = f"{describe(expected)} with the weights of sha256 {own[:12]}..." + (
+        "" if "weights_sha256" in file.properties else ", not stated"
+    )
+    compared = _compared(file, expected, images)
+    if compared is None:
+        reason = "whose logits hardly depend on synthetic images, so nothing in it was compared; name real ones by --images"
+        return Verified(file, (f"not checked: it says that it is {found}, {reason}",))
+    return Verified(file, (found, compared))
+
+
+def _unchecked(file: Foreign) -> str:
+    if is_detector(file):
+        return f"a detector ({file.properties.get('architecture')}), here only read: --model RUN|FOLDER compares what it finds"
+    return "it doesn't say what it is, so its logits can't be checked: --model NAME compares them"
+
+
+# ---- the model that it should be
+
+
+def _model(file: Foreign, name: str | None, checkpoint: str | os.PathLike[str] | None) -> nn.Module | None:
+    """The model with its weights; None for a file that doesn't say what it is."""
+    if name is not None:
+        return find_subject(name, checkpoint).model
+    build = _builder(file)
+    if build is None:
+        if checkpoint is not None:
+            raise ExportError(f"{file.path} doesn't say which network the weights are for; name it by --model NAME")
+        return None
+    if checkpoint is not None:
+        model = build()
+        load_weights(model, checkpoint)
+        return _prepared(model, file)
+    found = next((model for model in _known(build) if digest(model) == file.properties.get("weights_sha256")), None)
+    if found is None:
+        raise ExportError(
+            f"the weights of {file.path} are trained ones that only their owner has; give --checkpoint W.safetensors or --model FOLDER"
+        )
+    return _prepared(found, file)
+
+
+def _builder(file: Foreign) -> Callable[[], nn.Module] | None:
+    """What builds the network that the properties describe; None if they describe none."""
+    told = file.properties
+    if {"genotype", "network"} <= told.keys():
+        try:
+            genotype, network = Genotype.from_dict(parse(told["genotype"].encode())), parse(told["network"].encode())
+        except ValueError as error:
+            raise ExportError(f"{file.path} says of its network: {error}; name the model by --model NAME") from error
+        return partial(rebuilt, network, genotype.to_dict())
+    name = told.get("architecture", "")
+    return partial(build_model, name) if "weights_sha256" in told and timm.is_model(name) else None
+
+
+def _known(build: Callable[[], nn.Module]) -> Iterator[nn.Module]:
+    """The network with weights that need no file: random ones, and those that the package has."""
+    yield seeded(build)
+    for name in sorted(shipped.names()):
+        yield timm.create_model(name, pretrained=True)
+
+
+def _prepared(model: nn.Module, file: Foreign) -> nn.Module:
+    """With the preprocessing that the file states."""
+    told: dict[str, Any] = {key: _numbers(file, key) for key in ("mean", "std", "input_size") if key in file.properties}
+    told |= {"crop_pct": _json(file, "crop_pct")} if "crop_pct" in file.properties else {}
+    told |= {key: file.properties[key] for key in ("interpolation", "architecture") if key in file.properties}
+    configure(model, **told)
+    return model.eval()
+
+
+def _json(file: Foreign, key: str) -> Any:
+    try:
+        return json.loads(file.properties[key])
+    except (ValueError, RecursionError) as error:
+        raise ExportError(f"{file.path} has the property {key} {file.properties[key][:40]!r}, which is no JSON; export it again") from error
+
+
+def _numbers(file: Foreign, key: str) -> list[Any]:
+    """A property that is a list of few numbers, which together make no huge image."""
+    value, kinds = _json(file, key), (int,) if key == "input_size" else (int, float)
+    if not isinstance(value, list) or not all(type(one) in kinds for one in value) or not 0 < len(value) <= MOST_CHANNELS:
+        raise ExportError(f"{file.path} has the property {key} {shown(value)}, which is no list of numbers; export it again")
+    if key == "input_size" and not (len(value) == 3 and min(value) > 0 and math.prod(value) < MOST_NUMBERS):
+        raise ExportError(f"{file.path} has the property {key} {shown(value)}, which is no size of an image; export it again")
+    return value
+
+
+# ---- comparing
+
+
+def _compared(file: Foreign, model: nn.Module, images: str | None) -> str | None:
+    """What the comparison found, None if nothing could be compared; raises ExportError if it isn't the model."""
+    twin, shape = reference(model), _shape(file, model)
+    if file.properties.get("precision") == INT8:
+        return _alike(file, twin, shape) if images is None else _classes(file, twin, shape, images)
+    multiple = reduction(model) if "size_multiple" in file.properties else None
+    agreement = worst([_agreement(file, twin, one) for one in sizes(shape, multiple)])
+    refuse(agreement, f"{file.path}")
+    return f"checked: {within(agreement)}"
+
+
+def _agreement(file: Foreign, twin: nn.Module, shape: Shape) -> Agreement:
+    ((_, (kind, taken)),) = file.inputs.items()
+    if file.properties.get("precision") == FLOAT16:
+        return compare_half(twin, file.session, shape)
+    fixed = taken[0] if isinstance(taken[0], int) else None
+    counts = BATCHES if fixed is None else (fixed,) * math.ceil(sum(BATCHES) / fixed)
+    prepare = scaling_of(twin, shape[0]).images if kind == "tensor(uint8)" else None
+    return compare(twin, file.session, shape, prepare, counts)
+
+
+def _shape(file: Foreign, model: nn.Module) -> Shape:
+    """[C, H, W] of the images that the file takes."""
+    if len(file.inputs) != 1 or len(next(iter(file.inputs.values()))[1]) != 4:
+        raise ExportError(f"{file.path} takes {', '.join(file.inputs)}, and a classifier takes images alone; verify it without a model")
+    ((kind, taken),) = file.inputs.values()
+    if kind == "tensor(uint8)":
+        taken = [taken[0], taken[3], taken[1], taken[2]]
+    channels, height, width = (one if isinstance(one, int) else two for one, two in zip(taken[1:], input_size(model, None), strict=True))
+    return channels, height, width
+
+
+def _alike(file: Foreign, twin: nn.Module, shape: Shape) -> str | None:
+    """The logits of an int8 file against the model's, for synthetic images; None if those say nothing."""
+    seen = correlation(twin, partial(run, file.session), shape, scaling_of(twin, shape[0]))
+    if seen is None:
+        return None
+    found = f"a correlation of {seen:.3f} with PyTorch's logits for {SYNTHETIC} synthetic images"
+    if not seen >= ALIKE:
+        raise ExportError(f"refused: {file.path} gives {found}, and at least {ALIKE} is needed; export it again")
+    judged = file.properties.get("judged", "not stated")
+    return f"checked: {found} (at least {ALIKE} is needed); its classes by --images alone; it says of them: {judged}"
+
+
+def _classes(file: Foreign, twin: nn.Module, shape: Shape, images: str) -> str:
+    """The classes of an int8 file against the model's."""
+    names = _json(file, "class_names") if "class_names" in file.properties else None
+    chosen = calibration(images, twin, shape, names)
+    seen = judge(twin, partial(run, file.session), batches(chosen.held_back, scaling_of(twin, shape[0])), chosen.source, chosen.labels)
+    if not seen.holds:
+        raise ExportError(f"refused: {file.path} gives {seen}, and at least {100 * ENOUGH:.0f} % are needed; export it again")
+    return f"checked: {seen}"
+
+
+def _ran(file: Foreign) -> tuple[str, ...]:
+    """Whether a file that nothing is known of runs, if its shapes say on what."""
+    shapes = [[one if isinstance(one, int) else 2 * (axis == 0) for axis, one in enumerate(shape)] for _, shape in file.inputs.values()]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or not 0 < math.prod(shapes[0]) < MOST_NUMBERS or _kind(file) != "tensor(float)":
+        return ()
+    output = run(file.session, sample_images(*shapes[0]))
+    finite = "finite" if bool(torch.isfinite(output).all()) else "not finite"
+    return (f"it runs on images {shapes[0]} and gives {list(output.shape)}, {finite}",)
+
+
+def _kind(file: Foreign) -> str:
+    return next(iter(file.inputs.values()))[0]

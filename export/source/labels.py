@@ -1,0 +1,70 @@
+"""What the data sets' classes are called, in the order of the logits, and what the Hub calls the data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from timm.data import ImageNetInfo
+
+from nasarch.models.zoo import CIFAR10, CIFAR100, IMAGENET1K, Data
+
+CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CIFAR100_CLASSES = tuple(  # the fine labels, which are in alphabetical order
+    """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle caterpillar
+    cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster
+    house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree
+    orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose
+    sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television
+    tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm""".split()
+)
+
+
+class Labelled(NamedTuple):
+    """A data set; `hub` is its name there, `statistics` those that scale images, if they are settled."""
+
+    title: str
+    hub: str | None
+    statistics: Data | None
+    class_names: tuple[str, ...]
+
+
+class Labels(NamedTuple):
+    """Names of the classes, and for names that say little what they mean."""
+
+    names: tuple[str, ...]
+    descriptions: Mapping[str, str]
+
+
+IMAGENET = "ImageNet"  # whose images are JPEG from the first
+COPY, IGNORED = "jpeg", str.maketrans("", "", "-_ ()")
+
+KNOWN: dict[str, Labelled] = {  # those of ImageNet are looked up in timm when they are needed
+    "cifar10": Labelled("CIFAR-10", "uoft-cs/cifar10", CIFAR10, CIFAR10_CLASSES),
+    "cifar100": Labelled("CIFAR-100", "uoft-cs/cifar100", CIFAR100, CIFAR100_CLASSES),
+    "imagenet": Labelled(IMAGENET, "ILSVRC/imagenet-1k", IMAGENET1K, ()),
+    "digits": Labelled("handwritten digits", None, None, tuple("0123456789")),
+}
+
+
+def known(name: Any) -> Labelled | None:
+    """The data set of this name: "cifar10" and "CIFAR-10" are one; None if it is not in the table.
+
+    "cifar10_jpeg" and "CIFAR-10 (JPEG)" are a copy of it with the same labels, but other images, which are not on the Hub.
+    """
+    plain = str(name).lower().translate(IGNORED)
+    if plain.endswith(COPY) and (original := KNOWN.get(plain.removesuffix(COPY))) is not None:
+        return original if original.title == IMAGENET else original._replace(title=f"{original.title} (JPEG)", hub=None)
+    return KNOWN.get(plain.removesuffix("1k"))
+
+
+def labels_of(data: Labelled | None, num_classes: int) -> Labels | None:
+    """The labels of `data` if there are `num_classes` of them."""
+    if data is None:
+        return None
+    if data.title == IMAGENET and not data.class_names:
+        info = ImageNetInfo()
+        found = Labels(tuple(info.label_names()), info.label_descriptions(as_dict=True))
+    else:
+        found = Labels(data.class_names, {})
+    return found if len(found.names) == num_classes else None

@@ -1,0 +1,231 @@
+"""Where a data set comes from: its name, or a path to images in class folders, becomes a `Dataset`.
+
+| name | images |
+|---|---|
+| `digits` | 1,797 handwritten digits, 8x8, of scikit-learn (Alpaydin and Kaynak 1998, UCI): enlarged to 32x32, no download |
+| `cifar10`, `cifar100` | torchvision's files (Krizhevsky 2009): 50,000 + 10,000, 32x32 |
+| a path | as `folders` describes it; in memory if they fit, else left on disk |
+
+| images of a path | brought to | augmentation |
+|---|---|---|
+| all of one size, none asked for | stay as they are | by that size, as below |
+| below 64 pixels | the size asked for: shorter side resized, centre cut out | crops with an eighth of the side as padding, flips |
+| 64 pixels and more | shorter side 8/7 of the size asked for (256 for 224), the centre shown | random resized crops, flips |
+| of different sizes, most above 64 pixels, none asked for | 224 | likewise |
+
+In memory a random resized crop is taken of the centre square (256x256 for 224), on disk of the whole image.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .dataset import Augmentation, Dataset, Images
+from .decoding import DIFFERENT, check_memory, decode, fit, fits_memory, shape_of
+from .folders import LAYOUTS, Members, find_parts
+from .image_files import Files, Listing
+
+NAMES = ("digits", "cifar10", "cifar100")
+SIZES = range(8, 1025)
+LARGE = 64  # pixels a side from which images are treated as ImageNet's
+LARGE_SIZE = 224  # of what they show, if nothing else is said
+MARGIN = 8 / 7  # of the side that is kept to the one that is shown: 256 to 224
+CROP_SCALE = (0.08, 1.0)  # of the area; torchvision's, and that of the published ImageNet searches
+PROBED = 100  # images whose sizes are looked at
+TRAIN_DIGITS = 150  # of each class; the other 24 to 33 are the test part: 1,500 + 297
+
+
+def load(
+    name_or_path: str | os.PathLike[str],
+    *,
+    download: bool = False,
+    root: str | os.PathLike[str] | None = None,
+    size: int | None = None,
+    in_memory: bool | None = None,
+) -> Dataset:
+    """The data set `name_or_path`; a name comes before a path (write ./digits for a folder of that name).
+
+    The augmentation is random crops of the image with an eighth of its side as padding and horizontal flips (CIFAR's 4 pixels of
+    32, as in the papers), for digits only shifts of a sixteenth; from 64 pixels a side on it is random resized crops and flips, as in
+    the ImageNet searches. `dataclasses.replace(data, augmentation=...)` changes it.
+
+    Args:
+        download: fetch CIFAR's files if they are missing.
+        root: folder of CIFAR's files; `cache_folder()` if None.
+        size: side in pixels of the square that all images are brought to; None keeps their own (digits: 32), or takes 224 for large
+            images of different sizes.
+        in_memory: decode all images of a path into memory (True), or leave them on disk and decode them in every epoch (False); None
+            does the first if they fit into 8 GiB.
+
+    Raises:
+        ValueError: an unknown name or path, files that are missing or can't be fetched, bad images or folders (as
+            `folders.find_parts` and `decoding.decode`), small images of different sizes and no size, or more than memory should hold.
+    """
+    if size is not None and size not in SIZES:
+        raise ValueError(f"size {size}: choose {SIZES[0]} to {SIZES[-1]} pixels")
+    if name_or_path in NAMES and in_memory is False:
+        raise ValueError(f"data {name_or_path!r} is no set of image files, so it can't stay on disk; leave in_memory=False out")
+    if name_or_path == "digits":
+        return _digits(size or 32)
+    if name_or_path in NAMES:
+        return _cifar(str(name_or_path), _root(root), download, size)
+    path = _existing(name_or_path)
+    parts, class_names, source = find_parts(path)
+    shape, frame, remark = _sizes(parts, size)
+    if in_memory is None:
+        in_memory = fits_memory(sum(len(part.names) for part in parts), frame or shape)
+    images = [_in_memory(part, shape, frame, parts) if in_memory else _on_disk(part, shape, frame) for part in parts]
+    return Dataset(
+        name=_name(path),
+        train=images[0],
+        test=images[1] if images[1:] else None,
+        class_names=class_names,
+        augmentation=_crops_and_flips(shape),
+        source=source + remark,
+        names=parts[0].names,
+    )
+
+
+def listing(name_or_path: str | os.PathLike[str], *, download: bool = False, root: str | os.PathLike[str] | None = None) -> Listing:
+    """Names and labels of the training images of `load(name_or_path)`, without decoding files; arguments and errors as there."""
+    if name_or_path in NAMES:
+        return load(name_or_path, download=download, root=root).listing
+    path = _existing(name_or_path)
+    train = find_parts(path)[0][0]
+    return Listing(_name(path), train.names, train.labels)
+
+
+def cache_folder() -> Path:
+    """Where downloaded data are kept: nasarch in $XDG_CACHE_HOME or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nasarch"
+
+
+def _root(root: str | os.PathLike[str] | None) -> Path:
+    return Path(os.path.expanduser(root)) if root else cache_folder()
+
+
+def _existing(name_or_path: str | os.PathLike[str]) -> Path:
+    path = Path(os.path.expanduser(name_or_path))
+    if not os.path.exists(path):
+        raise ValueError(f"data {str(name_or_path)!r}: neither one of {', '.join(NAMES)} nor an existing path; a path holds {LAYOUTS}")
+    return path
+
+
+def _name(path: Path) -> str:
+    return path.resolve().name.removesuffix(".tar")
+
+
+def _crops_and_flips(size: tuple[int, int]) -> Augmentation:
+    if min(size) >= LARGE:
+        return Augmentation(crop_scale=CROP_SCALE, flip=True)
+    return Augmentation(padding=min(size) // 8, flip=True)
+
+
+# ---- image files
+
+
+def _sizes(parts: list[Members], size: int | None) -> tuple[tuple[int, int], tuple[int, int] | None, str]:
+    """What images show (H, W), the frame that they are brought to before (None: they have that size), and a remark if it was chosen here.
+
+    Raises:
+        ValueError: small images of different sizes and no `size`.
+    """
+    if size is not None:
+        return (size, size), _frame(size), ""
+    places = parts[0].places
+    probed = places[:: -(-len(places) // PROBED)]
+    shapes = [shape_of(place) for place in probed]
+    if len(set(shapes)) == 1:
+        return shapes[0], None, ""
+    if sorted(map(min, shapes))[len(shapes) // 2] <= LARGE:
+        other = next(i for i, shape in enumerate(shapes) if shape != shapes[0])
+        raise ValueError(DIFFERENT.format(probed[other], *shapes[other], *shapes[0]))
+    frame = _frame(LARGE_SIZE)
+    return (LARGE_SIZE, LARGE_SIZE), frame, f"; of different sizes, so shorter side to {frame[0]} and centre of {LARGE_SIZE}x{LARGE_SIZE}"
+
+
+def _frame(size: int) -> tuple[int, int]:
+    side = round(size * MARGIN) if size >= LARGE else size
+    return side, side
+
+
+def _in_memory(part: Members, shape: tuple[int, int], frame: tuple[int, int] | None, parts: list[Members]) -> Images:
+    """All images of `part` decoded, as many as in all `parts` together fitting into memory."""
+    check_memory(sum(len(one.names) for one in parts), frame or shape)
+    pixels = decode(part.places, frame or shape, resize=frame is not None)
+    return Images(pixels, part.labels, None if frame in (None, shape) else shape)
+
+
+def _on_disk(part: Members, shape: tuple[int, int], frame: tuple[int, int] | None) -> Files:
+    return Files(part.places, part.labels, part.names, shape, frame)
+
+
+# ---- by name
+
+
+def _digits(size: int) -> Dataset:
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ValueError("data 'digits' needs scikit-learn; run: pip install 'nasarch[demo]'") from error
+    bunch = load_digits()
+    gray = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # levels 0..16
+    images = Images(_resized([Image.fromarray(image) for image in gray], size), torch.from_numpy(bunch.target).long())
+    rank = torch.empty_like(images.labels)  # of an image among those of its class
+    for label in range(10):
+        members = images.labels == label
+        rank[members] = torch.arange(int(members.sum()))
+    return Dataset(
+        name="digits",
+        train=images.subset(torch.nonzero(rank < TRAIN_DIGITS).flatten()),
+        test=images.subset(torch.nonzero(rank >= TRAIN_DIGITS).flatten()),
+        class_names=tuple("0123456789"),
+        augmentation=Augmentation(padding=size // 16),  # a mirrored digit is none
+        source=f"scikit-learn's load_digits (8x8), enlarged bilinearly to {size}x{size}; the first {TRAIN_DIGITS} of each class to train",
+    )
+
+
+def _cifar(name: str, root: Path, download: bool, size: int | None) -> Dataset:
+    from torchvision.datasets import CIFAR10, CIFAR100
+
+    reader = {"cifar10": CIFAR10, "cifar100": CIFAR100}[name]
+    try:
+        train, test = (reader(root, train=part, download=download) for part in (True, False))
+    except (OSError, RuntimeError) as error:
+        if download:
+            raise ValueError(
+                f"data {name!r} can't be fetched into {root} ({error}); check the network and the folder, or use --root"
+            ) from error
+        raise ValueError(
+            f"data {name!r}: no undamaged {reader.base_folder} in {root}; add --download to fetch it, or --root FOLDER that holds it"
+        ) from error
+    images = [Images(_cifar_pixels(part.data, size), torch.tensor(part.targets)) for part in (train, test)]
+    return Dataset(
+        name=name,
+        train=images[0],
+        test=images[1],
+        class_names=tuple(train.classes),
+        augmentation=_crops_and_flips(images[0].size),
+        source=f"torchvision's {reader.__name__}, {reader.filename}, MD5 {reader.tgz_md5}",
+    )
+
+
+def _cifar_pixels(pixels: np.ndarray, size: int | None) -> torch.Tensor:
+    """uint8 [N, 32, 32, 3] -> [N, 3, size, size]."""
+    if size in (None, pixels.shape[1]):
+        return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    return _resized([Image.fromarray(image) for image in pixels], size)
+
+
+def _resized(images: list[Image.Image], size: int) -> torch.Tensor:
+    """The images as RGB in one size: uint8 [N, 3, size, size]."""
+    check_memory(len(images), (size, size))
+    pixels = torch.empty(len(images), 3, size, size, dtype=torch.uint8)
+    for row, image in zip(pixels, images, strict=True):
+        row[:] = torch.from_numpy(np.array(fit(image, (size, size)).convert("RGB"))).permute(2, 0, 1)
+    return pixels

@@ -1,0 +1,108 @@
+"""What a network costs, from its genotype alone: parameters and multi-adds, in milliseconds, without building the network.
+
+A network is a sum of parts, and few of them differ: each (operation, width, stride, map size) is built once on the meta device
+and counted there by torch's FlopCounterMode. Multi-adds are those of convolutions and linear layers for one image, which is
+what fvcore counts for them too. That the sum is the cost of the real network, to the unit, is shown by tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nasarch.cells.genotype import Cell, Genotype
+from nasarch.cells.space import NATS
+
+from .cell import ResidualReduction, needed
+from .operations import build, factorized_reduce, relu_conv_bn
+from .skeleton import RESIDUAL, places
+from .stem import build_stem
+
+
+class Cost(NamedTuple):
+    """Weights that are trained, and multiplications with an addition for one image."""
+
+    parameters: int
+    multi_adds: int
+
+
+class _Map(NamedTuple):
+    """What a layer puts out: [channels, size, size]."""
+
+    channels: int
+    size: int
+
+
+def network_cost(genotype: Genotype, *, stem: str, cells: int, channels: int, size: int, num_classes: int, in_chans: int = 3) -> Cost:
+    """The cost of `CellNetwork` with these arguments, without auxiliary head, for one image of size x size pixels.
+
+    Raises:
+        ValueError: no such stem, too few cells or channels.
+    """
+    is_nats = genotype.space == NATS.name
+    image = _Map(in_chans, size)
+    costs, maps = _stem(stem, channels if is_nats or stem != "cifar" else 3 * channels, image)
+    for place in places(genotype.space, cells, channels):
+        out = _smaller(maps[-1].size, place.stride)
+        if place.kind == RESIDUAL:
+            costs.append(_part(ResidualReduction, (maps[-1].channels, place.channels), *maps[-2:]))
+            maps.append(_Map(place.channels, out))
+        else:
+            cell = genotype.cells[place.kind]
+            costs += _cell(cell, maps[-2:], place.channels, place.stride, out)
+            maps.append(_Map(len(cell.live_concat) * place.channels, out))
+    features = maps[-1].channels
+    costs.append(Cost((features + 1) * num_classes + 2 * features * is_nats, features * num_classes))
+    return _total(costs)
+
+
+def _total(costs: Iterable[Cost]) -> Cost:
+    return Cost(*map(sum, zip(*costs, strict=True)))
+
+
+def _smaller(size: int, stride: int) -> int:
+    return -(-size // stride)
+
+
+def _stem(name: str, channels: int, image: _Map) -> tuple[list[Cost], list[_Map]]:
+    """The costs of the stem's blocks and their maps, the last two of which the first cell reads (a single one twice)."""
+    costs, maps = [], [image]
+    for block in build_stem(name, image.channels, channels, {"device": "meta"}):
+        costs.append(_measure(block.layers, maps[-1]))
+        maps.append(_Map(block.channels, _smaller(maps[-1].size, block.stride)))
+    return costs, maps[1:] if len(maps) > 2 else [maps[-1]] * 2
+
+
+def _cell(cell: Cell, inputs: list[_Map], channels: int, stride: int, out: int) -> Iterator[Cost]:
+    """The preprocessing of the inputs that are read, and the edges that the output depends on."""
+    read, (previous, current) = needed(cell), inputs
+    if cell.inputs == 2:
+        reduce: Callable[..., nn.Module] = factorized_reduce if previous.size > current.size else relu_conv_bn
+        if 0 in read:
+            yield _part(reduce, (previous.channels, channels), previous)
+        if 1 in read:
+            yield _part(relu_conv_bn, (current.channels, channels), current)
+    for node in set(cell.live) & read:
+        for operation, source in cell.edges_of(node):
+            if operation != "none":
+                reads_input = source < cell.inputs
+                x = _Map(channels, current.size if reads_input else out)
+                yield _part(build, (operation, channels, stride if reads_input else 1), x)
+
+
+@cache
+def _part(make: Callable[..., nn.Module], arguments: tuple[Any, ...], *maps: _Map) -> Cost:
+    """The cost of the module `make(*arguments)`, which reads `maps`."""
+    return _measure(make(*arguments, device="meta"), *maps)
+
+
+def _measure(module: nn.Module, *maps: _Map) -> Cost:
+    images = [torch.empty(1, x.channels, x.size, x.size, device="meta") for x in maps]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module.eval()(*images)
+    return Cost(sum(p.numel() for p in module.parameters()), counter.get_total_flops() // 2)

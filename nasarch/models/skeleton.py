@@ -1,0 +1,57 @@
+"""Where the cells of a network stand: their kind, width and stride, from the input to the output. Knows no torch.
+
+| space | network of `cells` cells and `channels` = C | source |
+|---|---|---|
+| darts | `cells` in all; at cells // 3 and 2 * cells // 3 reduction cells, which halve the map and double C | Liu et al. 2019, sec. 3.2 |
+| nats | 3 stages of `cells` cells of C, 2C, 4C channels, a residual block of stride 2 between stages | Dong et al. 2021, sec. 3.1 |
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from nasarch.cells.space import NATS
+
+RESIDUAL = "residual"  # not a cell kind: NATS-Bench's fixed block between two stages
+
+
+class Place(NamedTuple):
+    """A cell of `kind` whose inner nodes have `channels` channels; its output is `stride` times smaller than its newer input."""
+
+    kind: str
+    channels: int
+    stride: int = 1
+
+
+def reductions(cells: int) -> tuple[int, int]:
+    """The indices of the two reduction cells of a DARTS network."""
+    return cells // 3, 2 * cells // 3
+
+
+def places(space: str, cells: int, channels: int) -> tuple[Place, ...]:
+    """The places of all cells in order.
+
+    Raises:
+        ValueError: too few cells for the two reductions, or no channels.
+    """
+    least = 1 if space == NATS.name else 3
+    if not isinstance(cells, int) or cells < least:
+        unit = "cells a stage" if space == NATS.name else "cells"
+        raise ValueError(f"cells={cells!r}: a network of space {space!r} has at least {least} {unit}; the papers' have 5, 14 or 20")
+    if not isinstance(channels, int) or channels < 2:
+        raise ValueError(f"channels={channels!r}: the first cells of a network have at least 2 channels; the papers' have 16, 36 or 48")
+    return _nats(cells, channels) if space == NATS.name else _darts(cells, channels)
+
+
+def _darts(cells: int, channels: int) -> tuple[Place, ...]:
+    halving = reductions(cells)
+    found = []
+    for i in range(cells):
+        channels *= 2 if i in halving else 1
+        found.append(Place("reduction", channels, 2) if i in halving else Place("normal", channels))
+    return tuple(found)
+
+
+def _nats(cells: int, channels: int) -> tuple[Place, ...]:
+    stage = [[Place("normal", channels * width)] * cells for width in (1, 2, 4)]
+    return (*stage[0], Place(RESIDUAL, 2 * channels, 2), *stage[1], Place(RESIDUAL, 4 * channels, 2), *stage[2])

@@ -1,0 +1,66 @@
+"""What a search ends with, as values: the cells, the tables they were derived from, and how clear each choice was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from nasarch.cells.genotype import Genotype
+
+DECIMALS = 7  # of a weight in a file, as many as float32 has
+NO_PAIRS = torch.zeros(0)
+
+
+class Margin(NamedTuple):
+    """The choice at a node: `weights` of its incoming edges by source, the sources kept (strongest first) and the best one dropped.
+
+    `lead` is by how much the last one kept leads that one; None where nothing is dropped.
+    """
+
+    kind: str
+    node: int
+    weights: tuple[float, ...]
+    kept: tuple[int, ...]
+    dropped: int | None
+    lead: float | None
+
+
+class Weights(NamedTuple):
+    """The tables that a cell is derived from: operation weights [Z, E, O] and edge weights [Z, E], zero where nothing is a candidate.
+
+    Where edges are weighted in pairs, theirs too, as at temperature 1: [Z, N, S] in the order of itertools.combinations; else nothing.
+    """
+
+    operations_ZEO: Tensor
+    edges_ZE: Tensor
+    pairs_ZNS: Tensor = NO_PAIRS
+
+    def to_lists(self) -> dict[str, Any]:
+        """For JSON."""
+        pairs = {"pairs": _lists(self.pairs_ZNS)} if len(self.pairs_ZNS) else {}
+        return {"operations": _lists(self.operations_ZEO), "edges": _lists(self.edges_ZE), **pairs}
+
+    @classmethod
+    def from_lists(cls, lists: Mapping[str, Any]) -> Weights:
+        """What `to_lists` gave."""
+        pairs = torch.tensor(lists["pairs"]) if "pairs" in lists else NO_PAIRS
+        return cls(torch.tensor(lists["operations"]), torch.tensor(lists["edges"]), pairs)
+
+    def detached(self) -> Weights:
+        """On the CPU, without gradients."""
+        return Weights(*(table.detach().cpu() for table in self))
+
+
+def _lists(table: Tensor) -> list[Any]:
+    return torch.round(table.detach().cpu().double(), decimals=DECIMALS).tolist()
+
+
+class Found(NamedTuple):
+    """What a search ends with: the cells, for every node how clearly its edges were chosen, and the tables that say so."""
+
+    genotype: Genotype
+    margins: list[Margin]
+    weights: Weights

@@ -1,0 +1,88 @@
+"""`nasarch compare NAME...`: cells under one shallow recipe, tested on the test images (eDARTS, sec. IV-A, Table III), beside random ones.
+
+The paper trains networks of 5 cells and 16 channels for 100 epochs with 10 seeds; what was changed of that is in the table's file.
+
+| file | holds |
+|---|---|
+| ranking.json | the cells by mean accuracy, with every seed's, and the budget |
+| table.md | the table, and the budget in words |
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from nasarch.atomic import write_text
+from nasarch.cells.genotype import Cell, Genotype, Op
+from nasarch.cells.space import SPACES, Space
+from nasarch.console import print_rich
+from nasarch.models.zoo import MODELS
+from nasarch.runtime import distributed
+from nasarch.runtime.run_folder import as_json
+
+from .budget import Budget, Facts, told
+from .console import contest, opened, ranking_table
+from .select import Sources, as_facts, checked, from_facts, named, origins
+from .standings import markdown, standings
+from .tournament import Contestant
+from .tournament_opening import as_budget, opening
+
+USUAL = Budget()
+ZOO = ("darts_v1_cifar", "darts_v2_cifar", "p_darts_cifar", "pc_darts_cifar", "dots_cifar", "ftso_cifar", "edarts_cifar")
+
+
+def compare(
+    sources: Sources = (),
+    *,
+    budget: Annotated[Budget, tyro.conf.arg(name="")] = USUAL,
+    drawn: Annotated[int, tyro.conf.arg(name="random", metavar="N")] = 0,
+) -> None:
+    """Train cells by one shallow recipe, and test them: mean and standard deviation over seeds, beside cells drawn at random.
+
+    Args:
+        sources: names that `nasarch models` lists, genotype files or folders of runs; by default the papers' cells for CIFAR-10.
+        drawn: add so many cells drawn at random, by SEED.
+    """
+    task = told("compare", budget, lambda: _facts(sources, drawn, budget))
+    field = opened(task, by_test=True)
+    seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
+    ranked = standings(contest(task, field, "cells", from_facts(task), seeds, "cells"))
+    if distributed.place()[0] > 0:
+        return
+    found = {"ranking": [one.to_dict() for one in ranked], "budget": as_budget(task, field)}
+    write_text(task.folder / "ranking.json", as_json(found))
+    write_text(task.folder / "table.md", f"{markdown(ranked, 'cell')}\n{opening(task, field)}\n")
+    print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(field.judges):,} test images"))
+    Console().print(f"table: {task.folder / 'table.md'}, {task.folder / 'ranking.json'}", highlight=False, soft_wrap=True)
+
+
+def _facts(sources: Sequence[str], drawn: int, budget: Budget) -> Facts:
+    cells = _field(sources, drawn, budget.seed)
+    return {"cells": as_facts(cells), "searched": origins(cells, budget)["searched"]}
+
+
+def _field(sources: Sequence[str], drawn: int, seed: int) -> list[Contestant]:
+    if drawn < 0:
+        raise ValueError(f"--random {drawn}: choose 0 or more")
+    found = named(sources or [name for name in ZOO if name in MODELS])
+    generator, space = random.Random(seed), SPACES[found[0].genotype.space]
+    names_of_random = [f"random {i + 1}" for i in range(drawn)]
+    return checked(found + [Contestant(name, random_cells(space, generator, name)) for name in names_of_random], "compare")
+
+
+def random_cells(space: Space, generator: random.Random, name: str) -> Genotype:
+    """Cells drawn uniformly: the sources of each node, and an operation other than `none` on each edge that it keeps."""
+    operations = [operation for operation in space.operations if operation != "none"]
+    cells = {}
+    for kind in space.kinds:
+        nodes = []
+        for j in space.inner_nodes:
+            sources = sorted(generator.sample(range(j), min(j, space.kept_edges or j)))
+            nodes.append(tuple(Op(generator.choice(operations), i) for i in sources))
+        cells[kind] = Cell(tuple(nodes), space.concat(), space.inputs)
+    return Genotype(name, space.name, cells, {"method": "random"})

@@ -1,0 +1,283 @@
+"""Many small networks trained under one budget and judged: heats into lines of JSON. Knows no ranking.
+
+A heat is some networks that train together with one seed, on the same images. What a folder holds of it:
+
+| file | holds |
+|---|---|
+| config.json | command, budget, contestants or what they follow from, data with digest, device, versions |
+| heats/NAME.jsonl | of a heat that is over: a line a network, with accuracy and loss on the judging images |
+| heats/NAME.pt | of a heat that is not: its state after the last epoch, or where it was stopped |
+| networks.jsonl | the lines of all heats, in their order |
+
+Of several processes that torchrun started each takes its share of the heats. They agree on the folder before anything is trained; from
+then on none waits for another before the end of a stage, when all read what the others wrote into the folder that they have in common.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from nasarch.atomic import write_text
+from nasarch.cells.genotype import Genotype
+from nasarch.compute import device_name
+from nasarch.data.loader import Batches
+from nasarch.models.network import CellNetwork
+from nasarch.runtime import distributed
+from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.run_folder import as_json, check_unused, make_folder, plain
+from nasarch.search.fused.learner import FleetLearner, judge
+from nasarch.search.fused.network import Fleet, form
+from nasarch.search.runs.run import PACKAGES, stopping_at_signals
+from nasarch.search.supernet.network import seeded
+from nasarch.search.training.evaluate import evaluate
+from nasarch.search.training.learner import Learner, Progress, fit
+
+from .budget import Told
+from .protocol import Ground
+
+PATIENCE, PAUSE = 60.0, 0.5  # seconds until a disk shows what another machine wrote, and between two looks
+Line = dict[str, Any]  # a network that was trained and judged
+
+
+class Contestant(NamedTuple):
+    """Cells by a name."""
+
+    name: str
+    genotype: Genotype
+
+
+class Heat(NamedTuple):
+    """Networks that train together; `name` is that of its files."""
+
+    name: str
+    stage: str
+    seed: int
+    contestants: tuple[Contestant, ...]
+
+
+Report = Callable[[Heat, Progress], None]
+
+
+def heats(stage: str, contestants: Sequence[Contestant], seeds: Iterable[int], together: int) -> list[Heat]:
+    """All contestants with each seed: those whose cells are of one form `together` at a time, in their order, the others alone."""
+    forms = [form(contestant.genotype) for contestant in contestants]
+    groups: list[tuple[Contestant, ...]] = []
+    for one in dict.fromkeys(forms):
+        members = [contestant for contestant, of in zip(contestants, forms, strict=True) if of == one]
+        size = 1 if one is None else together
+        groups += [tuple(members[i : i + size]) for i in range(0, len(members), size)]
+    return [Heat(f"{stage}-seed{seed}-{i:03}", stage, seed, group) for seed in seeds for i, group in enumerate(groups)]
+
+
+def established(task: Told, ground: Ground) -> Ground:
+    """Make the folder and write config.json, or check that it is the same tournament.
+
+    Of several processes the first one does so, while the others wait for what it says: none begins where it refuses. They are
+    joined for that time alone.
+
+    Returns the ground with as many networks together as config.json says.
+
+    Raises:
+        ValueError: there is something else in the folder, the data are others, or the processes have no folder in common.
+    """
+    config = json.loads(json.dumps(_config(task, ground)))
+    distributed.join("cpu")
+    try:
+        known = distributed.first_does(lambda: _begun(task, config))
+    finally:
+        distributed.leave()
+    for key in ("tournament", "facts", "data"):
+        if known.get(key) != config[key]:
+            other = f"{task.folder} is of other {key}, {known.get(key)}"
+            raise ValueError(f"{other}, instead of {config[key]}: go on with the same, or choose another folder with --out")
+    _await(task.folder / "config.json")
+    return replace(ground, together=known["budget"]["together"])
+
+
+def _begun(task: Told, config: dict[str, Any]) -> dict[str, Any]:
+    """What config.json says; of a new tournament that is `config`, which is written."""
+    path = task.folder / "config.json"
+    if task.budget.resume is None:
+        check_unused(task.folder)
+        make_folder(task.folder)
+        write_text(path, as_json(config))
+        return config
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"can't read {path} ({error}): give the folder of a tournament, with its config.json") from error
+
+
+def _await(path: Path) -> None:
+    """Until the file is there, which the first process wrote.
+
+    Raises:
+        ValueError: it is not.
+    """
+    end = time.monotonic() + PATIENCE
+    while not path.exists():
+        if time.monotonic() > end:
+            raise ValueError(f"no {path} here, though the first process has one: name a folder with --out on a disk that all machines see")
+        time.sleep(PAUSE)
+
+
+def _config(task: Told, ground: Ground) -> dict[str, Any]:
+    data = ground.data
+    return {
+        "tournament": task.command,
+        "budget": plain(task.budget) | {"together": ground.together},
+        "facts": task.facts,
+        "data": {
+            "name": data.name,
+            "images": len(ground.train),
+            "judged_on": len(ground.judges),
+            "size": list(data.size),
+            "source": data.source,
+            "sha256": data.digest,
+        },
+        "device": device_name(ground.device),
+        "threads": torch.get_num_threads(),
+        "processes": distributed.place()[1],
+        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+    }
+
+
+def play(task: Told, ground: Ground, wanted: Sequence[Heat], report: Report) -> list[Line]:
+    """Run this process's share of the heats, those that are over excepted; returns the lines of all, in order.
+
+    Where a process fails, torchrun ends the others, which keep their state first. Where a machine falls silent and torchrun doesn't
+    notice, the others finish their shares and then wait here for its heats without an end: stop them, and go on with --resume, with
+    as many processes as are left. The heats that are missing are then shared anew; those begun go on from their last state.
+
+    Raises:
+        KeyboardInterrupt: it was stopped, with everything kept.
+        ValueError: a checkpoint or a file of lines is damaged, or a loss is no number.
+    """
+    make_folder(task.folder / "heats")
+    number, count = distributed.place()
+    for heat in wanted[number::count]:
+        if not is_over(task.folder, heat):
+            _run(task, ground, heat, report)
+            _collect(task.folder)
+    while not all(is_over(task.folder, heat) for heat in wanted):  # the others are at work
+        time.sleep(PAUSE)
+    _collect(task.folder)
+    return [line for heat in wanted for line in read_lines(_file(task.folder, heat))]
+
+
+def is_over(folder: Path, heat: Heat) -> bool:
+    """Whether a tournament's folder has the lines of the heat."""
+    return _file(folder, heat).exists()
+
+
+def _file(folder: Path, heat: Heat) -> Path:
+    return folder / "heats" / f"{heat.name}.jsonl"
+
+
+def read_lines(path: Path) -> list[Line]:
+    """The lines of a heat, or of all of them.
+
+    Raises:
+        ValueError: the file is damaged, or a loss in it is no number.
+    """
+    try:
+        found = [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
+        wrong = _diverged(found)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path} is damaged ({error}): remove it, and resume; its networks are then trained again") from error
+    if wrong:
+        raise ValueError(f"{path}: {wrong}")
+    return found
+
+
+def _diverged(lines: Sequence[Line]) -> str:
+    """In words which of the networks has a loss or accuracy that is no number, and what to do; nothing if none has."""
+    for line in lines:
+        if not math.isfinite(line["loss"]) or not math.isfinite(line["accuracy"]):
+            where = f"the loss of {line['name']}, seed {line['seed']}, on the judging images is {line['loss']}"
+            return f"{where}, so it can't be ranked: choose a smaller learning rate (--lr), in another folder"
+    return ""
+
+
+def _collect(folder: Path) -> None:
+    parts = sorted((folder / "heats").glob("*.jsonl"))
+    write_text(folder / "networks.jsonl", "".join(part.read_text(encoding="utf-8") for part in parts))
+
+
+def _run(task: Told, ground: Ground, heat: Heat, report: Report) -> None:
+    """Train a heat, or finish that, and write its lines."""
+    state, start = _file(task.folder, heat).with_suffix(".pt"), time.perf_counter()
+    identity = {"heat": heat.name, "settings": repr(ground.settings), "data": ground.data.digest, "facts": repr(task.facts)}
+    checkpoint = Checkpoint(state, identity)
+    nets = [network(ground, contestant.genotype, heat.seed) for contestant in heat.contestants]
+    learner = _learner(ground, nets, heat.seed)
+    with stopping_at_signals(checkpoint):
+        for progress in fit(learner, _batches(ground, heat.seed), checkpoint):
+            report(heat, progress)
+    found = _judged(ground, learner)
+    seconds = round((time.perf_counter() - start) / len(nets), 3)
+    lines = [
+        {
+            "stage": heat.stage,
+            "name": contestant.name,
+            "seed": heat.seed,
+            "accuracy": round(accuracy, 6),
+            "loss": round(loss, 6),
+            "parameters": sum(p.numel() for p in net.parameters()),
+            "together": len(nets),
+            "seconds": seconds,
+        }
+        for contestant, net, (accuracy, loss) in zip(heat.contestants, nets, found, strict=True)
+    ]
+    if wrong := _diverged(lines):
+        raise ValueError(wrong)
+    write_text(_file(task.folder, heat), "".join(json.dumps(line) + "\n" for line in lines))
+    state.unlink(missing_ok=True)
+
+
+def network(ground: Ground, genotype: Genotype, seed: int) -> CellNetwork:
+    """The network of the cells, its first weights drawn by the seed."""
+    cells, channels = ground.settings.cells, ground.settings.channels
+    assert cells is not None and channels is not None
+    with seeded(seed):
+        return CellNetwork(genotype, ground.data.num_classes, cells=cells, channels=channels, stem=ground.stem)
+
+
+def _learner(ground: Ground, nets: Sequence[CellNetwork], seed: int) -> Learner | FleetLearner:
+    settings = ground.settings
+    if len(nets) == 1:
+        return Learner(nets[0].to(ground.device), settings, seed=seed, colours=(ground.data.mean, ground.data.std))
+    assert settings.cells is not None and settings.channels is not None
+    fleet = Fleet(nets, cells=settings.cells, channels=settings.channels)
+    return FleetLearner(fleet.to(ground.device), settings, seed=seed)
+
+
+def _batches(ground: Ground, seed: int) -> Batches:
+    return Batches(
+        ground.train,
+        ground.data,
+        batch_size=ground.settings.batch_size,
+        seed=seed,
+        augmentation=replace(ground.data.augmentation, cutout=ground.settings.cutout),
+        device=ground.device,
+        workers=ground.workers,
+    )
+
+
+def _judged(ground: Ground, learner: Learner | FleetLearner) -> list[tuple[float, float]]:
+    """Accuracy in percent and loss of each network."""
+    size, device = ground.settings.batch_size, ground.device
+    if isinstance(learner, FleetLearner):
+        return judge(learner.net, ground.judges, ground.data, batch_size=size, device=device, job=ground)
+    score = evaluate(learner.net, ground.judges, ground.data, batch_size=size, device=device, job=ground)
+    return [(score.top1, score.loss)]

@@ -1,0 +1,217 @@
+"""DOTS: decoupling operation and topology (Gu, Wang, Liu, Yang, Wu, Lu and Cheng; the ICLR 2021 submission is the text meant here).
+
+| paper | here |
+|---|---|
+| eq. 4: two groups of operations, a softmax in each | `Relaxation(groups=(FREE, PARAMETRIC))` |
+| eq. 5: T(t) = T_0 * theta^t, from the end of the warm-up | `annealed` |
+| eq. 6, 7: the best operation of each group stays on its edge | `winners` |
+| eq. 8: bi-level on halves | `first_order` |
+| eq. 9-11: a softmax over pairs of a node's edges; an edge weighs the sum over its pairs | `Relaxation(subset=2)` |
+| eq. 12: one level, on the whole training set | `one_level` |
+| the best pair of edges of each node, the better of the two operations on each | `strongest_subset`, `strongest_operations` |
+
+Note:
+    Temperature of the operation search: the text anneals 10 -> 0.2 (theta 0.65), the later code keeps T = 1. The text is the default;
+    `operation_start=1, operation_decay=1` is the code's way.
+Note:
+    Temperature of the operations in the topology search: "a low initial temperature", says the text without a number. The code's 1e-3
+    times that of the edges is taken (`operation_scale`).
+Note:
+    Edge weights: eq. 11 sums the pairs that hold an edge, as the code does; they add up to 2 for each node.
+Note:
+    Depth of the topology search: 17 cells in the text; the code declares 20 and uses 8. The text is the default.
+Note:
+    The learning rate goes through one cosine over both stages (A.2: "in 60 epochs"), the weights start anew in the second.
+Note:
+    ImageNet. A.2 gives 0.5 -> 0 for the weights and 6e-3 for the architecture without a batch size; the code has 0.25 with 512, so
+    1,024 is taken.
+Note:
+    Table 5 searches the topology of DARTS' operations "without changing them": `grouped` off is an operation search in one group, without
+    annealing, of which each edge keeps the one best operation that is not `none`.
+Note:
+    A consensus over runs keeps the two edges of greatest mean weight, since pairs are not kept in the run's files.
+Note:
+    The code's supernet has BN and ReLU before its pooling (512 parameters), the evaluation network has not; here none has. Its first
+    epochs of the topology search, of the weights alone, see half of the images, and all later ones all; here all epochs see all.
+Note:
+    Architecture parameters start at zero, as in the code. Adam's learning rate is the text's 1e-4 (A.2); the code has 3e-4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from nasarch.cells.space import Space
+from nasarch.runtime.schedules import annealed, cosine
+from nasarch.search.engine.context import Bench
+from nasarch.search.engine.discretize import Kept, found, strongest_edges, strongest_operations, strongest_scores, strongest_subsets
+from nasarch.search.engine.loop import Progress
+from nasarch.search.engine.relaxation import Relaxation
+from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.updates import first_order, one_level
+from nasarch.search.supernet.candidates import all_candidates, winners
+
+from . import settings
+
+PAPER = {
+    "title": "DOTS: Decoupling Operation and Topology in Differentiable Architecture Search",
+    "venue": "CVPR",
+    "year": 2021,
+    "arxiv": "2010.00969",
+}
+TRACE = 1e-7  # what files have digits for
+FREE = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect")
+PARAMETRIC = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dots:
+    """Settings of DOTS on CIFAR; sections and tables are of the submission.
+
+    Args:
+        operation_epochs: of the operation search (sec. 4.1).
+        topology_epochs: of the topology search (sec. 4.1).
+        operation_warmup: so many epochs of the operation search train the weights alone (sec. 4.1).
+        topology_warmup: so many epochs of the topology search do (sec. 4.1).
+        operation_layers: cells of the supernet of the operation search (sec. 4.1).
+        topology_layers: cells of the supernet of the topology search (sec. 4.1; Table 6 tries others).
+        operation_start: T_0 of the operation search (sec. 4.1).
+        operation_decay: theta of the operation search (A.2); 1 keeps the temperature.
+        topology_start: T_0 of the topology search (sec. 4.1).
+        topology_decay: theta of the topology search (A.2).
+        operation_scale: temperature of the operations in the topology search, in units of that of the edges (code).
+        operation_levels: 2 for a side of the data each, 1 for both on all images, in the operation search (eq. 8; Table 4).
+        topology_levels: the same in the topology search (eq. 12; Table 4).
+        grouped: two groups of operations (eq. 4); off is DARTS' one group, of which one operation stays (Table 5).
+        nodes: inner nodes of a cell (DARTS).
+        channels: of the first cell (DARTS).
+        batch_size: images a step (code).
+        lr: of the weights at first, SGD (A.2).
+        lr_end: where its cosine over both stages ends (A.2).
+        momentum: of SGD (A.2).
+        weight_decay: of the weights (A.2).
+        clip: largest norm of the weights' gradient (code).
+        arch_lr: of alpha and beta, Adam (A.2).
+        arch_weight_decay: of alpha and beta (A.2).
+        fractions: of the training images, for the weights and for the architecture (sec. 4.1; ImageNet, sec. 4.2: 0.1 and 0.025).
+    """
+
+    operation_epochs: int = 25
+    topology_epochs: int = 35
+    operation_warmup: int = 15
+    topology_warmup: int = 15
+    operation_layers: int = 8
+    topology_layers: int = 17
+    operation_start: float = 10.0
+    operation_decay: float = 0.65
+    topology_start: float = 10.0
+    topology_decay: float = 0.72
+    operation_scale: float = 1e-3
+    operation_levels: Literal[1, 2] = 2
+    topology_levels: Literal[1, 2] = 1
+    grouped: bool = True
+    nodes: int = 4
+    channels: int = 16
+    batch_size: int = 64
+    lr: float = 0.025
+    lr_end: float = 0.001
+    momentum: float = 0.9
+    weight_decay: float = 3e-4
+    clip: float = 5.0
+    arch_lr: float = 1e-4
+    arch_weight_decay: float = 1e-3
+    fractions: tuple[float, float] = (0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        settings.check(self)
+
+
+def search(bench: Bench, recipe: Dots) -> Generator[Progress, None, Found]:
+    """Yields progress, returns what was found."""
+    space = bench.cells(recipe.nodes)
+    if space.kept_edges is None:
+        raise ValueError(f"space {space.name!r} keeps all edges, DOTS chooses pairs of them: search it with darts, pc-darts or ftso")
+    candidates = yield from _search_operations(bench, space, recipe)
+    return (yield from _search_topology(bench, space, recipe, candidates))
+
+
+def _search_operations(bench: Bench, space: Space, recipe: Dots) -> Generator[Progress, None, Tensor]:
+    """Section 3.1: returns the candidates that are left on each edge, a mask [Z, E, O]."""
+    candidates = all_candidates(space)
+    arch = bench.relaxation(space, candidates, groups=(FREE, PARAMETRIC) if recipe.grouped else ())
+    sides = bench.sides if recipe.operation_levels == 2 else bench.whole
+
+    yield from bench.train(
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.operation_layers),
+        arch,
+        sides(recipe.batch_size, recipe.fractions),
+        first_order if recipe.operation_levels == 2 else one_level,
+        recipe,
+        epochs=recipe.operation_epochs,
+        warmup=recipe.operation_warmup,
+        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operation_epochs + recipe.topology_epochs),
+        temperature=annealed(recipe.operation_start, recipe.operation_decay, recipe.operation_warmup),
+        derive=lambda: _by_operations(space, arch.weights(), bench.name),
+        stage="operations",
+    )
+    return _left(space, recipe, arch)
+
+
+def _by_operations(space: Space, weights: Weights, name: str) -> Found:
+    """What DARTS' rule would make of the operation search, to look at; the stage itself keeps all edges."""
+    score_ZE = strongest_scores(space, weights.operations_ZEO)
+    kept = strongest_edges(space, score_ZE)
+    return found(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
+
+
+def _left(space: Space, recipe: Dots, arch: Relaxation) -> Tensor:
+    """Eq. 6, 7: the best operation of each group; without groups the best one that is not `none`."""
+    weight_ZEO, candidates, groups_GO = arch.weights().operations_ZEO, arch.candidates_ZEO.cpu(), arch.groups_GO.cpu()
+    if not recipe.grouped:
+        groups_GO = groups_GO.clone()
+        groups_GO[:, space.operations.index("none")] = False
+    return winners(weight_ZEO, candidates, groups_GO)
+
+
+def _search_topology(bench: Bench, space: Space, recipe: Dots, candidates: Tensor) -> Generator[Progress, None, Found]:
+    """Section 3.2, on a fresh supernet that holds the candidates that are left and nothing else."""
+    arch = bench.relaxation(space, candidates, subset=2, operation_scale=recipe.operation_scale)
+    rate = cosine(recipe.lr, recipe.lr_end, recipe.operation_epochs + recipe.topology_epochs)
+    sides = bench.sides if recipe.topology_levels == 2 else bench.whole
+
+    def present() -> Found:
+        weights = traced(arch)
+        kept = strongest_subsets(space, arch.subsets().detach(), arch.members_ZNSE, weights.edges_ZE)
+        return derive(space, recipe, weights, bench.name, kept=kept)
+
+    yield from bench.train(
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.topology_layers, stage=1),
+        arch,
+        sides(recipe.batch_size, recipe.fractions),
+        first_order if recipe.topology_levels == 2 else one_level,
+        recipe,
+        epochs=recipe.topology_epochs,
+        warmup=recipe.topology_warmup,
+        learning_rate=lambda epoch: rate(recipe.operation_epochs + epoch),
+        temperature=annealed(recipe.topology_start, recipe.topology_decay, recipe.topology_warmup),
+        derive=present,
+        stage="topology",
+    )
+    return present()
+
+
+def traced(arch: Relaxation) -> Weights:
+    """The weights, of which those of candidates are never zero: a cold softmax underflows, and none may hold all of an edge."""
+    weights = arch.weights()
+    return weights._replace(operations_ZEO=weights.operations_ZEO.clamp(min=TRACE) * arch.candidates_ZEO.cpu())
+
+
+def derive(space: Space, recipe: Dots, weights: Weights, name: str, *, kept: list[Kept] | None = None) -> Found:
+    """The cell that these weights give: the edges `kept`, or the two of greatest weight of each node, the better operation on each."""
+    chosen = strongest_edges(space, weights.edges_ZE) if kept is None else kept
+    operations = strongest_operations(space, weights.operations_ZEO)
+    return found(space, chosen, operations, weights, score_ZE=weights.edges_ZE, name=name)

@@ -1,0 +1,199 @@
+"""FTSO: first the topology, then the operators (Wang, Wei, Zou, Wang and Xu; arXiv 2303.12948 (2024 text); 2021 submission).
+
+| text | here |
+|---|---|
+| Algorithm 1: assign each edge a skip connection | candidates `only(skip_connect)`; Table 1's "m.p.", "sep3", ... by `topology_operation` |
+| Algorithm 1: n_j = sum_i o(n_i) beta_ij | `Relaxation(subset=1)`, PC-DARTS eq. 2; K = 4 (2021, Table 4: 25 % of the channels) |
+| update beta on L_val, then w on L_train, in the first epoch | `first_order`, `epochs` = 1; `iterations` = 1 for "1it." |
+| prune what is below the second largest beta of a node | `strongest_edges(beta)` |
+| Algorithm 2: replace with convolutions | `operator` = replace: `operation` on every edge that is left (sec. 4.1) |
+| Algorithm 2, else: a softmax over all operators of the edges left | `operator` = gradient, `operator_epochs` |
+
+Note:
+    Softmax. Algorithm 1 weighs by beta itself, section 3 inherits PC-DARTS, whose eq. 2 (quoted in section 2) has a softmax. With the
+    softmax a node's input keeps its scale whatever the number of edges; it is used here. The order of edges is that of beta either way.
+Note:
+    Start and ties. The text does not say how beta starts; PC-DARTS starts at 1e-3 * randn. The first step of Adam moves every beta by about
+    the learning rate, 6e-4, whatever the gradient: from a random start one iteration would return the noise it started from. Beta starts at
+    zero here. After one step only signs of gradients are left in it, so scores that are equal to `TIE` are ranked by the last gradient, the
+    steepest descent first. `margins` says how much the kept edges lead: read it before you believe a topology.
+Note:
+    Learning rates. 2021, Table 4: weights cosine from 0.025 to 0 on CIFAR, architecture 6e-4 (Adam). Batch size, momentum, weight decays
+    and clipping are not given: PC-DARTS' values (256, 0.9, 3e-4 and 1e-3, 5).
+Note:
+    Operator search. Algorithm 2 has alpha alone, section 3 says that alpha and beta are optimised. Beta has chosen the edges by then; the
+    algorithm box is followed. Alpha starts at zero, the weights start anew, their learning rate goes through a cosine of its own.
+Note:
+    NATS-Bench (sec. 4.3) keeps all edges of a cell, so no topology is to be found there and that stage is left out; "based on DARTS"
+    is taken as K = 1 and no edge weights. Replacing then gives the same cell whatever the data, as Table 4 has for all three. But it is
+    not that cell: all nor_conv_3x3 has 93.76 / 71.11 / 41.44 in the benchmark, and the numbers of Table 4 belong to one cell alone,
+    `ftso_nats_cifar`, whose edge 0 -> 3 is a nor_conv_1x1.
+Note:
+    The genotype lists a node's edges by beta, the strongest first, as published genotypes do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from nasarch.cells.space import Space
+from nasarch.runtime.schedules import cosine
+from nasarch.search.engine.context import Bench
+from nasarch.search.engine.discretize import by_kind, edges_of, found, genotype, one_operation, strongest_edges, strongest_operations
+from nasarch.search.engine.loop import Progress
+from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.updates import first_order
+from nasarch.search.supernet.candidates import on, only
+
+from . import settings
+
+PAPER = {"title": "FTSO: Effective NAS via First Topology Second Operator", "year": 2023, "arxiv": "2303.12948"}
+TIE = 1e-5  # betas that differ by less than a sixtieth of one Adam step say nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ftso:
+    """Settings of FTSO. Sections and tables are of the 2024 text, tables marked 2021 of the submission.
+
+    Args:
+        topology_operation: candidates of the topology search; skip_connect in the paper's default, Table 1 tries others.
+        operator: replace every edge by `operation`, or find operations by gradient (Algorithm 2).
+        operation: what every edge of the found topology becomes (sec. 4.1; Fig. 4a compares them).
+        operator_epochs: of the operator search by gradient (Table 1: 18 or 50).
+        epochs: of the topology search (Table 1: 1 is best, 50 overfits).
+        iterations: stop after so many steps ("1it." in Table 1); none means whole epochs.
+        nodes: inner nodes of a cell (2021, A.1).
+        layers: cells of the supernet, 6 normal + 2 reduction (2021, Table 4).
+        channels: of the first cell (2021, Table 4).
+        partial: K, one K-th of the channels takes part: "channel proportion 25 %" (2021, Table 4).
+        batch_size: images a step, on either side of the data (PC-DARTS sec. 4.2).
+        lr: of the weights at first, SGD (2021, Table 4).
+        lr_end: where its cosine ends (2021, Table 4).
+        momentum: of SGD (PC-DARTS sec. 4.2).
+        weight_decay: of the weights (PC-DARTS sec. 4.2).
+        clip: largest norm of the weights' gradient (DARTS' code).
+        arch_lr: of beta, Adam (2021, Table 4: 6e-4 on CIFAR-10).
+        arch_weight_decay: of beta (PC-DARTS sec. 4.2).
+        fractions: of the training images, for the weights and for the architecture (2021, A.1; part of ImageNet: 0.1 and 0.025).
+    """
+
+    topology_operation: tuple[str, ...] = ("skip_connect",)
+    operator: Literal["replace", "gradient"] = "replace"
+    operation: str = "sep_conv_3x3"
+    operator_epochs: int = 50
+    epochs: int = 1
+    iterations: int | None = None
+    nodes: int = 4
+    layers: int = 8
+    channels: int = 16
+    partial: int = 4
+    batch_size: int = 256
+    lr: float = 0.025
+    lr_end: float = 0.0
+    momentum: float = 0.9
+    weight_decay: float = 3e-4
+    clip: float = 5.0
+    arch_lr: float = 6e-4
+    arch_weight_decay: float = 1e-3
+    fractions: tuple[float, float] = (0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        settings.check(self)
+        if not set(self.topology_operation) - {"none"}:
+            raise ValueError("topology_operation: give one at least that is not none, such as skip_connect")
+
+
+def search(bench: Bench, recipe: Ftso) -> Generator[Progress, None, Found]:
+    """Yields progress, returns what was found."""
+    space = bench.cells(recipe.nodes)
+    if recipe.operator == "replace":
+        one_operation(space, recipe.operation)  # refused before anything is searched
+    if space.kept_edges is None:
+        result = _all_edges(space, recipe, bench.name)
+    else:
+        result = yield from _search_topology(bench, space, recipe)
+    if recipe.operator == "gradient":
+        result = yield from _search_operators(bench, space, recipe, result)
+    return result
+
+
+def _all_edges(space: Space, recipe: Ftso, name: str) -> Found:
+    """Nothing is chosen: every edge stays."""
+    everything = only(space, *recipe.topology_operation).float()
+    return derive(space, recipe, Weights(everything, everything.amax(2)), name)
+
+
+def _search_topology(bench: Bench, space: Space, recipe: Ftso) -> Generator[Progress, None, Found]:
+    """Algorithm 1."""
+    candidates = only(space, *recipe.topology_operation)
+    arch = bench.relaxation(space, candidates, subset=1)
+
+    def present() -> Found:
+        if not arch.beta.grad.isfinite().all():  # type: ignore[union-attr]
+            raise ValueError(
+                "the last step's gradient overflowed in float16, so edges of equal weight can't be told apart: search with --amp bf16 or "
+                "off, or for more steps, after which the scale of the loss fits"
+            )
+        descent_ZE = torch.einsum("zns,znse->ze", -arch.beta.grad, arch.members_ZNSE)  # type: ignore[operator]
+        return derive(space, recipe, arch.weights(), bench.name, descent_ZE=descent_ZE)
+
+    yield from bench.train(
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial),
+        arch,
+        bench.sides(recipe.batch_size, recipe.fractions),
+        first_order,
+        recipe,
+        epochs=recipe.epochs,
+        iterations=recipe.iterations,
+        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
+        derive=present,
+        stage="topology",
+    )
+    return present()
+
+
+def _search_operators(bench: Bench, space: Space, recipe: Ftso, topology: Found) -> Generator[Progress, None, Found]:
+    """Algorithm 2 by gradient, on the edges that are left."""
+    kept = edges_of(space, topology.genotype)
+    candidates = on(space, by_kind(kept))
+    arch = bench.relaxation(space, candidates)
+
+    def present() -> Found:
+        weights = Weights(arch.weights().operations_ZEO, topology.weights.edges_ZE)
+        operations = strongest_operations(space, weights.operations_ZEO)
+        return Found(genotype(space, kept, operations, name=bench.name, provenance={}), topology.margins, weights)
+
+    yield from bench.train(
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial, stage=1),
+        arch,
+        bench.sides(recipe.batch_size, recipe.fractions),
+        first_order,
+        recipe,
+        epochs=recipe.operator_epochs,
+        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operator_epochs),
+        derive=present,
+        stage="operators",
+    )
+    return present()
+
+
+def derive(space: Space, recipe: Ftso, weights: Weights, name: str, *, descent_ZE: Tensor | None = None) -> Found:
+    """The cell that these weights give: edges by beta, near ties by the steepness of the last descent (if it is known).
+
+    An edge without operation weights is none: of several runs the operator search of one at least had it.
+    """
+    score_ZE = weights.edges_ZE.log().masked_fill(~weights.operations_ZEO.any(2), -torch.inf)
+    kept = strongest_edges(space, score_ZE, tie_breaker_ZE=descent_ZE, tie=TIE if descent_ZE is not None else 0.0)
+    operations = _operations(space, recipe, weights.operations_ZEO)
+    return found(space, kept, operations, weights, score_ZE=weights.edges_ZE, name=name)
+
+
+def _operations(space: Space, recipe: Ftso, weight_ZEO: Tensor) -> list[list[str]]:
+    if recipe.operator == "replace":
+        return one_operation(space, recipe.operation)
+    return strongest_operations(space, weight_ZEO)

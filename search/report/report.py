@@ -1,0 +1,146 @@
+"""`nasarch report RUN [RUN ...]`: one self-contained page on one or several searches, and its pictures as files beside it.
+
+A run has its sections (sections.py); several are compared first: figures, curves, how often each edge was kept, what the papers report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import mean
+from typing import Annotated, Any
+
+import tyro
+
+from nasarch.atomic import write_text
+from nasarch.search.runs.history import Timeline, kept_counts, node_name
+from nasarch.search.runs.reader import Run, find_runs
+
+from . import charts
+from .charts import Panel
+from .consensus import consensus_section
+from .html import Album, Html, contents, heading, page, paragraph, table
+from .sections import brief, sections
+from .summary import duration, last, memory, paper_row, skips_now
+
+MANY = 5  # runs whose sections make a page of 3 MB
+NAMES = tyro.conf.arg(metavar="RUN [RUN ...]")
+
+
+def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, NAMES], *, out: Path | None = None) -> None:
+    """Write a page on searches: settings, curves, weights over time, cells, margins, stability, cost.
+
+    Args:
+        runs: folders of searches, finished or not, or of several seeds; several are compared.
+        out: folder of the page and its pictures; by default report/ in the first run's folder.
+    """
+    print(f"wrote {write_report(runs, out)}")
+
+
+def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
+    """Write index.html, with all pictures in it, and the same pictures as PNG files into `out` (by default the first run's report/).
+
+    Raises:
+        ValueError: a folder holds no search, a file in it is damaged, or `out` can't be written.
+    """
+    found = find_runs(runs)
+    folder = out if out is not None else runs[0] / "report"
+    parts = _one(found[0], folder) if len(found) == 1 else _several(found, runs, folder)
+    write_text(folder / "index.html", page(_title(found), list(parts)))
+    return folder / "index.html"
+
+
+def _title(runs: Sequence[Run]) -> str:
+    if len(runs) == 1:
+        return f"{runs[0].label}: {runs[0].config.get('name') or runs[0].folder.name}"
+    methods = dict.fromkeys(str(run.config["method"]) for run in runs)
+    return f"{len(runs)} searches: {', '.join(methods)}"
+
+
+def _one(run: Run, folder: Path) -> Iterator[Html]:
+    yield heading(f"Seed {run.config['seed']}, {run.state}", level=2)
+    yield from sections(run, Album(folder))
+
+
+def _several(runs: Sequence[Run], places: Sequence[Path], folder: Path) -> Iterator[Html]:
+    """The comparison, the consensus that is in one of the places, then every run."""
+    labels = _labels(runs)
+    anchors = [f"run-{number}" for number in range(1, len(runs) + 1)]
+    yield contents(dict(zip(anchors, labels, strict=True)))
+    yield from _table(runs, labels, anchors)
+    yield from _curves(runs, labels, Album(folder))
+    yield from _stability(runs)
+    yield from consensus_section(places, Album(folder))
+    if len(runs) > MANY:
+        yield paragraph(f"Of more than {MANY} runs each has a short section; `nasarch report` with the folder of one shows all of it.")
+    for run, label, anchor in zip(runs, labels, anchors, strict=True):
+        yield heading(label, level=2, anchor=anchor)
+        yield from (sections if len(runs) <= MANY else brief)(run, Album(folder, f"{anchor}-"))
+
+
+def _labels(runs: Sequence[Run]) -> list[str]:
+    """Method and seed, and the folder where that does not tell runs apart."""
+    plain = [run.label for run in runs]
+    return [label if plain.count(label) == 1 else f"{label} ({run.folder})" for run, label in zip(runs, plain, strict=True)]
+
+
+def _table(runs: Sequence[Run], labels: Sequence[str], anchors: Sequence[str]) -> Iterator[Html]:
+    """A row a run, the mean numbers of skip connections, and what the papers report."""
+    yield heading("Runs", level=2)
+    headings = ("run", "state", "loss", "accuracy", "skip connections", "time", "peak memory")
+    rows = [
+        (label, run.state, last(run, "loss"), last(run, "accuracy"), skips_now(run), duration(run.seconds), memory(run))
+        for run, label in zip(runs, labels, strict=True)
+    ]
+    yield table(headings, rows, numbers=(2, 3, 5, 6), links=anchors)
+    for group in _groups(runs):
+        yield paragraph(_mean_skips(group))
+    reported = [(label, row, value) for run, label in zip(runs, labels, strict=True) for row, value in paper_row(run).items()]
+    if reported:
+        yield heading("What the papers report")
+        yield table(("run", "row", "reported"), reported)
+
+
+def _groups(runs: Sequence[Run]) -> list[list[Run]]:
+    """Finished runs of the same search with different seeds, two at least."""
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if run.genotype is not None and run.epochs:
+            data = (run.config.get("data") or {}).get("sha256")
+            key: list[Any] = [run.config["method"], run.config["settings"], run.space.name, run.space.nodes, data]
+            groups.setdefault(json.dumps(key, sort_keys=True), []).append(run)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _mean_skips(runs: Sequence[Run]) -> str:
+    """Over runs of the same search, as in eDARTS' Table II."""
+    means = {kind: mean(run.skips()[kind][-1] or 0 for run in runs) for kind in runs[0].space.kinds}
+    each = ", ".join(f"{kind} {value:.2f}" for kind, value in means.items())
+    return f"{runs[0].config['method']}: skip connections, mean of {len(runs)} runs: {each}, together {sum(means.values()):.2f}"
+
+
+def _curves(runs: Sequence[Run], labels: Sequence[str], album: Album) -> Iterator[Html]:
+    """Loss and accuracy of all runs in one picture."""
+    timeline = Timeline.of([""] * max(run.epochs for run in runs))
+    if timeline.epochs == 0:
+        return
+    panels = [Panel(key, {label: run.column(key) for run, label in zip(runs, labels, strict=True)}) for key in ("loss", "accuracy")]
+    yield album.picture(
+        "runs", charts.png(charts.curves, panels, timeline), "Loss and accuracy of every run, by epoch over all its stages."
+    )
+
+
+def _stability(runs: Sequence[Run]) -> Iterator[Html]:
+    """How often each edge was kept, for every search that has several finished runs."""
+    for group in _groups(runs):
+        margins = [run.margins for run in group if run.margins]
+        if len(margins) < 2:
+            continue
+        rows = kept_counts(margins)
+        most = max(row["node"] for row in rows)
+        names = [node_name(group[0].space, i) for i in range(most)]
+        yield heading("Stability", level=2)
+        yield paragraph(f"{group[0].config['method']}: how often each edge was kept in {len(margins)} runs.")
+        cells = [(row["kind"], str(row["node"]), *map(str, row["kept"]), *[""] * (most - row["node"])) for row in rows]
+        yield table(("cell", "node", *(f"from {name}" for name in names)), cells, numbers=range(1, most + 2))

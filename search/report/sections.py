@@ -1,0 +1,239 @@
+"""The sections of a report on one run: each is a function from the run to HTML, empty where the run has nothing to say on it.
+
+| section | after |
+|---|---|
+| operation weights, edge weights over time | DOTS Fig. 3; there without annealing, here as the search uses them |
+| skip connections by epoch | eDARTS Table II, which counts those of the cell that was found |
+| largest eigenvalue of the architecture Hessian | FTSO Fig. 4c and 4d, search/engine/hessian.py |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nasarch.cells.genotype import Genotype
+from nasarch.drawing.draw import draw
+from nasarch.search.runs.history import Span, Timeline, kept_edges, node_name
+from nasarch.search.runs.reader import Run
+
+from . import charts
+from .charts import Panel
+from .html import Album, Html, facts, folded, heading, paragraph, table
+from .summary import duration, memory, setting, summary
+
+EIGENVALUE = "largest eigenvalue"
+
+
+def brief(run: Run, album: Album) -> Iterator[Html]:
+    """What one run among many has to say."""
+    yield facts(summary(run))
+    yield from _cell(run, album)
+    yield from _margins(run)
+
+
+def sections(run: Run, album: Album) -> Iterator[Html]:
+    """All that one run has to say."""
+    yield facts(summary(run))
+    yield from _cell(run, album)
+    yield from _settings(run)
+    if run.epochs:
+        yield from _curves(run, album)
+        yield from _skips(run, album)
+        yield from _eigenvalue(run, album)
+        yield from _operation_weights(run, album)
+        yield from _edge_weights(run, album)
+        yield from _changes(run, album)
+    yield from _margins(run)
+    yield from _cost(run, album)
+
+
+def _cell(run: Run, album: Album) -> Iterator[Html]:
+    cell = run.last_cell
+    if cell is not None:
+        ended = run.genotype is not None
+        yield heading("The cell that was found" if ended else "The present cell")
+        words = f"{cell.name}, the cells that were found" if ended else f"{cell.name}, the cells that epoch {run.epochs} would give"
+        yield album.picture("cell", picture(cell), words)
+
+
+def picture(genotype: Genotype) -> bytes:
+    """The cells as a PNG."""
+    with TemporaryDirectory() as folder:
+        return charts.few_colours(draw(genotype, Path(folder) / "cell.png").read_bytes())
+
+
+def _settings(run: Run) -> Iterator[Html]:
+    config, data = run.config, run.config.get("data") or {}
+    yield heading("Settings")
+    yield facts({key: setting(value) for key, value in config["settings"].items()})
+    more = {
+        "command": config.get("command"),
+        "amp": config.get("amp"),
+        "tf32": config.get("tf32"),
+        "processes": config.get("processes"),
+        "threads": config.get("threads"),
+        **(config.get("versions") or {}),
+        "sha256 of the data": data.get("sha256"),
+    }
+    yield folded("how it was run", facts({key: str(value) for key, value in more.items() if value is not None}))
+
+
+def _curves(run: Run, album: Album) -> Iterator[Html]:
+    panels = [panel for key, title in CURVES if (panel := _panel(run, key, title)) is not None]
+    yield heading("Curves")
+    words = "Loss and accuracy are means over the training images of the epoch."
+    yield album.picture("curves", charts.png(charts.curves, panels, run.timeline), words)
+
+
+CURVES = (
+    ("loss", "loss"),
+    ("accuracy", "accuracy"),
+    ("learning_rate", "learning rate"),
+    ("temperature", "temperature of the softmaxes"),
+    ("multi_adds", "multi-adds as nas_224, millions"),
+)
+
+
+def _panel(run: Run, key: str, title: str) -> Panel | None:
+    """A panel of one figure; None if it is missing, or a temperature that stays."""
+    line = run.column(key)
+    values = {value for value in line if value is not None}
+    return None if not values or (key == "temperature" and len(values) == 1) else Panel(title, {"": line}, log=key == "temperature")
+
+
+def _skips(run: Run, album: Album) -> Iterator[Html]:
+    lines = run.skips()
+    if any(value is not None for line in lines.values() for value in line):
+        yield heading("Skip connections")
+        words = "Skip connections of the cell that each epoch would give; eDARTS (Table II) counts them, since DARTS tends to collect them."
+        yield album.picture("skips", charts.png(charts.curves, [Panel("skip connections", lines, counts=True)], run.timeline), words)
+
+
+def _eigenvalue(run: Run, album: Album) -> Iterator[Html]:
+    line = run.column("eigenvalue")
+    if any(value is not None for value in line):
+        yield heading("Sharpness in the architecture parameters")
+        words = (
+            "The largest eigenvalue of the loss' Hessian in the architecture parameters, after each epoch (FTSO Fig. 4c), on the same "
+            "images each time: of those that train the architecture, or of all in a stage where all train both."
+        )
+        yield album.picture("eigenvalue", charts.png(charts.curves, [Panel(EIGENVALUE, {"": line})], run.timeline), words)
+    if len(run.measured) > run.epochs:
+        values, timeline = [at["eigenvalue"] for at in run.measured], Timeline.of([at["stage"] for at in run.measured])
+        words = "The same by iteration, as often as --hessian-every asked for it (FTSO Fig. 4d)."
+        png = charts.png(charts.curves, [Panel(EIGENVALUE, {"": values})], timeline, "measurement")
+        yield album.picture("eigenvalue-by-iteration", png, words)
+
+
+def _operation_weights(run: Run, album: Album) -> Iterator[Html]:
+    if run.weights:
+        yield heading("Operation weights")
+        for stage in run.timeline.stages:
+            rows = [row for tables in run.weights[stage.first - 1 : stage.last] for kind in tables.operations for row in kind]
+            if max((sum(weight > 0 for weight in row) for row in rows), default=0) < 2:
+                yield paragraph(f"Stage {stage.value!r}: every edge has one candidate operation, which has all the weight.")
+                continue
+            for z, kind in enumerate(run.space.kinds):
+                arguments = (run.space, _title(run, kind, stage), [tables.operations[z] for tables in run.weights])
+                png = charts.png(charts.operation_weights, *arguments, run.timeline.of_stage(stage))
+                words = f"Operation weights on every edge of the {kind} cell in the stage {stage.value!r}; all panels have one scale."
+                yield album.picture(_name("operations", run, kind, stage), png, words)
+
+
+def _edge_weights(run: Run, album: Album) -> Iterator[Html]:
+    if run.weights:
+        yield heading("Edge weights")
+        for stage in run.timeline.stages:
+            tables = [tables.edges for tables in run.weights[stage.first - 1 : stage.last]]
+            if all(weight in (0.0, 1.0) for table in tables for kind in table for weight in kind):
+                yield paragraph(f"Stage {stage.value!r}: operations alone have weights, edges have none.")
+                continue
+            for z, kind in enumerate(run.space.kinds):
+                arguments = (run.space, _title(run, kind, stage), [tables.edges[z] for tables in run.weights], _kept(run, kind))
+                png = charts.png(charts.edge_weights, *arguments, run.timeline.of_stage(stage))
+                words = f"Edge weights into each node of the {kind} cell in the stage {stage.value!r}; every panel has its own scale."
+                yield album.picture(_name("edges", run, kind, stage), png, words)
+
+
+def _title(run: Run, kind: str, stage: Span) -> str:
+    """The cell, and the stage where there are several."""
+    return f"{kind} cell" if len(run.timeline.stages) == 1 else f"{kind} cell, {stage.value[:20]}"
+
+
+def _name(what: str, run: Run, kind: str, stage: Span) -> str:
+    """Of a picture, with the number of the stage where there are several."""
+    stages = run.timeline.stages
+    return f"{what}-{kind}" if len(stages) == 1 else f"{what}-{kind}-{stages.index(stage) + 1}"
+
+
+def _kept(run: Run, kind: str) -> dict[int, tuple[int, ...]]:
+    """The sources that each node of the last cell keeps."""
+    if run.last_cell is None:
+        return {}
+    cell = run.last_cell.cells[kind]
+    return {j: tuple(op.source for op in node) for j, node in zip(cell.inner_nodes, cell.nodes, strict=True)}
+
+
+def _changes(run: Run, album: Album) -> Iterator[Html]:
+    if not run.cells:
+        return
+    yield heading("The cell as it changed")
+    histories = {kind: kept_edges(run.space, kind, run.cells, run.epochs) for kind in run.space.kinds}
+    words = "Edges and operations of the cell that each epoch would give."
+    yield album.picture("changes", charts.png(charts.changes, run.space, histories, run.timeline), words)
+    rows = [
+        (kind, str(edge.target), node_name(run.space, edge.source), "; ".join(map(_stretch, stretches)))
+        for kind, history in histories.items()
+        for edge, stretches in history.items()
+        if stretches
+    ]
+    yield folded("the same as a table", table(("cell", "node", "from", "epochs"), rows, numbers=(1,)))
+    pictures = [album.picture(f"epoch-{n}", picture(replace(run.cells[n], name=f"epoch {n}")), f"Epoch {n}") for n in _moments(run)]
+    if pictures:
+        yield folded("pictures of the cell at first and midway", *pictures)
+
+
+def _stretch(span: Span) -> str:
+    when = f"{span.first}" if span.first == span.last else f"{span.first}-{span.last}"
+    return f"{when} {span.value}"
+
+
+def _moments(run: Run) -> list[int]:
+    """The first and a middle epoch, as far as their cells are known and differ from each other and from the last, which has its place."""
+    epochs = sorted(run.cells)
+    chosen: dict[Genotype | None, int] = {run.last_cell: 0}
+    for epoch in (epochs[0], epochs[len(epochs) // 2]):
+        chosen.setdefault(run.cells[epoch], epoch)
+    return [epoch for epoch in chosen.values() if epoch]
+
+
+def _margins(run: Run) -> Iterator[Html]:
+    if not run.margins:
+        return
+    yield heading("Margins")
+    yield paragraph("How clearly the edges of each node were chosen: by how much the last one kept leads the best one dropped.", soft=True)
+    headings = ("cell", "node", "weights of its edges", "keeps", "drops first", "lead")
+    rows = []
+    for kind, node, weights, kept, dropped, lead in run.margins:
+        names = [node_name(run.space, i) for i in range(node)]
+        each = ", ".join(f"{name} {weight:.4f}" for name, weight in zip(names, weights, strict=False))
+        best = "" if dropped is None else names[dropped]
+        rows.append((kind, str(node), each, ", ".join(names[i] for i in kept), best, "" if lead is None else f"{lead:.6f}"))
+    yield table(headings, rows, numbers=(1, 5))
+
+
+def _cost(run: Run, album: Album) -> Iterator[Html]:
+    speed, most = run.column("images_per_second"), run.column("memory")
+    panels = [
+        Panel(title, {"": line})
+        for title, line in (("images/s", speed), ("peak memory so far, MB", most))
+        if any(value is not None for value in line)
+    ]
+    if panels:
+        yield heading("Cost")
+        known = [f"{name}: {value}" for name, value in (("time", duration(run.seconds)), ("peak memory", memory(run))) if value]
+        yield paragraph(f"{'; '.join(known)}. {run.config.get('device', '')}" if known else str(run.config.get("device", "")))
+        yield album.picture("cost", charts.png(charts.curves, panels, run.timeline), "Speed and memory, by epoch.")

@@ -1,0 +1,165 @@
+"""`nasarch search METHOD`: which methods there are, and from flags to a plan."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, NamedTuple
+
+import tyro
+from torch import Tensor
+
+from nasarch.cells.space import SPACES
+from nasarch.compute import pick_device, set_tf32
+from nasarch.data.dataset import Dataset
+from nasarch.data.load import load
+from nasarch.data.split import read_split
+from nasarch.runtime import distributed
+from nasarch.runtime.run_folder import check_unused, identifier, usual_folder
+from nasarch.search.engine.context import Bench
+from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
+from nasarch.search.recipes.methods import PRESETS, Preset, find
+from nasarch.search.recipes.scale import scaled
+
+from .options import Job, resumed
+from .run import Plan
+from .seeds import search
+
+Command = Callable[..., None]
+
+
+class Method(NamedTuple):
+    """`recipe` has PAPER, `search(bench, settings)` and `derive(space, settings, weights, name)`."""
+
+    title: str
+    recipe: ModuleType
+    settings: type
+    summary: str
+
+
+METHODS = {
+    "darts": Method("DARTS", darts, darts.Darts, "DARTS: operations and topology together (arXiv 1806.09055)."),
+    "pc-darts": Method("PC-DARTS", pc_darts, pc_darts.PcDarts, "PC-DARTS: a part of the channels, edges weighted (arXiv 1907.05737)."),
+    "dots": Method("DOTS", dots, dots.Dots, "DOTS: operations in groups, then pairs of edges (arXiv 2010.00969)."),
+    "ftso": Method("FTSO", ftso, ftso.Ftso, "FTSO: first the topology, then operations (arXiv 2303.12948)."),
+    "edarts": Method("eDARTS", edarts, edarts.Edarts, "eDARTS: a given topology, few images, rare updates (ICPR 2020)."),
+}
+
+
+def commands(arguments: Sequence[str]) -> dict[str, Command]:
+    """A command for each method; a preset that the arguments name is where the defaults of its flags come from."""
+    method = arguments[0] if arguments else ""
+    return {name: _command(name, arguments if name == method else ()) for name in METHODS}
+
+
+def _command(name: str, arguments: Sequence[str]) -> Command:
+    method, preset = METHODS[name], named_preset(name, arguments)
+    start = preset.settings() if preset is not None else method.settings()
+    implied = {"preset": "nats"} if preset is not None and preset is PRESETS[name].get("nats") else {}
+    usual = Job(space=preset.space, data=preset.data, **implied) if preset is not None else Job()  # type: ignore[arg-type]
+
+    def command(settings: Any = start, job: Job = usual) -> None:
+        search_with(name, settings, job, start)
+
+    command.__doc__ = method.summary
+    command.__annotations__ = {
+        "settings": Annotated[method.settings, tyro.conf.arg(name="")],
+        "job": Annotated[Job, tyro.conf.arg(name="")],
+        "return": None,
+    }
+    return command
+
+
+def named_preset(method: str, arguments: Sequence[str]) -> Preset | None:
+    """The preset that `--preset NAME` names; for `--space nats` without one the method's preset `nats`, if there is one."""
+    name = _value("--preset", arguments)
+    if name is None and _value("--space", arguments) == "nats" and "nats" in PRESETS[method]:
+        name = "nats"
+    return None if name is None else find(method, name)
+
+
+def _value(flag: str, arguments: Sequence[str]) -> str | None:
+    for i, argument in enumerate(arguments):
+        if argument == flag and i + 1 < len(arguments):
+            return arguments[i + 1]
+        if argument.startswith(f"{flag}="):
+            return argument.removeprefix(f"{flag}=")
+    return None
+
+
+def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
+    """Search with a method's settings as the job says; `preset` is where they come from, for a word on what differs."""
+    method = METHODS[name]
+    if job.resume is not None:
+        settings, job = resumed(method.title, method.settings, job.resume)
+    else:
+        settings = settings if job.scale == 1 else scaled(settings, job.scale)
+    device = pick_device(distributed.join(job.device))
+    set_tf32(job.tf32)
+    stem = method.recipe.__name__.rsplit(".", 1)[-1]
+    folder = distributed.first_has(job.resume or job.out or usual_folder(stem, job.data))
+    if job.resume is None:
+        distributed.first_does(lambda: check_unused(folder))
+    data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
+    parts = None if job.split is None else two_parts(job.split, data)
+    genotype_name = job.name or identifier(f"{stem}_{data.name}")
+    bench = Bench(
+        data=data,
+        space=SPACES[job.space],
+        device=device,
+        name=genotype_name,
+        amp=job.amp,
+        parts=parts,
+        workers=job.workers,
+        hessian=job.hessian or job.hessian_every is not None,
+        hessian_every=job.hessian_every,
+    )
+    known = find(name, job.preset) if job.preset is not None else None
+    plan = Plan(
+        command=name,
+        method=method.title,
+        recipe=method.recipe,
+        settings=settings,
+        bench=bench,
+        words=" ".join(["nasarch", *sys.argv[1:]]),
+        job=job,
+        preset=None if known is None else {"name": str(job.preset), "row": known.row, "reported": known.reported},
+        remarks=() if preset is None or job.resume is not None else tuple(remarks_on(settings, preset, job)),
+    )
+    try:
+        search(plan, folder)
+    finally:
+        distributed.leave()
+
+
+def remarks_on(settings: Any, preset: Any, job: Job) -> list[str]:
+    """What a user may not have meant: flags that a split makes idle; another batch size with the learning rate of the preset's."""
+    return [*_idle(settings, preset, job), *_batch_size(settings, preset)]
+
+
+def _idle(settings: Any, preset: Any, job: Job) -> list[str]:
+    shares = [name for name in ("fractions", "images") if getattr(settings, name, None) != getattr(preset, name, None)]
+    return [f"--{name} says nothing beside --split, whose lists are the two sides" for name in shares if job.split is not None]
+
+
+def _batch_size(settings: Any, preset: Any) -> list[str]:
+    """Goyal et al. 2017: learning rates in proportion to the batch size."""
+    if settings.batch_size == preset.batch_size or settings.lr != preset.lr:
+        return []
+    lr = preset.lr * settings.batch_size / preset.batch_size
+    sizes = f"batch size {settings.batch_size} instead of {preset.batch_size} with the same learning rate {settings.lr:g}"
+    return [f"{sizes}: in proportion it would be --lr {lr:.4g}; large rates for small batches end in skip connections"]
+
+
+def two_parts(folder: Path, data: Dataset) -> tuple[Tensor, Tensor]:
+    """The parts of a split for the weights and for the architecture.
+
+    Raises:
+        ValueError: it is no split of these data, or has another number of parts.
+    """
+    parts = read_split(folder, data)
+    if len(parts) != 2:
+        raise ValueError(f"--split {folder} has {len(parts)} parts: a search takes two, for the weights and for the architecture")
+    return parts[0], parts[1]

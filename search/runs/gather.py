@@ -1,0 +1,151 @@
+"""Several runs of the same search, from one command or from many machines: how stable they are, and the cell of their mean weights.
+
+| file | holds |
+|---|---|
+| stability.json | for each node how often each edge was kept |
+| consensus/genotype.json, cell.png | the cell of the mean weights |
+| consensus/agreement.json | how much the cells of two disjoint halves of the runs agree, by the number of runs in a half |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from nasarch.atomic import write_text
+from nasarch.cells.genotype import Genotype
+from nasarch.cells.space import SPACES, Space
+from nasarch.drawing.draw import draw
+from nasarch.runtime.run_folder import as_json, make_folder
+from nasarch.search.engine.result import Found
+
+from .consensus import Agreement, agreements, consensus
+from .history import kept_counts
+from .run import read_found
+
+SAME = ("method", "settings", "data", "space")  # of config.json, in all runs that are gathered
+
+
+def conclude(
+    recipe: ModuleType, settings: Any, space: Space, results: Sequence[Found], folder: Path, console: Console, *, with_consensus: bool
+) -> Path:
+    """Write and show what the runs have in common; returns the folder of the cell to go on with: the consensus, or the first run's."""
+    rows = kept_counts([result.margins for result in results])
+    counts = [row | {"kept": {str(i): n for i, n in enumerate(row["kept"])}} for row in rows]
+    write_text(folder / "stability.json", as_json(counts))
+    console.print(_stability(counts))
+    first = results[0].genotype
+    if not with_consensus:
+        return folder / f"seed-{first.to_dict()['provenance']['source']['seed']}"
+    weights = [result.weights for result in results]
+    out = make_folder(folder / "consensus")
+    agreement = agreements(recipe, settings, space, weights)
+    cells = consensus(recipe, settings, space, weights, first.name).genotype
+    cells = replace(cells, provenance=_provenance([result.genotype for result in results], agreement))
+    write_text(out / "agreement.json", as_json([row._asdict() for row in agreement]))
+    draw(cells, out / "cell.png")
+    cells.save(out / "genotype.json")
+    console.print(_agreement(agreement))
+    return out
+
+
+def _provenance(runs: Sequence[Genotype], rows: Sequence[Agreement]) -> dict[str, Any]:
+    """That of the first run, with all seeds."""
+    sources = [run.to_dict()["provenance"]["source"] for run in runs]
+    shared = {key: value for key, value in sources[0].items() if key not in ("seed", "seconds")}
+    note = f"the cell of the mean weights of {len(runs)} runs"
+    whole = {
+        "note": note,
+        "seeds": [source["seed"] for source in sources],
+        "seconds": round(sum(source["seconds"] for source in sources), 1),
+    }
+    halves = {"agreement of halves": [row._asdict() for row in rows]} if rows else {}
+    return runs[0].to_dict()["provenance"] | {"source": shared | whole | halves}
+
+
+def gather(
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")],
+    *,
+    out: Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")],
+    stability_only: bool = False,
+) -> None:
+    """Bring together runs of the same search with other seeds, from this machine or others: stability, and the cell of the mean weights.
+
+    Args:
+        runs: folders of finished runs, or folders whose seed-N are such.
+        out: a new folder for the results.
+        stability_only: leave out the cell of the mean weights, and how far halves of the runs agree.
+    """
+    from nasarch.runtime.run_folder import check_unused
+
+    from .command import METHODS
+
+    folders = [folder for run in runs for folder in (_seeds(run) or [run])]
+    if len(folders) < 2:
+        raise ValueError(f"{len(folders)} run is nothing to bring together: name two at least, such as runs/a runs/b")
+    check_unused(out)
+    results, config = [read_found(folder) for folder in folders], _same(folders)
+    method = next(method for method in METHODS.values() if method.title == config["method"])
+    settings = method.settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()})
+    space = replace(SPACES[config["space"]["name"]], nodes=config["space"]["nodes"])
+    conclude(method.recipe, settings, space, results, make_folder(out), Console(), with_consensus=not stability_only)
+    print(f"wrote {out}")
+
+
+def _seeds(folder: Path) -> list[Path]:
+    """The runs in a folder of several, by number."""
+    return sorted(folder.glob("seed-*"), key=lambda path: (len(path.name), path.name))
+
+
+def _same(folders: Sequence[Path]) -> dict[str, Any]:
+    """The configuration that all runs share.
+
+    Raises:
+        ValueError: they are not runs of the same search, or one seed is there twice.
+    """
+    configs = [_config(folder) for folder in folders]
+    for folder, config in zip(folders, configs, strict=True):
+        for key in SAME:
+            if config.get(key) != configs[0].get(key):
+                raise ValueError(f"{folder} and {folders[0]} differ in {key}: only runs of the same search can be brought together")
+    seeds = [config["seed"] for config in configs]
+    if len(set(seeds)) < len(seeds):
+        twice = next(seed for seed in seeds if seeds.count(seed) > 1)
+        raise ValueError(f"seed {twice} is there twice: the runs have to be different ones; leave one of them out")
+    return configs[0]
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"can't read {folder / 'config.json'} ({error}): give the folders of runs as a search leaves them") from error
+
+
+def _stability(counts: Sequence[Mapping[str, Any]]) -> Table:
+    """How often each edge was kept."""
+    table = Table(title=f"how often each edge was kept in {counts[0]['runs']} runs", title_justify="left")
+    most = max(row["node"] for row in counts)
+    for heading in ("cell", "node", *(f"from {i}" for i in range(most))):
+        table.add_column(heading, justify="left" if heading == "cell" else "right")
+    for row in counts:
+        table.add_row(row["kind"], str(row["node"]), *(str(row["kept"].get(str(i), "")) for i in range(most)))
+    return table
+
+
+def _agreement(rows: Sequence[Agreement]) -> Table:
+    """How the agreement of halves grows."""
+    table = Table(title="what the cells of two disjoint halves of the runs share, where a node has a choice", title_justify="left")
+    for heading in ("runs in a half", "edges", "edges with operations", "edges by chance"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(str(row.runs), f"{row.edges:.1%}", f"{row.operations:.1%}", f"{row.chance:.1%}")
+    return table

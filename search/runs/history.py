@@ -1,0 +1,97 @@
+"""What changed when: stretches of epochs in which something stayed the same. Knows values and cells, no files and no pictures.
+
+Epochs count from 1 over all stages of a search.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from nasarch.cells.genotype import Genotype
+from nasarch.cells.space import Edge, Space
+from nasarch.drawing.text import INPUTS
+from nasarch.search.engine.result import Margin
+
+WARM = ": weights only"  # how the loop ends the name of a stage while the architecture rests
+
+
+class Span(NamedTuple):
+    """`value` from epoch `first` to epoch `last`, both included."""
+
+    value: str
+    first: int
+    last: int
+
+
+class Timeline(NamedTuple):
+    """The epochs of a search, or a part of them: the stages, one after the other, and where the weights alone were trained."""
+
+    stages: tuple[Span, ...]
+    warm: tuple[Span, ...]
+
+    @property
+    def first(self) -> int:
+        return self.stages[0].first
+
+    @property
+    def last(self) -> int:
+        return self.stages[-1].last
+
+    @property
+    def epochs(self) -> int:
+        return self.last - self.first + 1
+
+    def of_stage(self, stage: Span) -> Timeline:
+        """That of one stage alone."""
+        return Timeline((stage,), tuple(span for span in self.warm if stage.first <= span.first <= stage.last))
+
+    @classmethod
+    def of(cls, stages: Sequence[str]) -> Timeline:
+        """From the stage of each epoch as the loop names it."""
+        warm = spans([stage.removesuffix(WARM) if stage.endswith(WARM) else None for stage in stages])
+        return cls(tuple(spans([stage.removesuffix(WARM) for stage in stages])), tuple(warm))
+
+
+def spans(values: Iterable[str | None]) -> list[Span]:
+    """The stretches of equal values, of the first epoch on; None is left out."""
+    found, first = [], 1
+    for value, group in groupby(values):
+        count = len(list(group))
+        if value is not None:
+            found.append(Span(value, first, first + count - 1))
+        first += count
+    return found
+
+
+def kept_edges(space: Space, kind: str, cells: Mapping[int, Genotype], epochs: int) -> dict[Edge, list[Span]]:
+    """For every edge of the space when the present cell had it, and with which operation; epochs without a cell count as without it."""
+    by_epoch = [_operations(cells[epoch], kind) if epoch in cells else {} for epoch in range(1, epochs + 1)]
+    return {edge: spans([operations.get(edge) for operations in by_epoch]) for edge in space.edges}
+
+
+def _operations(genotype: Genotype, kind: str) -> dict[Edge, str]:
+    cell = genotype.cells[kind]
+    return {Edge(op.source, j): op.operation for j, node in zip(cell.inner_nodes, cell.nodes, strict=True) for op in node}
+
+
+def operation_count(genotype: Genotype, operation: str) -> dict[str, int]:
+    """How many edges of each cell carry `operation`."""
+    return {kind: sum(op.operation == operation for node in cell.nodes for op in node) for kind, cell in genotype.cells.items()}
+
+
+def kept_counts(runs: Sequence[Sequence[Margin]]) -> list[dict[str, Any]]:
+    """For each node how often each source was kept, over the margins of several runs of the same search."""
+    rows = []
+    for same_node in zip(*runs, strict=True):
+        counts = Counter(source for margin in same_node for source in margin.kept)
+        kind, node = same_node[0][:2]
+        rows.append({"kind": kind, "node": node, "kept": [counts[i] for i in range(node)], "runs": len(runs)})
+    return rows
+
+
+def node_name(space: Space, node: int) -> str:
+    """c_{k-2}, c_{k-1}, or the number of an inner node."""
+    return INPUTS[space.inputs][node] if node < space.inputs else str(node)

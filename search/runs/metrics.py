@@ -1,0 +1,74 @@
+"""An epoch of a search in figures: what the loop says, what the present cell is, and what the machine gave."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from dataclasses import fields
+from typing import Any
+
+import torch
+
+from nasarch.cells.genotype import Genotype
+from nasarch.cells.space import NATS
+from nasarch.models.cost import network_cost
+from nasarch.search.engine.loop import Progress
+
+
+def epoch_line(progress: Progress) -> dict[str, Any]:
+    """The end of an epoch as a line of metrics.jsonl."""
+    assert progress.found is not None
+    said = {field.name: getattr(progress, field.name) for field in fields(progress) if field.name not in ("found", "figures")}
+    cells = progress.found.genotype
+    return said | dict(progress.figures) | {"skips": skips(cells), "multi_adds": imagenet_multi_adds(cells), "memory": peak_memory()}
+
+
+def skips(cells: Genotype) -> dict[str, int]:
+    """How many skip connections each cell kind has."""
+    return {kind: sum(edge.operation == "skip_connect" for node in cell.nodes for edge in node) for kind, cell in cells.cells.items()}
+
+
+def imagenet_multi_adds(cells: Genotype) -> float | None:
+    """Millions, of the papers' ImageNet network of these cells (14 of them, 48 channels); None for NATS-Bench's."""
+    if cells.space == NATS.name:
+        return None
+    return round(network_cost(cells, stem="imagenet", cells=14, channels=48, size=224, num_classes=1000).multi_adds / 1e6, 1)
+
+
+def peak_memory() -> float:
+    """Megabytes at most so far: of the GPU if one is in use, else of this process."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+
+
+def warnings_about(cells: Genotype, max_macs: float) -> list[str]:
+    """What is wrong with the cells, each with its remedy."""
+    return [words for words in (collapse(cells), expense(cells, max_macs)) if words]
+
+
+def collapse(cells: Genotype) -> str:
+    """Half of the edges and more as skip connections is the collapse that DARTS is known for (Chu et al. 2020; eDARTS sec. III-C).
+
+    Only of normal cells: the published reduction cell of DARTS- (Chu et al. 2021) has five skip connections of eight edges.
+    """
+    count, edges = skips(cells)["normal"], sum(map(len, cells.cells["normal"].nodes))
+    if 2 * count < edges:
+        return ""
+    other = "" if cells.space == NATS.name else ", or with edarts"
+    return (
+        f"{count} of the {edges} edges of the normal cell are skip connections: such cells end in poor networks. Take the "
+        f"cell of an earlier epoch (genotypes/), search for fewer epochs, with a longer warm-up (pc-darts, dots){other}"
+    )
+
+
+def expense(cells: Genotype, max_macs: float) -> str:
+    """Of the ImageNet network, whose mobile setting allows 600 million multi-adds."""
+    cost = imagenet_multi_adds(cells)
+    if cost is None or cost <= max_macs:
+        return ""
+    return (
+        f"the cell's ImageNet network (14 cells, 48 channels) has {cost:.0f} M multi-adds, more than --max-macs {max_macs:g}: build it "
+        f"with fewer channels (about {int(48 * (max_macs / cost) ** 0.5) // 2 * 2}), or search with another seed"
+    )

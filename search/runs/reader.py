@@ -1,0 +1,249 @@
+"""Reads the folder that a search leaves (run.py has the table of its files), finished or not. Trusts nothing, changes nothing.
+
+What an older version did not write yet is missing here as well: `weights` is None, keys of `metrics` are absent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nasarch.cells.genotype import Genotype
+from nasarch.cells.space import DARTS, SPACES, Space
+from nasarch.search.engine.result import Margin
+
+from .history import Timeline, operation_count
+
+GIVE = "give the folder of a search, or that of several seeds"
+MEND = "mend it, or search again in another folder"
+NUMBERS = ("loss", "accuracy")  # of every line of metrics.jsonl
+OPTIONAL = ("learning_rate", "temperature", "images_per_second", "multi_adds", "memory", "seconds", "eigenvalue")
+
+
+class Tables(NamedTuple):
+    """The weights of one epoch: operations [Z][E][O] and edges [Z][E], as lists."""
+
+    operations: Sequence[Sequence[Sequence[float]]]
+    edges: Sequence[Sequence[float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One search. `cells` are those of the epochs, by epoch; a run that has not ended has neither `genotype` nor `margins`.
+
+    `measured` are the lines of eigenvalues.jsonl, also those within epochs.
+    """
+
+    folder: Path
+    config: Mapping[str, Any]
+    space: Space
+    metrics: Sequence[Mapping[str, Any]]
+    weights: Sequence[Tables] | None
+    cells: Mapping[int, Genotype]
+    genotype: Genotype | None
+    margins: Sequence[Margin] | None
+    measured: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def label(self) -> str:
+        return f"{self.config['method']}, seed {self.config['seed']}"
+
+    @property
+    def epochs(self) -> int:
+        return len(self.metrics)
+
+    @property
+    def timeline(self) -> Timeline:
+        return Timeline.of([line["stage"] for line in self.metrics])
+
+    @property
+    def state(self) -> str:
+        count = f"{self.epochs} epoch{'' if self.epochs == 1 else 's'}"
+        return f"finished, {count}" if self.genotype is not None else f"unfinished, {count} so far"
+
+    @property
+    def last_cell(self) -> Genotype | None:
+        """What was found, or would be found now."""
+        return self.genotype or (self.cells[max(self.cells)] if self.cells else None)
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the epochs that are written down. The clock starts anew when a search is resumed."""
+        times = [time for time in self.column("seconds") if time is not None]
+        ends = [a for a, b in zip(times, times[1:], strict=False) if b < a] + times[-1:]
+        return sum(ends) if times else None
+
+    def column(self, key: str) -> list[float | None]:
+        """A figure by epoch."""
+        return [line.get(key) for line in self.metrics]
+
+    def skips(self) -> dict[str, list[float | None]]:
+        """Skip connections of the present cell by epoch, for each cell kind."""
+        counts = [line.get("skips") or self._counted(epoch) for epoch, line in enumerate(self.metrics, 1)]
+        return {kind: [count.get(kind) for count in counts] for kind in self.space.kinds}
+
+    def _counted(self, epoch: int) -> Mapping[str, int]:
+        return operation_count(self.cells[epoch], "skip_connect") if epoch in self.cells else {}
+
+
+def find_runs(folders: Sequence[Path]) -> list[Run]:
+    """The runs in `folders`, each that of a run or of several seeds, in order; what is named twice counts once.
+
+    Raises:
+        ValueError: there is none in one of them, or a file is damaged: names it and the remedy.
+    """
+    if not folders:
+        raise ValueError(f"no run: {GIVE}")
+    found = {place.resolve(): place for folder in folders for place in _places(folder)}
+    return [read_run(place) for place in found.values()]
+
+
+def _places(folder: Path) -> list[Path]:
+    """The folder of a run, or those of the seeds in it."""
+    seeds = [path.parent for path in folder.glob("seed-*/config.json")]
+    if seeds:
+        return sorted(seeds, key=lambda path: (len(path.name), path.name))
+    if not (folder / "config.json").is_file():
+        reason = "it has no config.json" if folder.is_dir() else "there is no such folder"
+        raise ValueError(f"no search in {folder}: {reason}; {GIVE}")
+    return [folder]
+
+
+def read_run(folder: Path) -> Run:
+    """The run in `folder`.
+
+    Raises:
+        ValueError: a file is damaged: names it, what is wrong, and the remedy.
+    """
+    config = _config(folder / "config.json")
+    done = folder / "genotype.json"
+    genotype = Genotype.load(done) if done.exists() else None
+    metrics = _lines(folder / "metrics.jsonl", _checked_metrics, strict=genotype is not None)
+    cells = _cells(folder / "genotypes", len(metrics))
+    space = _space(folder / "config.json", config, [genotype] if genotype else [*cells.values()])
+    weights = folder / "weights.jsonl"
+    tables = _lines(weights, lambda line: _tables(line, space), strict=genotype is not None) if weights.exists() else None
+    return Run(
+        folder=folder,
+        config=config,
+        space=space,
+        metrics=metrics,
+        weights=tables[: len(metrics)] if tables else None,
+        cells=cells,
+        genotype=genotype,
+        margins=_margins(folder / "edges.json") if genotype is not None and (folder / "edges.json").exists() else None,
+        measured=_lines(folder / "eigenvalues.jsonl", _checked_measurement, strict=genotype is not None),
+    )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    config = _json(path)
+    if isinstance(config, dict) and "seed" not in config and "job" in config:
+        raise ValueError(f"no search in {path.parent}: none of its seeds has begun; {GIVE}")
+    for key, kind in (("method", str), ("settings", dict), ("seed", int)):
+        if not isinstance(config, dict) or not isinstance(config.get(key), kind):
+            raise ValueError(f"{path}: no {key!r} of type {kind.__name__}: {GIVE}, with the config.json that the search wrote")
+    return config
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"can't read {path}: {error.strerror}; {GIVE}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: not JSON ({error}): {MEND}") from error
+
+
+def _lines(path: Path, checked: Callable[[Any], Any], *, strict: bool) -> list[Any]:
+    """What `checked` makes of every line. Of a run that goes on the last line may be half-written, and is left out then."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    except OSError as error:
+        raise ValueError(f"can't read {path}: {error.strerror}; {GIVE}") from error
+    found = []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(checked(json.loads(line)))
+        except (ValueError, KeyError, TypeError) as error:
+            if number == len(lines) and not strict:
+                break
+            reason = f"no {error}" if isinstance(error, KeyError) else error
+            raise ValueError(f"{path}, line {number}: damaged ({reason}): {MEND}") from error
+    return found
+
+
+def _checked_metrics(line: Any) -> dict[str, Any]:
+    """A line of metrics.jsonl; optional figures that are no numbers count as missing."""
+    if not isinstance(line["stage"], str):
+        raise TypeError(f"stage is {line['stage']!r}, not a name")
+    for key in NUMBERS:
+        if not _is_number(line[key]):
+            raise TypeError(f"{key} is {line[key]!r}, not a number")
+    return line | {key: line[key] if _is_number(line.get(key)) else None for key in OPTIONAL}
+
+
+def _checked_measurement(line: Any) -> dict[str, Any]:
+    """A line of eigenvalues.jsonl."""
+    if not isinstance(line["stage"], str) or not all(_is_number(line[key]) for key in ("epoch", "step", "eigenvalue")):
+        raise TypeError("a stage, and as numbers epoch, step and eigenvalue, are wanted")
+    return line
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _tables(line: Any, space: Space) -> Tables:
+    """A line of weights.jsonl."""
+    z, e, o = len(space.kinds), len(space.edges), len(space.operations)
+    tables = Tables(line["operations"], line["edges"])
+    for table, shape in ((tables.operations, (z, e, o)), (tables.edges, (z, e))):
+        if not _has_shape(table, shape):
+            raise TypeError(f"a table of the cells of space {space.name!r} has {' x '.join(map(str, shape))} numbers")
+    return tables
+
+
+def _has_shape(table: Any, shape: tuple[int, ...]) -> bool:
+    if not shape:
+        return _is_number(table)
+    return isinstance(table, list) and len(table) == shape[0] and all(_has_shape(row, shape[1:]) for row in table)
+
+
+def _cells(folder: Path, epochs: int) -> dict[int, Genotype]:
+    """The cells by epoch; files of epochs that were searched again count when they are written again."""
+    paths = {epoch: folder / f"epoch-{epoch}.json" for epoch in range(1, epochs + 1)}
+    return {epoch: Genotype.load(path) for epoch, path in paths.items() if path.exists()}
+
+
+def _space(path: Path, config: Mapping[str, Any], genotypes: Sequence[Genotype]) -> Space:
+    """The space of the cells, or that of the config; older ones don't name it."""
+    if genotypes:
+        cells = genotypes[-1].cells.values()
+        return SPACES[genotypes[-1].space].with_nodes(max(len(cell.nodes) for cell in cells))
+    about = config.get("space") or {"name": DARTS.name, "nodes": config["settings"].get("nodes", DARTS.nodes)}
+    try:
+        return SPACES[about["name"]].with_nodes(about["nodes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: space {about!r} is unknown; legal are {', '.join(SPACES)}: {MEND}") from error
+
+
+def _margins(path: Path) -> list[Margin]:
+    rows = _json(path)
+    try:
+        return [_margin(row) for row in rows]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: a row is not as a search writes it, with {', '.join(Margin._fields)} ({error}): {MEND}") from error
+
+
+def _margin(row: Any) -> Margin:
+    found = Margin(**row | {"weights": tuple(row["weights"]), "kept": tuple(row["kept"])})
+    sources = [*found.kept, *([] if found.dropped is None else [found.dropped])]
+    if not all(map(_is_number, (*found.weights, found.node, 0 if found.lead is None else found.lead))):
+        raise TypeError("weights, node and lead are numbers")
+    if any(source not in range(found.node) for source in sources):
+        raise TypeError(f"node {found.node} can't read {sources}")
+    return found

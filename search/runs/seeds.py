@@ -1,0 +1,134 @@
+"""A search with one seed or several: shown as it goes, and at the end what to do with the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from nasarch.atomic import write_text
+from nasarch.cells.space import NATS
+from nasarch.compute import keep_freed_memory
+from nasarch.runtime import distributed
+from nasarch.runtime.progress import Live, to_all
+from nasarch.runtime.run_folder import as_json, make_folder, plain, withdraw
+from nasarch.search.engine.context import LARGE
+from nasarch.search.engine.loop import WARM, Progress
+from nasarch.search.engine.result import Found
+from nasarch.search.training.recipes import CIFAR
+
+from .console import report
+from .gather import conclude
+from .metrics import collapse, warnings_about
+from .nats_table import check_table, lookup
+from .run import Plan, Report, run
+
+CUTOUT = CIFAR.cutout
+
+
+def search(plan: Plan, folder: Path) -> None:
+    """Search with every seed, or finish that; show it, and say at the end what to do with the result."""
+    if str(plan.bench.device) == "cpu":
+        keep_freed_memory()
+    console = Console(quiet=not distributed.is_first())
+    if plan.job.nats_table is not None:
+        check_table(plan.job.nats_table)
+    data, seeds = plan.bench.data, range(plan.job.seed, plan.job.seed + plan.job.runs)
+    where = str(plan.bench.device) + (f", {distributed.count()} processes" if distributed.count() > 1 else "")
+    console.print(f"{plan.method} on {data.name}: {len(data.train):,} training images, {data.num_classes} classes; {where}")
+    _warn(console, plan.remarks)
+    if distributed.is_first():
+        make_folder(folder)
+    if len(seeds) > 1 and distributed.is_first():
+        config = {"method": plan.method, "settings": asdict(plan.settings), "job": plain(plan.job)}
+        write_text(folder / "config.json", as_json(config))
+    results: list[Found] = []
+    try:
+        for seed in seeds:
+            place = folder if len(seeds) == 1 else folder / f"seed-{seed}"
+            results.append(_one(plan, seed, place, console))
+    except ValueError:
+        if plan.job.resume is None and distributed.is_first():
+            withdraw(folder)
+        raise
+    except KeyboardInterrupt:
+        console.print(f"stopped; to go on: nasarch search {plan.command} --resume {folder}", soft_wrap=True)
+        raise
+    if distributed.is_first():
+        _conclude(plan, results, folder, console)
+
+
+def _one(plan: Plan, seed: int, place: Path, console: Console) -> Found:
+    if distributed.is_first():
+        make_folder(place)
+    with ExitStack() as stack:
+        reports: list[Report] = [partial(report, stack.enter_context(Live(console, " of this stage")), f"seed {seed}")]
+        if plan.job.tensorboard and distributed.is_first():
+            from nasarch.runtime.tensorboard import Board
+
+            reports.append(stack.enter_context(Board(place / "events")))
+        reports.append(Watch(console))
+        found = run(plan, seed, place, to_all(reports))
+    console.print(_choice(found, seed))
+    _warn(console, warnings_about(found.genotype, plan.job.max_macs))
+    if plan.job.nats_table is not None:
+        console.print(lookup(found.genotype, plan.job.nats_table).line(), soft_wrap=True, highlight=False)
+    return found
+
+
+class Watch:
+    """Warns in the epoch whose cell is the first to have collapsed: the search can be stopped then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.has_warned = console, False
+
+    def __call__(self, progress: Progress) -> None:
+        if self.has_warned or progress.genotype is None or progress.stage.endswith(WARM):
+            return
+        if words := collapse(progress.genotype):
+            self.has_warned = True
+            _warn(self.console, [f"after epoch {progress.epoch} of {progress.epochs}, {words}"])
+
+
+def _warn(console: Console, remarks: Sequence[str]) -> None:
+    for words in remarks:
+        console.print(f"[yellow]warning:[/yellow] {words}", soft_wrap=True, highlight=False)
+
+
+def _conclude(plan: Plan, results: Sequence[Found], folder: Path, console: Console) -> None:
+    last = folder
+    if len(results) > 1:
+        last = conclude(plan.recipe, plan.settings, plan.space, results, folder, console, with_consensus=plan.job.consensus)
+    console.print(_last_words(last, plan), soft_wrap=True)
+
+
+def _choice(found: Found, seed: int) -> Table:
+    """A line a node: the edges kept, the best one dropped, and by how much they are apart."""
+    table = Table(title=f"seed {seed}: what each node reads", title_justify="left")
+    for heading in ("cell", "node", "keeps", "drops first", "lead of the last kept"):
+        table.add_column(heading, justify="left" if heading in ("cell", "keeps") else "right")
+    for kind, node, weights, kept, dropped, lead in found.margins:
+        apart = "" if lead is None else f"{lead:.6f} of {weights[kept[-1]]:.4f}"
+        table.add_row(kind, str(node), ", ".join(map(str, kept)), "" if dropped is None else str(dropped), apart)
+    return table
+
+
+def _last_words(folder: Path, plan: Plan) -> str:
+    cell, classes = folder / "genotype.json", plan.bench.data.num_classes
+    is_nats, large = plan.space.name == NATS.name, min(plan.bench.data.size) >= LARGE
+    model = "nas_bench_201" if is_nats else "nas_224" if large else "nas_cifar"
+    side = min(plan.bench.data.size)
+    recipe = " --recipe nats" if is_nats else " --recipe imagenet" if large else f" --cutout {side // 2}" if side <= CUTOUT else ""
+    return "\n".join(
+        [
+            f"found {cell} (picture: {folder / 'cell.png'})",
+            f"build:  import nasarch, timm; timm.create_model('{model}', genotype='{cell}', num_classes={classes})",
+            f"train:  nasarch train {cell} --data {plan.job.data}{recipe}",
+            f"export: nasarch export onnx {cell} -o model.onnx",
+        ]
+    )

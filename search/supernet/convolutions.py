@@ -1,0 +1,171 @@
+"""Operations with weights on all edges that leave a node, or two alike: built once, as wide as there are edges that carry them.
+
+The last BN of each operation is not affine, so the mixing weights are handed to it as its weight. All edges of a node read the same tensor:
+- separable convolutions that differ in the size of their kernels alone (a family) are one, all kernels padded to the largest;
+- a first convolution that is not depthwise reads the tensor as it is, and gives the outputs of all edges;
+- a convolution of dilation 2 is one of dilation 1 on each of the four phases of the map (search/kernels/polyphase.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from itertools import groupby
+from operator import add
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasarch.models.operations import HalvingConv, build
+from nasarch.search.kernels.polyphase import first_phase, joined, phases
+from nasarch.search.kernels.recompute import Copies, Geometry, conv_norm, depthwise
+
+
+class NormedConv(nn.Module):
+    """A convolution and its BN. With `sources` its groups share the input: each block of channels is read by groups / sources of them."""
+
+    def __init__(self, conv: nn.Module, norm: nn.BatchNorm2d, sources: int | None = None) -> None:
+        super().__init__()
+        self.conv, self.norm, self.sources = conv, norm, sources
+
+    def forward(self, x: Tensor, scale_C: Tensor | None = None) -> Tensor:
+        if isinstance(self.conv, HalvingConv):
+            x, weight, geometry = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2)), _halving(self.conv), HALVING
+        else:
+            assert isinstance(self.conv, nn.Conv2d)
+            weight, geometry = self.conv.weight, Geometry.of(self.conv)
+        return conv_norm(x, weight, self.norm, scale_C, geometry if self.sources is None else geometry._replace(groups=self.sources))
+
+
+HALVING = Geometry((2, 2), (0, 0), (1, 1), 1)
+
+
+def _halving(conv: HalvingConv) -> Tensor:
+    """The two 1x1 kernels of stride 2 as one of 2x2: the first in its upper left corner, the second in the lower right."""
+    corners = [F.pad(conv.conv_1.weight, (0, 1, 0, 1)), F.pad(conv.conv_2.weight, (1, 0, 1, 0))]
+    if conv.groups == 1:
+        return torch.cat(corners)
+    return torch.cat([corner.unflatten(0, (conv.groups, -1)) for corner in corners], dim=1).flatten(0, 1)
+
+
+class SharedConv(nn.Module):
+    """A convolution whose groups share the input: each of `sources` blocks of channels is read by groups / sources of them."""
+
+    def __init__(self, conv: nn.Conv2d, sources: int) -> None:
+        super().__init__()
+        self.conv, self.sources = conv, sources
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.conv.weight, None, *Geometry.of(self.conv)._replace(groups=self.sources))
+
+
+class Depthwise(nn.Module):
+    """Depthwise convolutions side by side, the largest kernel last, of copies of the input."""
+
+    def __init__(self, convs: Sequence[nn.Conv2d], copies: Copies) -> None:
+        super().__init__()
+        self.convs, self.copies = nn.ModuleList(convs), copies
+        self.geometry = Geometry.of(convs[-1])._replace(groups=sum(conv.groups for conv in convs))
+
+    def forward(self, x: Tensor, *, phased: bool = False) -> Tensor:
+        """`phased`: x is a map of phases, in which the pixels that meet a dilated kernel are neighbours."""
+        weights, geometry = [conv.weight for conv in self.convs if isinstance(conv, nn.Conv2d)], self.geometry
+        if phased:
+            height, width = weights[-1].shape[2:]
+            geometry = geometry._replace(stride=(1, 1), padding=(height // 2, width // 2), dilation=(1, 1))
+        return depthwise(x, weights, self.copies, geometry)
+
+
+class Family(nn.Module):
+    """Operations of one form, each on E edges from each of S sources, after their first ReLU: [B, S * C, H, W] -> [B, E * C, H', W'].
+
+    It is the sum over operations and sources. The S * O operations side by side are those of the first source, then the next.
+    """
+
+    def __init__(self, operations: Sequence[nn.Module], copies: Copies, stride: int) -> None:
+        super().__init__()
+        self.size, self.stride = len(operations), stride
+        self.layers = nn.Sequential(*_lean([*zip(*operations, strict=True)][1:], copies))
+        first = self.layers[0]
+        self.is_dilated = isinstance(first, Depthwise) and first.geometry.dilation == (2, 2)
+
+    def forward(self, x: Tensor, scale_C: Tensor) -> Tensor:
+        if not self.is_dilated:
+            return self._sum(x, scale_C)
+        if self.stride == 2:
+            return self._sum(first_phase(x), scale_C, phased=True)
+        if x.shape[2] % 2 or x.shape[3] % 2:
+            return self._sum(x, scale_C)
+        return joined(self._sum(phases(x), scale_C, phased=True))
+
+    def _sum(self, x: Tensor, scale_C: Tensor, *, phased: bool = False) -> Tensor:
+        first, *others = self.layers
+        if others:
+            x = first(x, phased=True) if phased else first(x)
+        for layer in others[:-1]:
+            x = layer(x)
+        return reduce(add, self.layers[-1](x, scale_C).chunk(self.size, dim=1))
+
+
+def _lean(layers: Sequence[Sequence[nn.Module]], copies: Copies) -> list[nn.Module]:
+    """The layers of a family, each BN with the convolution before it; the first convolution reads what the edges share."""
+    found: list[nn.Module] = []
+    for alike, following in zip(layers, [*layers[1:], (None,)], strict=True):
+        first, norm = alike[0], following[0]
+        if isinstance(norm, nn.BatchNorm2d):
+            wide = nn.BatchNorm2d(len(alike) * norm.num_features, affine=False)
+            found.append(NormedConv(_side_by_side(alike), wide, None if found else copies.sources))
+        elif isinstance(first, nn.Conv2d) and first.groups == first.in_channels:
+            found.append(Depthwise(alike, Copies(1) if found else copies))  # type: ignore[arg-type]
+        elif isinstance(first, nn.Conv2d):
+            conv = _side_by_side(alike)
+            found.append(conv if found else SharedConv(conv, copies.sources))  # type: ignore[arg-type]
+        elif not isinstance(first, nn.BatchNorm2d):
+            found.append(first)
+    return found
+
+
+def _side_by_side(convs: Sequence[nn.Module]) -> nn.Module:
+    """Convolutions of the same shape as one."""
+    first = convs[0]
+    if len(convs) == 1:
+        return first
+    if isinstance(first, HalvingConv):
+        wide = HalvingConv(2, 2, device="meta")
+        wide.groups = len(convs) * first.groups
+        wide.conv_1, wide.conv_2 = _side_by_side([conv.conv_1 for conv in convs]), _side_by_side([conv.conv_2 for conv in convs])  # type: ignore[assignment,misc]
+        return wide
+    assert isinstance(first, nn.Conv2d)
+    n, form = len(convs), {"stride": first.stride, "padding": first.padding, "dilation": first.dilation, "bias": False, "device": "meta"}
+    joint = nn.Conv2d(n * first.in_channels, n * first.out_channels, first.kernel_size, groups=n * first.groups, **form)  # type: ignore[arg-type]
+    joint.weight = nn.Parameter(torch.cat([conv.weight for conv in convs]).detach())  # type: ignore[misc]
+    return joint
+
+
+def families(names: Sequence[str]) -> list[list[str]]:
+    """Separable convolutions of one kind together, the smallest kernel first; every other operation alone."""
+    together = {name: name.rpartition("_")[0] if name.startswith(("sep_conv", "dil_conv")) else name for name in names}
+    return [list(family) for _, family in groupby(sorted(names, key=lambda name: (together[name], name)), key=together.__getitem__)]
+
+
+class Convolutions(nn.Module):
+    """Operations with weights along E edges from each of S sources: [B, S * C, H, W] -> for each target the sum over O and S.
+
+    The mixing weights of a family are [S, O, E], those of all families one behind the other.
+    """
+
+    def __init__(self, names: Sequence[str], sources: int, edges: int, channels: int, stride: int) -> None:
+        super().__init__()
+        self.names, self.channels = families(names), channels
+        built = [{name: build(name, edges * channels, stride, groups=edges, affine=False) for name in names} for _ in range(sources)]
+        wide = [[operations[name] for operations in built for name in family] for family in self.names]
+        copies = [Copies(len(family) * edges, sources) for family in self.names]
+        self.families = nn.ModuleList([Family(family, c, stride) for family, c in zip(wide, copies, strict=True)])
+        self.widths = [len(family) * edges * channels for family in wide]
+
+    def forward(self, taken: Tensor, bypassed: Tensor, mix: Tensor) -> tuple[Tensor, ...]:
+        x = F.relu(taken)
+        scales = mix.repeat_interleave(self.channels).split(self.widths)
+        parts = [family(x, scale) for family, scale in zip(self.families, scales, strict=True)]
+        return reduce(add, parts).split(self.channels, dim=1)

@@ -1,0 +1,237 @@
+"""Candidates -> a network in which every candidate operation takes part. Knows operations and channels, not softmax.
+
+A node is the sum over its incoming edges ij and their candidate operations o, weighted by a mixing table:
+
+    x_j = sum_i sum_o mix[ij, o] * o(x_i[:C/K])       the first C / K channels (partial channel connections, K = `partial`)
+    x_j = sum_i (sum_o mix[ij, o]) * x_i[C/K:]        the others bypass; both parts are concatenated and shuffled
+
+which is PC-DARTS eq. 1 and 2 (Xu et al. 2020) with mix = softmax(alpha) * softmax(beta), and DARTS for K = 1. The mathematics is
+per edge, the computation per source node (outgoing.py). tests/helpers/reference.py holds the literal per-edge twin; both agree in float64
+to
+rounding in outputs, loss and all gradients.
+
+Tensors run in channels_last order, in which depthwise convolutions and BN are several times faster on a CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import reduce
+from operator import add
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nasarch.cells.space import Space
+from nasarch.models.cell import ResidualReduction
+from nasarch.models.operations import factorized_reduce, relu_conv_bn
+from nasarch.models.skeleton import RESIDUAL, places
+from nasarch.models.stem import build_stem
+
+from .candidates import check_candidates
+from .channel_sampling import Choice, Sampler
+from .convolutions import NormedConv
+from .outgoing import Fan, are_alike, shuffle_order
+
+
+class SearchCell(nn.Module):
+    """A cell with all candidates: c_{k-2}, c_{k-1} -> the concatenation of the inner nodes [B, C * nodes, H / stride, W / stride].
+
+    Where skip connections are the only candidates between the inner nodes (FTSO's topology search), the nodes are linear in what
+    comes from the inputs, and the cell is computed by one product with a composed matrix (`_linear`).
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        candidates_EO: Tensor,
+        inputs: Sequence[nn.Module],
+        channels: int,
+        stride: int,
+        partial: int,
+        *,
+        sampled: bool = False,
+    ) -> None:
+        super().__init__()
+        self.preprocess = nn.ModuleList(inputs)
+        self.inner, self.concat, self.channels, self.partial = space.inner_nodes, space.concat(), channels, partial
+        order_C = torch.arange(channels) if sampled else shuffle_order(channels, partial)
+
+        def fan(sources: Sequence[int], stride: int) -> Fan:
+            return Fan(space, candidates_EO, sources, order_C, channels // partial, stride)
+
+        alike = not sampled and are_alike(space, candidates_EO, range(space.inputs))
+        readers = [fan(range(space.inputs), stride)] if alike else [fan([i], stride) for i in range(space.inputs)]
+        self.inputs_are_linear = all(fan.is_linear for fan in readers)
+        if self.inputs_are_linear:  # and have no weights
+            readers = [fan([i], stride) for i in range(space.inputs)]
+        fans = readers + [fan([i], 1) for i in self.inner[:-1]]
+        self.fans, self.readers = nn.ModuleList(fans), len(readers)
+        self.sources, self.targets = [fan.sources for fan in fans], [fan.targets for fan in fans]
+        self.entries = [entry for fan in fans for entry in fan.entries]
+        self.counts = [len(fan.entries) for fan in fans]
+        fed = {j for fan in readers for targets in fan.targets for j in targets}
+        self.is_linear = not sampled and all(fan.is_linear for fan in fans[self.readers :]) and fed == set(self.inner)
+
+    def forward(self, previous: Tensor, current: Tensor, mixes: Iterator[Tensor], choices: Sequence[Choice] = ()) -> Tensor:
+        """`choices`: of the nodes but the last, the channels that go through the operations, where they are sampled."""
+        inputs = (previous, current)[-len(self.preprocess) :]
+        states = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
+        mixes_by_fan = [[next(mixes) for _ in range(count)] for count in self.counts]
+        return self._linear(states, mixes_by_fan) if self.is_linear else self._by_node(states, mixes_by_fan, choices)
+
+    def _by_node(self, states: list[Tensor], mixes_by_fan: Sequence[Sequence[Tensor]], choices: Sequence[Choice]) -> Tensor:
+        received: dict[int, list[Tensor]] = {j: [] for j in self.inner}
+        for fan, sources, mixes in zip(self.fans, self.sources, mixes_by_fan, strict=True):
+            if sources[0] in received:
+                states.append(self._node(received[sources[0]]))
+            for target, share in fan([states[i] for i in sources], mixes, choices[sources[0]] if choices else None):
+                received[target].append(share)
+        states.append(self._node(received[self.inner[-1]]))
+        return torch.cat([states[j] for j in self.concat], dim=1)
+
+    def _node(self, shares: list[Tensor]) -> Tensor:
+        """The sum of the shares; with partial channels those of the taken channels come to their places among the shuffled ones."""
+        if self.partial == 1:
+            return reduce(add, shares)
+        whole = [share for share in shares if share.shape[1] == self.channels]
+        taken = [share for share in shares if share.shape[1] < self.channels]
+        return reduce(add, whole + ([self._widened(reduce(add, taken))] if taken else []))
+
+    def _linear(self, states: list[Tensor], mixes_by_fan: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Every node is a matrix [C, M] times a basis of M channels: the inputs, or what the nodes receive if those are not linear."""
+        received: dict[int, list[Tensor]] = {j: [] for j in self.inner}
+        maps: dict[int, Tensor] = {}
+        if self.inputs_are_linear:
+            basis = states
+            maps.update(enumerate(self._unit(states)))
+        else:
+            for k in range(self.readers):
+                for target, share in self.fans[k]([states[i] for i in self.sources[k]], mixes_by_fan[k]):
+                    received[target].append(self._widened(share))
+            basis = [reduce(add, received[j]) for j in self.inner]
+            received = {j: [block] for j, block in zip(self.inner, self._unit(basis), strict=True)}
+        for (i, *_), (targets, *_), mixes in zip(self.sources, self.targets, mixes_by_fan, strict=True):
+            if i in received:
+                maps[i] = reduce(add, received[i])
+            if i in maps:
+                products = mixes[0].unflatten(0, (-1, self.channels)) @ maps[i]
+                for target, product in zip(targets, products, strict=True):
+                    received[target].append(product)
+        maps[self.inner[-1]] = reduce(add, received[self.inner[-1]])
+        matrix = torch.cat([maps[j] for j in self.concat])[:, :, None, None]
+        if not self.inputs_are_linear:
+            return F.conv2d(torch.cat(basis, dim=1), matrix)
+        # two products, not one of the concatenation, whose gradient would reach the inputs' BN as slices: slow
+        return reduce(add, map(F.conv2d, basis, matrix.split(self.channels, dim=1)))
+
+    def _unit(self, basis: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """The identity of the basis, in blocks of C rows."""
+        return torch.eye(self.channels * len(basis), dtype=basis[0].dtype, device=basis[0].device).split(self.channels)
+
+    def _widened(self, share: Tensor) -> Tensor:
+        """A share of the taken channels as one of all channels after the shuffle: each is followed by K - 1 others, which are zero."""
+        if share.shape[1] == self.channels:
+            return share
+        return F.pad(share.permute(0, 2, 3, 1).unsqueeze(4), (0, self.partial - 1)).flatten(3).permute(0, 3, 1, 2)
+
+
+class Supernet(nn.Module):
+    """The search network: images [B, 3, H, W] and a mixing table [Z, E, O] -> logits [B, num_classes].
+
+    `candidates_ZEO` is a Boolean mask: what is not a candidate is not built, and its mixing weight has to be zero.
+
+    With `random_channels` the channels that go through the operations are drawn anew in every training pass (channel_sampling.py), which
+    takes more time and memory. Passes on the same batch then differ, so that finite differences (second order) see noise.
+
+    Raises:
+        ValueError: `partial` does not divide the channels, or a node is left without any candidate.
+    """
+
+    entries: Tensor
+
+    def __init__(
+        self,
+        space: Space,
+        candidates_ZEO: Tensor,
+        *,
+        channels: int = 16,
+        layers: int = 8,
+        partial: int = 1,
+        num_classes: int = 10,
+        stem: str = "cifar",
+        random_channels: bool = False,
+    ) -> None:
+        super().__init__()
+        check_candidates(space, candidates_ZEO)
+        if channels < 1 or partial < 1 or channels % partial:
+            raise ValueError(f"partial={partial} does not divide {channels} channels: choose K among the divisors of the channels")
+        self.two_inputs = space.inputs == 2
+        blocks = build_stem(stem, 3, channels * (3 if self.two_inputs else 1), {})
+        self.stem = nn.ModuleList([block.layers for block in blocks])
+        widths, halved = [blocks[max(len(blocks) - 2, 0)].channels, blocks[-1].channels], len(blocks) > 1
+        self.cells, entries = nn.ModuleList(), []
+        for kind, c, stride in places(space.name, layers, channels):
+            if kind == RESIDUAL:
+                self.cells.append(ResidualReduction(widths[1], c))
+            else:
+                z = space.kinds.index(kind)
+                inputs = _preprocess(widths, c, halved) if self.two_inputs else [nn.Identity()]
+                cell = SearchCell(space, candidates_ZEO[z], inputs, c, stride, partial, sampled=random_channels)
+                self.cells.append(cell)
+                entries += [entry + z * len(space.edges) * (len(space.operations) + 2) for entry in cell.entries]
+            widths, halved = [widths[1], c * (1 if kind == RESIDUAL else len(space.concat()))], stride == 2
+        self.sampler = Sampler() if random_channels else None
+        self.widths = [(len(cell.fans), cell.channels, cell.channels // partial) for cell in self.cells if isinstance(cell, SearchCell)]
+        self.shapes = [entry.shape for entry in entries]
+        self.register_buffer("entries", torch.cat([entry.flatten() for entry in entries]), persistent=False)
+        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[1], num_classes))
+        for norm in self.modules():
+            if isinstance(norm, nn.BatchNorm2d):
+                norm.num_batches_tracked = None  # counts steps for a cumulative average, which nobody asks for: one launch saved each
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, x_BCHW: Tensor, mix_ZEO: Tensor) -> Tensor:
+        mixes = self._gather(mix_ZEO)
+        choices = iter(self.sampler(self.widths, x_BCHW.device) if self.sampler else [()] * len(self.widths))
+        states = [x_BCHW.contiguous(memory_format=torch.channels_last)]
+        for block in self.stem:
+            states.append(block(states[-1]))
+        previous, current = self._read(states[-2] if len(self.stem) > 1 else states[-1]), self._read(states[-1])
+        for cell in self.cells:
+            output = cell(previous, current, mixes, next(choices)) if isinstance(cell, SearchCell) else cell(previous, current)
+            previous, current = current, self._read(output)
+        return self.head(output)
+
+    def _read(self, state: Tensor) -> Tensor:
+        """A state as the cells read it: two cells have a ReLU in front of it, one serves both (NATS-Bench cells read it as it is)."""
+        return F.relu(state) if self.two_inputs else state
+
+    def _gather(self, mix_ZEO: Tensor) -> Iterator[Tensor]:
+        """All mixing weights in the order and shape in which the cells want them: one gather for the whole network.
+
+        `index_select`, since the gradient of indexing is summed by racing threads on a CPU: the same seed gave other cells.
+        """
+        table = F.pad(torch.cat([mix_ZEO, mix_ZEO.sum(2, keepdim=True)], dim=2), (0, 1)).flatten()
+        parts = table.index_select(0, self.entries).split([shape.numel() for shape in self.shapes])
+        return (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
+
+
+def _preprocess(widths: Sequence[int], channels: int, halved: bool) -> list[nn.Module]:
+    """Bring c_{k-2} (twice as large if the previous cell halved the map) and c_{k-1} to `channels` channels of the same size.
+
+    Without the ReLU at their start: see `Supernet._read`.
+    """
+    first = factorized_reduce if halved else relu_conv_bn
+    blocks = [first(widths[0], channels, affine=False), relu_conv_bn(widths[1], channels, affine=False)]
+    return [NormedConv(conv, norm) for _, conv, norm in blocks if isinstance(norm, nn.BatchNorm2d)]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw the initial weights of what is built in the block from `seed`; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,209 @@
+"""`nasarch train MODEL`: from flags to a plan, a run for each seed, and what to do with the result."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from nasarch.atomic import write_text
+from nasarch.cells.genotype import Genotype
+from nasarch.compute import device_name, keep_freed_memory, pick_device, set_tf32
+from nasarch.data.dataset import Dataset
+from nasarch.data.load import load
+from nasarch.runtime import distributed
+from nasarch.runtime.progress import Live, to_all
+from nasarch.runtime.run_folder import as_json, check_unused, make_folder, plain, usual_folder
+from nasarch.runtime.tensorboard import Board
+from nasarch.search.report.summary import duration
+
+from .plan import TrainJob, TrainPlan, located, resumed, subject
+from .recipes import Training, in_proportion, recipe, remarks_on
+from .record import check_recordable, record
+from .run import Report, Result, run, summary
+from .train_show import on_board, report
+
+Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL|GENOTYPE")]
+
+
+def command(arguments: Sequence[str]) -> Callable[..., None]:
+    """The command, its flags' defaults those of the recipe that the arguments name."""
+    name = _named_recipe(arguments)
+    usual, told = recipe(name).settings, TrainJob(recipe=name)
+
+    def train_command(model: Source = "", settings: Any = usual, job: Any = told) -> None:
+        train(model, settings, job)
+
+    train_command.__doc__ = """Train a network and test it: the model of a name, of a genotype's .json file, or of a search's folder.
+
+    Args:
+        model: a name that `nasarch models` lists, a genotype's .json file, or the folder of a finished search; the recipe says which of
+            its networks.
+    """
+    train_command.__annotations__ = {
+        "model": Source,
+        "settings": Annotated[Training, tyro.conf.arg(name="")],
+        "job": Annotated[TrainJob, tyro.conf.arg(name="")],
+        "return": None,
+    }
+    return train_command
+
+
+def _named_recipe(arguments: Sequence[str]) -> str:
+    """What follows --recipe; the last one counts, as for the parser."""
+    found = TrainJob.recipe
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        if argument == "--recipe" and following:
+            found = following
+        elif argument.startswith("--recipe="):
+            found = argument.removeprefix("--recipe=")
+    return found
+
+
+def train(source: str, settings: Training, job: TrainJob) -> None:
+    """Train the network of a model or genotype with every seed, or finish that."""
+    remarks, kept, named = list[str](), None, source
+    source = located(source)
+    if job.resume is not None:
+        given, asked = settings, job
+        source, settings, job, kept = _told_before(source, job.resume)
+        remarks += _uncounted(given, asked, settings, job)
+    elif not source:
+        raise ValueError(
+            "no model: give a name that `nasarch models` lists, a genotype's .json file, or a search's folder; or --resume DIR"
+        )
+    elif job.scale_lr:
+        usual = recipe(job.recipe).settings
+        settings = in_proportion(settings, usual)
+        remarks.append(f"learning rate {settings.lr:.4g}, scaled by the batch size, {settings.batch_size} / {usual.batch_size}")
+    else:
+        remarks += remarks_on(settings, recipe(job.recipe).settings)
+    device = pick_device(distributed.join(job.device))
+    set_tf32(job.tf32)
+    try:
+        folder = distributed.first_has(job.resume or job.out or usual_folder("train", named, job.data))
+        if job.resume is None:
+            distributed.first_does(lambda: check_unused(folder))
+        data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
+        _check_test(data, job)
+        plan = TrainPlan(
+            subject=subject(source, recipe(job.recipe), settings, data, kept),
+            recipe=recipe(job.recipe),
+            settings=settings,
+            data=data,
+            device=device,
+            job=job,
+            words=" ".join(["nasarch", *sys.argv[1:]]),
+            remarks=tuple(remarks),
+        )
+        if job.record:
+            check_recordable(plan)
+        _train(plan, folder)
+    finally:
+        distributed.leave()
+
+
+def _told_before(source: str, folder: Path) -> tuple[str, Training, TrainJob, Genotype]:
+    """Source, settings, job and cells of the training in the folder, which is of this source if one is given.
+
+    Raises:
+        ValueError: there is none, or of another model.
+    """
+    found = resumed(folder)
+    if source not in ("", found[0]):
+        raise ValueError(f"{folder} holds a training of {found[0]}, not of {source}: leave the model out, or train it in another folder")
+    return found
+
+
+def _uncounted(settings: Training, job: TrainJob, own: Training, own_job: TrainJob) -> list[str]:
+    """That flags given beside --resume don't count, where they say otherwise than the folder."""
+    usual = asdict(recipe(job.recipe).settings) | asdict(TrainJob())
+    told, kept = asdict(settings) | asdict(job), asdict(own) | asdict(own_job)
+    others = [key for key, default in usual.items() if key != "resume" and told[key] not in (default, kept[key])]
+    flags = ", ".join(f"--{key.replace('_', '-')} {told[key]} (there {kept[key]})" for key in others)
+    return [f"--resume goes on with the settings of its folder, so these don't count: {flags}"] if others else []
+
+
+def _check_test(data: Dataset, job: TrainJob) -> None:
+    if job.test and data.test is None:
+        raise ValueError(
+            f"data {data.name!r} has no test part, so there would be no accuracy: add one (folders train/ and test/), or train all the "
+            "same with --no-test"
+        )
+
+
+def _train(plan: TrainPlan, folder: Path) -> None:
+    """Every seed, and the figures of all."""
+    if plan.device.type == "cpu":
+        keep_freed_memory()
+    console = Console(quiet=not distributed.is_first())
+    job, settings, data = plan.job, plan.settings, plan.data
+    where = device_name(plan.device) + (f", {distributed.count()} processes" if distributed.count() > 1 else "")
+    console.print(
+        f"{plan.subject.source} ({plan.subject.size}) on {data.name}: {len(data.train):,} images; {where}", highlight=False, soft_wrap=True
+    )
+    said = f"recipe {job.recipe} ({plan.recipe.source}): {settings.epochs} of {plan.recipe.settings.epochs} epochs"
+    console.print(f"{said}, batch size {settings.batch_size}, learning rate {settings.lr:g}", highlight=False, soft_wrap=True)
+    for words in plan.remarks:
+        console.print(f"note: {words}", highlight=False, soft_wrap=True)
+    seeds = range(job.seed, job.seed + job.runs)
+    if distributed.is_first():
+        make_folder(folder)
+    if len(seeds) > 1 and distributed.is_first():
+        config = {
+            "source": plan.subject.source,
+            "genotype": plan.subject.genotype.to_dict(),
+            "settings": asdict(settings),
+            "train": plain(job),
+        }
+        write_text(folder / "config.json", as_json(config))
+    try:
+        results = [_one(plan, seed, folder if len(seeds) == 1 else folder / f"seed-{seed}", console) for seed in seeds]
+    except KeyboardInterrupt:
+        console.print(f"stopped; to go on: nasarch train --resume {folder}", soft_wrap=True, highlight=False)
+        raise
+    if distributed.is_first():
+        _conclude(plan, results, folder, console)
+
+
+def _one(plan: TrainPlan, seed: int, folder: Path, console: Console) -> Result:
+    if distributed.is_first():
+        make_folder(folder)
+    with ExitStack() as stack:
+        reports: list[Report] = [partial(report, stack.enter_context(Live(console)), f"seed {seed}")]
+        if plan.job.tensorboard and distributed.is_first():
+            board = stack.enter_context(Board(folder / "events"))
+            reports.append(lambda progress: on_board(board, progress))
+        result = run(plan, seed, folder, to_all(reports))
+    console.print(f"seed {seed}: {_figures(result)}; {duration(result['seconds'])}", highlight=False, soft_wrap=True)
+    return result
+
+
+def _figures(result: Result) -> str:
+    test = result["test"]
+    if test is None:
+        return f"training loss {result['train']['loss']:.4f}, not tested"
+    five = "" if test["top5"] is None else f", top-5 {test['top5']:.2f} %"
+    return f"test accuracy {test['top1']:.2f} %{five}, loss {test['loss']:.4f} on {test['images']:,} images"
+
+
+def _conclude(plan: TrainPlan, results: Sequence[Result], folder: Path, console: Console) -> None:
+    found: dict[str, Any] = summary(results)
+    if len(results) > 1:
+        write_text(folder / "result.json", as_json(found | {"results": results}))
+        if found["top1"]["mean"] is not None:
+            text = f"{found['runs']} runs: test accuracy {found['top1']['mean']:.2f} +- {found['top1']['std']:.2f} %"
+            console.print(text, highlight=False, soft_wrap=True)
+    if plan.job.record:
+        path = record(plan, found | {key: results[0].get(key) for key in ("device", "begun_from")})
+        console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
+    last = folder if len(results) == 1 else folder / f"seed-{results[0]['seed']}"
+    load_it = f"import nasarch, timm; timm.create_model('local-dir:{last / 'model'}', pretrained=True)"
+    console.print(f"result: {folder / 'result.json'}\nload:   {load_it}", highlight=False, soft_wrap=True)

@@ -1,0 +1,48 @@
+"""How well a network classifies a part of a data set: loss and accuracy over all its images, none of them augmented."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import torch
+from timm.utils import accuracy
+from torch import nn
+from torch.nn import functional as F
+
+from nasarch.data.dataset import Dataset, Images
+from nasarch.data.image_files import Files
+from nasarch.data.loader import in_order
+from nasarch.runtime import distributed
+
+TOP = 5  # classes a guess may name in the second accuracy, where there are as many
+
+
+class Score(NamedTuple):
+    """Means over the images: cross entropy, and accuracies in percent; `top5` is None where there are fewer than five classes."""
+
+    images: int
+    loss: float
+    top1: float
+    top5: float | None
+
+
+class Workers(Protocol):
+    """What a job says of the processes that decode files."""
+
+    @property
+    def workers(self) -> int | None: ...
+
+
+@torch.no_grad()
+def evaluate(net: nn.Module, part: Images | Files, data: Dataset, *, batch_size: int, device: torch.device, job: Workers) -> Score:
+    """Of several processes each looks at its share of the images; all have to ask at the same time. In the precision of the weights."""
+    net.eval()
+    share = part.subset(torch.arange(distributed.rank(), len(part), distributed.count())) if distributed.count() > 1 else part
+    top = min(TOP, data.num_classes)
+    sums = torch.zeros(3, dtype=torch.float64, device=device if device.type != "mps" else "cpu")
+    for x, y in in_order(share, data, batch_size=batch_size, device=device, workers=job.workers):
+        logits = net(x).float()
+        first, best = (percent * len(y) for percent in accuracy(logits, y, topk=(1, top)))
+        sums += torch.stack([F.cross_entropy(logits, y, reduction="sum"), first, best]).to(sums)
+    loss, first, best = (value / len(part) for value in distributed.total(sums.tolist(), device))
+    return Score(len(part), loss, first, best if data.num_classes >= TOP else None)

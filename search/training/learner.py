@@ -1,0 +1,286 @@
+"""Training a fixed network, as a generator of progress. Knows one step, the epochs and the checkpoint; no files, no test images.
+
+Of a network with an auxiliary head the loss is that of the classifier plus `aux_weight` times that of the head (Szegedy et al. 2015).
+Loss, gradients and optimiser are as in the papers' code: mean cross entropy, SGD, the gradient's norm clipped.
+
+What chance decides in a step (drop path, mixup, colours) depends on the seed, the step and the process alone, so a training that goes
+on from its checkpoint makes the same steps, bit for bit on a CPU. Torch's and, for mixup, NumPy's global generators are seeded for it.
+
+On a CPU weights and images lie channels last: measured on one thread (pc_darts_cifar, 32x32 pixels) a step took 1.02 s instead of 1.28
+(5 cells, 16 channels, batch 64), 1.81 s instead of 2.60 (8 cells, 36 channels, batch 32). Not in bfloat16: there torch 2.15's gradient
+of a depthwise convolution of stride 2 on a map of one pixel is memory that nobody wrote.
+
+Several processes average their gradients; the running statistics of BN are averaged when the state is kept, which does not change a
+step, but after a stop within an epoch these statistics are not bit for bit those of an unbroken training.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from timm.data import Mixup
+from timm.data.mixup import mixup_target
+from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+
+from nasarch.data.loader import Batch, Batches
+from nasarch.models.network import CellNetwork
+from nasarch.runtime import distributed
+from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.search.engine.place import Meter
+from nasarch.search.kernels.fast_depthwise import quicken
+
+from .colour_jitter import jittered
+from .recipes import Training
+from .weights import check_fit, check_same
+
+INTERVAL = 0.5  # seconds between two reports within an epoch
+STAGE = "training"  # its name in the checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training is. Loss (what is minimised) and accuracy (0 to 1) are means over the images that this epoch has seen so far."""
+
+    epoch: int  # 1 to epochs
+    epochs: int
+    step: int  # 1 to steps, within the epoch
+    steps: int
+    loss: float
+    accuracy: float
+    images_per_second: float
+    learning_rate: float  # of the epoch's first step; during a short warm-up it rises within the epoch
+    drop_path: float
+
+    @property
+    def ends_epoch(self) -> bool:
+        return self.step == self.steps
+
+
+class Droppable(Protocol):
+    """A network with drop path."""
+
+    def set_drop_path(self, rate: float) -> None: ...
+
+    def train(self) -> Any: ...
+
+
+class Trainee(Protocol):
+    """What `fit` drives: a `Learner`, or several networks as one (search/fused/learner.py)."""
+
+    device: torch.device
+    settings: Training
+
+    def start_epoch(self, epoch: int) -> tuple[float, float]: ...
+
+    def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]: ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+class Learner:
+    """A network, its optimiser, and one step of them. `colours` are the mean and standard deviation by which images were normalised.
+
+    `precision` is the type of the network's arithmetic where autocast lowers it; `scaler` the loss scaling that float16 needs. `steps` is
+    how many an epoch has, for a warm-up that rises within one; without it the rate changes by the epoch.
+    """
+
+    def __init__(
+        self,
+        net: CellNetwork,
+        settings: Training,
+        *,
+        seed: int,
+        colours: tuple[tuple[float, ...], tuple[float, ...]],
+        precision: torch.dtype | None = None,
+        steps: int | None = None,
+    ) -> None:
+        self.device = next(net.parameters()).device
+        self.is_channels_last = self.device.type == "cpu" and precision is None
+        self.net = quicken(net.to(memory_format=torch.channels_last)) if self.is_channels_last else net
+        self.settings, self.seed, self.precision, self.steps = settings, seed, precision, steps
+        self.optimizer = sgd(net, settings)
+        self.ema = ModelEmaV3(net, settings.ema, use_warmup=True) if settings.ema else None
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == torch.float16)
+        smoothing, classes = settings.label_smoothing, net.num_classes
+        self.loss: nn.Module = LabelSmoothingCrossEntropy(smoothing) if smoothing else nn.CrossEntropyLoss()
+        self.mixup = Mixup(settings.mixup, label_smoothing=smoothing, num_classes=classes) if settings.mixup else None
+        self.mean, self.std = torch.tensor(colours, device=self.device)[..., None, None]
+
+    def start_epoch(self, epoch: int) -> tuple[float, float]:
+        """Learning rate and drop path of the epoch, which are set here."""
+        return begin_epoch(self.net, self.optimizer, self.settings, epoch)
+
+    def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
+        """Step `number` of the training: its mean loss, and how many of the images were classified rightly."""
+        self._set_rate(number)
+        x, y = batch
+        chance = random.Random(f"{self.seed} {distributed.rank()} {number}")
+        torch.manual_seed(chance.getrandbits(63))
+        if self.settings.colour_jitter:
+            generator = torch.Generator().manual_seed(chance.getrandbits(63))
+            x = (jittered(x * self.std + self.mean, self.settings.colour_jitter, generator) - self.mean) / self.std
+        target = y
+        if self.mixup is not None:
+            np.random.seed(chance.getrandbits(32))
+            x, target = mixed(x, y, self.mixup)
+        logits, loss = self._loss(x, target)
+        self.scaler.scale(loss).backward()
+        self._descend(number)
+        return loss.detach(), (logits.detach().argmax(1) == y).sum()
+
+    def _set_rate(self, number: int) -> None:
+        """The rate of step `number`, where an epoch's steps are known: a warm-up may rise, and end, within an epoch."""
+        if self.steps:
+            set_rate(self.optimizer, self.settings.learning_rate(number / self.steps))
+
+    def _loss(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        criterion = self.loss if target.ndim == 1 else SoftTargetCrossEntropy()
+        if self.is_channels_last:
+            x = x.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
+            said = self.net(x)
+        if not isinstance(said, tuple):
+            return said, criterion(said.float(), target)
+        logits, auxiliary = said
+        return logits, criterion(logits.float(), target) + self.settings.aux_weight * criterion(auxiliary.float(), target)
+
+    def _descend(self, number: int) -> None:
+        parameters = list(self.net.parameters())
+        distributed.average(parameter.grad for parameter in parameters)
+        self.scaler.unscale_(self.optimizer)
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(self.net, step=number + 1)
+
+    def result(self) -> CellNetwork:
+        """What is tested and saved: the network, or its moving average."""
+        return self.net if self.ema is None else self.ema.module
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on. Of several processes all have to ask at the same time."""
+        for net in (self.net, self.result()):
+            distributed.average([buffer for buffer in net.buffers() if buffer.is_floating_point()])
+        distributed.check_same(repr(self.net.fc.weight.sum().item()) if distributed.count() > 1 else "", "weights")
+        return {
+            "net": self.net.state_dict(),
+            "ema": None if self.ema is None else self.ema.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "cells": self.net.genotype.to_dict()["cells"],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError if it is the state of another network: says which weights differ."""
+        check_fit(self.net, state["net"], "the checkpoint")
+        check_same(self.net, state["cells"], "the checkpoint is")
+        self.net.load_state_dict(state["net"])
+        if self.ema is not None:
+            self.ema.module.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if state["scaler"]:  # empty where nothing is scaled
+            self.scaler.load_state_dict(state["scaler"])
+
+
+def mixed(x_BCHW: Tensor, y_B: Tensor, mixup: Mixup) -> tuple[Tensor, Tensor]:
+    """The images mixed in pairs, and their targets [B, K]; of an odd number, as a last batch may have, the last image stays as it is."""
+    pairs = len(y_B) - len(y_B) % 2
+    x, target = mixup(x_BCHW[:pairs].clone(), y_B[:pairs])
+    if pairs == len(y_B):
+        return x, target
+    alone = mixup_target(y_B[pairs:], mixup.num_classes, 1.0, mixup.label_smoothing)
+    return torch.cat([x, x_BCHW[pairs:]]), torch.cat([target, alone])
+
+
+def sgd(net: nn.Module, settings: Training) -> torch.optim.SGD:
+    """The optimiser that the settings ask for: torch's, which is what timm's `momentum` and, with Nesterov's, `sgd` are.
+
+    All weights decay as in the papers' code; timm's `create_optimizer_v2` leaves biases and BN out unless it is told otherwise.
+    """
+    return torch.optim.SGD(net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov)
+
+
+def begin_epoch(net: Droppable, optimizer: torch.optim.Optimizer, settings: Training, epoch: int) -> tuple[float, float]:
+    """Set the learning rate and the drop path of the epoch; returns them."""
+    rate, drop = settings.learning_rate(epoch), settings.drop_path_rate(epoch)
+    set_rate(optimizer, rate)
+    net.set_drop_path(drop)
+    net.train()
+    return rate, drop
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def fit(learner: Trainee, batches: Batches, checkpoint: Checkpoint) -> Iterator[Progress]:
+    """Train over the batches, from where the checkpoint is; report twice a second and at an epoch's end, and keep the state there.
+
+    Raises:
+        ValueError: the loss is not finite; the checkpoint then holds the state before this epoch. Or the checkpoint is of another network.
+        KeyboardInterrupt: the checkpoint asked for a stop, after a step, and holds the state.
+    """
+    epochs, steps, meter = learner.settings.epochs, len(batches), Meter(learner.device)
+    first, done = _take_up(learner, batches, meter, checkpoint)
+    for epoch in range(first, epochs):
+        rate, drop = learner.start_epoch(epoch)
+        stops = False
+        for step, batch in zip(range(done + 1, steps + 1), batches, strict=False):
+            result = learner.step(batch, epoch * steps + step - 1)
+            meter.add(*result, len(batch[1]), 0)
+            ends = step == steps
+            if ends or meter.due(INTERVAL):
+                meter.check(f"epoch {epoch + 1}", step)
+                loss, accuracy = meter.means(f"epoch {epoch + 1}", of_all=ends)
+                yield Progress(
+                    epoch=epoch + 1,
+                    epochs=epochs,
+                    step=step,
+                    steps=steps,
+                    loss=loss,
+                    accuracy=accuracy,
+                    images_per_second=meter.images_per_second(),
+                    learning_rate=rate,
+                    drop_path=drop,
+                )
+            stops = distributed.agreed_stop(checkpoint.stop_requested, step, learner.device, ends=ends)
+            if stops and not ends:
+                meter.check(f"epoch {epoch + 1}", step)
+                _keep(learner, batches, meter, checkpoint, epoch, step)
+                raise KeyboardInterrupt
+        done, meter = 0, Meter(learner.device)
+        _keep(learner, batches, meter, checkpoint, epoch + 1, 0)
+        if stops and epoch + 1 < epochs:
+            raise KeyboardInterrupt
+
+
+def _keep(learner: Trainee, batches: Batches, meter: Meter, checkpoint: Checkpoint, epochs: int, step: int) -> None:
+    """Everything, after `step` steps of the epoch that follows `epochs` whole ones."""
+    state = learner.state_dict() | {"epochs": epochs, "step": step, "batches": batches.state_dict(), "meter": meter.state_dict()}
+    if checkpoint.path is not None:
+        checkpoint.keep(STAGE, state)
+
+
+def _take_up(learner: Trainee, batches: Batches, meter: Meter, checkpoint: Checkpoint) -> tuple[int, int]:
+    """Load what was kept: the epochs that are over, and the steps of the next one."""
+    state = checkpoint.stage(STAGE)
+    if state is None:
+        return 0, 0
+    learner.load_state_dict(state)
+    batches.load_state_dict(state["batches"])
+    if distributed.is_first():  # its sums are those of all processes
+        meter.load_state_dict(state["meter"])
+    return state["epochs"], state["step"]

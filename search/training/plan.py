@@ -1,0 +1,235 @@
+"""What is trained, on what, how: the values behind `nasarch train`, and how a run folder tells them again. Trains nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import timm
+import torch
+
+from nasarch.cells.genotype import Genotype
+from nasarch.data.dataset import Dataset
+from nasarch.models.catalogue import find, models_of
+from nasarch.models.network import CellNetwork
+from nasarch.models.zoo import GENERIC, MODELS, Model
+from nasarch.runtime import distributed
+from nasarch.runtime.run_folder import with_paths
+from nasarch.search.engine.context import LARGE, Precision
+from nasarch.search.supernet.network import seeded
+
+from .recipes import RECIPES, Recipe, Training
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """What a training is told besides its settings.
+
+    Args:
+        recipe: settings from the literature, which other flags then change: cifar, cifar-long, imagenet, shallow or nats.
+        data: digits, cifar10, cifar100, or a folder or tar file of class folders, with a test part.
+        size: bring all images to squares of so many pixels.
+        root: folder of CIFAR's files.
+        download: fetch CIFAR's files if they are missing.
+        in_memory: hold all images in memory (True) or decode them in every epoch (False); by default what fits is held.
+        workers: processes that decode images on disk; by default one a core.
+        weights: begin with the weights of a .safetensors file, or of a training's model/ or checkpoint.pt, instead of random ones.
+        scale_lr: change the recipe's learning rate in proportion to the batch size.
+        seed: of the first weights, the batches and everything else that is left to chance.
+        runs: train so many times, with the seeds from SEED on; gives mean and standard deviation.
+        device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
+        amp: bf16 or fp16 arithmetic in the network; off is float32.
+        tf32: let NVIDIA GPUs round the factors of float32 convolutions and matrix products to TF32: faster, but not exact.
+        test: the test images are read once, at the end; with --no-test not at all, and data need none.
+        record: write the result into the genotype's file, beside those that its paper reports.
+        tensorboard: write events for TensorBoard, too.
+        out: a new folder for the results; by default one below runs/.
+        resume: go on with the training in this folder, with its own settings and data; no other flag counts then.
+    """
+
+    recipe: str = "cifar"
+    data: str = "digits"
+    size: int | None = None
+    root: Path | None = None
+    download: bool = False
+    in_memory: bool | None = None
+    workers: int | None = None
+    weights: Path | None = None
+    scale_lr: bool = False
+    seed: int = 0
+    runs: int = 1
+    device: str = "auto"
+    amp: Precision = "off"
+    tf32: bool = False
+    test: bool = True
+    record: bool = False
+    tensorboard: bool = False
+    out: Path | None = None
+    resume: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.runs < 1:
+            raise ValueError(f"--runs {self.runs}: choose 1 or more")
+        if self.record and not self.test:
+            raise ValueError("--record writes down the accuracy on the test images: leave --no-test out")
+
+
+class Subject(NamedTuple):
+    """A network by the name of its timm model, with the arguments that make it."""
+
+    source: str  # as the user names it
+    model: str
+    genotype: Genotype
+    arguments: dict[str, Any]  # for timm
+
+    def build(self, seed: int, *, aux_head: bool) -> CellNetwork:
+        """With first weights drawn by the seed."""
+        with seeded(seed):
+            net = timm.create_model(self.model, **self.arguments, **({"aux_head": True} if aux_head else {}))
+        assert isinstance(net, CellNetwork)
+        return net
+
+    @property
+    def digest(self) -> str:
+        """Of the cells alone: SHA-256."""
+        return hashlib.sha256(json.dumps(self.genotype.to_dict()["cells"], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is the network that the papers report on, not a smaller one."""
+        return not {"cells", "channels"} & self.arguments.keys()
+
+    @property
+    def size(self) -> str:
+        """Cells and channels in words."""
+        network = (MODELS | GENERIC)[self.model].network
+        cells, channels = (self.arguments.get(key, getattr(network, key)) for key in ("cells", "channels"))
+        return f"{cells} cells{' a stage' if network.space.startswith('nats') else ''}, {channels} channels"
+
+
+def located(source: str) -> str:
+    """The source; of the folder of a search the genotype's file in it.
+
+    Raises:
+        ValueError: the folder has none.
+    """
+    folder = Path(source)
+    if not source or source in MODELS or not folder.is_dir():
+        return source
+    if (folder / "genotype.json").is_file():
+        return str(folder / "genotype.json")
+    inside = sorted(found.parent.name for found in folder.glob("*/genotype.json"))
+    remedy = f"give one of its folders: {', '.join(inside[:5])}" if inside else "give the folder of a finished search, or a genotype's file"
+    raise ValueError(f"no genotype.json in {folder}: {remedy}")
+
+
+def subject(source: str, named: Recipe, settings: Training, data: Dataset, kept: Genotype | None = None) -> Subject:
+    """The network that is meant: a model by name, or of a genotype the one with the recipe's stem.
+
+    Args:
+        kept: the genotype that `source` was when it was read before; its file is not read again.
+
+    Raises:
+        ValueError: there is none, or it doesn't fit the recipe or the images.
+    """
+    name = next(name for name, known in RECIPES.items() if known is named)
+    model = _model(source, name, named, kept)
+    _check_images(model, name, settings, data)
+    arguments: dict[str, Any] = {"num_classes": data.num_classes, "pretrained_cfg_overlay": _inputs(model, data)}
+    if model.name in GENERIC:
+        arguments["genotype"] = _cells(model).to_dict()
+    arguments |= {key: value for key in ("cells", "channels") if (value := getattr(settings, key)) is not None}
+    return Subject(source, model.name, _cells(model), arguments)
+
+
+def _model(source: str, name: str, named: Recipe, kept: Genotype | None) -> Model:
+    found = [MODELS[source]] if source in MODELS else list(models_of(kept or find(source)))
+    fitting = [model for model in found if model.network.stem == named.stem and model.network.space in named.spaces]
+    if fitting:
+        return fitting[0]
+    stem, space = found[0].network.stem, found[0].network.space
+    recipes = [key for key, known in RECIPES.items() if stem == known.stem and space in known.spaces]
+    models = [m.name for m in models_of(_cells(found[0])) if m.network.stem == named.stem and m.network.space in named.spaces]
+    raise ValueError(
+        f"recipe {name} trains cells of {' or '.join(named.spaces)} behind {named.stem}'s stem; {source} has cells of {space} behind "
+        f"{stem}'s: take --recipe {' or '.join(recipes)}{''.join(f', or the model {other}' for other in models)}"
+    )
+
+
+def _cells(model: Model) -> Genotype:
+    assert model.genotype is not None
+    return model.genotype
+
+
+def _check_images(model: Model, name: str, settings: Training, data: Dataset) -> None:
+    side = min(data.size)
+    if model.network.stem == "imagenet" and side < LARGE:
+        raise ValueError(
+            f"recipe {name} trains networks of ImageNet's stem, which begins with an eighth of the image's side; the images of data "
+            f"{data.name!r} have {side} pixels: take --size 224, or a network with CIFAR's stem and --recipe cifar"
+        )
+    if settings.cutout >= side:
+        raise ValueError(
+            f"--cutout {settings.cutout} hides images of {side} pixels: choose --cutout {side // 2} (CIFAR's 16 are half of its side), or 0"
+        )
+
+
+def _inputs(model: Model, data: Dataset) -> dict[str, Any]:
+    """What timm writes beside the weights of how images are prepared."""
+    height, width = data.size
+    reduction = model.network.reduction
+    return {
+        "input_size": (3, height, width),
+        "pool_size": (-(-height // reduction), -(-width // reduction)),
+        "num_classes": data.num_classes,
+        "mean": data.mean,
+        "std": data.std,
+        "interpolation": "bilinear",
+        "crop_pct": 0.875 if min(data.size) >= LARGE else 1.0,
+        "description": f"trained by nasarch on {data.name}",
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainPlan:
+    """A training in full; the seed comes with each run. `words` is the command line, for the record.
+
+    Raises:
+        ValueError: mixup of batches that are no pairs of images in each process.
+    """
+
+    subject: Subject
+    recipe: Recipe
+    settings: Training
+    data: Dataset
+    device: torch.device
+    job: TrainJob
+    words: str
+    remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        size, pairs = self.settings.batch_size, 2 * distributed.count()
+        if self.settings.mixup and size % pairs:
+            shared = f" over {distributed.count()} processes" if distributed.count() > 1 else ""
+            raise ValueError(
+                f"--mixup mixes images in pairs, and a batch of {size}{shared} leaves one alone: choose --batch-size "
+                f"{max(1, size // pairs) * pairs}, or leave --mixup out"
+            )
+
+
+def resumed(folder: Path) -> tuple[str, Training, TrainJob, Genotype]:
+    """Source, settings, job and cells of the training in `folder`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        told: dict[str, Any] = with_paths(TrainJob, config["train"])
+        settings, job = Training(**config["settings"]), TrainJob(**told | {"resume": folder})
+        return str(config["source"]), settings, job, Genotype.from_dict(config["genotype"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"no training to resume in {folder} ({error}): give the folder of a training, with its config.json") from error

@@ -1,0 +1,187 @@
+"""The papers' recipes for training a fixed network: frozen settings by name. Knows no loop, no data.
+
+| recipe | epochs | batch | learning rate | drop path | cutout | auxiliary head | source |
+|---|---|---|---|---|---|---|---|
+| cifar | 600 | 96 | 0.025, cosine to 0 | 0.2 | 16 | 0.4 | DARTS (Liu et al. 2019), sec. 3.2 and learner.py; eDARTS too takes 96 |
+| cifar-long | 1,200 | 128 | 0.025, cosine to 0 | 0.3 | 16 | 0.4 | PC-DARTS (Xu et al. 2020), sec. 4.2; 1,200 epochs: FTSO, Fig. 4b |
+| imagenet | 250 | 1,024 | 0.5, linear to 0, warm-up in 5 stairs of an epoch | 0 | 0 | 0.4 | PC-DARTS, sec. 4.3 and train_imagenet.py |
+| shallow | 100 | 64 | 0.025, cosine to 0 | 0.2 | 0 | none | eDARTS, sec. IV-A: 5 cells, 16 channels |
+| nats | 200 | 256 | 0.1, cosine to 0, Nesterov | 0 | 0 | none | NATS-Bench (Dong et al. 2021), 200E.config of its code |
+
+`cifar`, `cifar-long`, `imagenet` and `shallow` clip gradients at norm 5. All crop and flip as the data set has it.
+
+Everything that changes is a function of epoch / epochs, so another number of epochs keeps a recipe's shape. A warm-up of less than five
+epochs keeps five stairs, which then change within an epoch: 50 epochs of `imagenet` climb in the first of them.
+
+Rates are the papers' formulas of the epoch rather than schedulers of timm's, so that what a step uses depends on its number alone, also
+after a stop. timm's CosineLRScheduler has the same cosine, but its warm-up begins at `warmup_lr_init` and reaches the rate in epoch n,
+lr * e / n; the papers' code takes lr * (e + 1) / n and reaches it in epoch n - 1.
+
+Note: PC-DARTS' code for ImageNet lowers the rate more slowly in the last 5 of its 250 epochs; here the line is straight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from nasarch.cells.space import DARTS, NATS
+from nasarch.runtime.schedules import Schedule, cosine
+
+Rate = Callable[[float], float]  # of the epochs done
+STAIRS = 5  # of a warm-up at least, as many as the papers' has
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """How a network is trained. The defaults are DARTS' for CIFAR.
+
+    Args:
+        epochs: the schedules of the learning rate, of its warm-up and of drop path are stretched to them.
+        batch_size: images of a step, over all processes.
+        lr: learning rate of SGD at its highest.
+        schedule: of the learning rate: cosine or linear, both to 0.
+        warmup: share of the epochs in which the rate rises to lr, in a stair an epoch, or five: 5 epochs of 250 are 0.02.
+        momentum: of SGD.
+        nesterov: SGD with Nesterov's momentum.
+        weight_decay: of all weights.
+        clip: largest norm of the gradient; 0 for no limit.
+        cutout: side in pixels of the square that is hidden in each image; 0 for none.
+        colour_jitter: brightness, contrast and saturation change by up to this share at random, the hue by half of it; 0 for none.
+        drop_path: probability of dropping an edge that the last epoch would reach, growing from 0 in proportion to the epoch.
+        aux_weight: weight of the auxiliary classifier's loss; 0 trains without one.
+        label_smoothing: share of the target that is spread over all classes.
+        mixup: alpha of mixup (Zhang et al. 2018); 0 for none.
+        ema: decay of a moving average of the weights, which is then what is tested and saved; shorter at first. 0 for none.
+        cells: of the network (NATS-Bench: a stage); by default as the model has it.
+        channels: of the first cells' nodes; by default as the model has it.
+    """
+
+    epochs: int = 600
+    batch_size: int = 96
+    lr: float = 0.025
+    schedule: Literal["cosine", "linear"] = "cosine"
+    warmup: float = 0.0
+    momentum: float = 0.9
+    nesterov: bool = False
+    weight_decay: float = 3e-4
+    clip: float = 5.0
+    cutout: int = 16
+    colour_jitter: float = 0.0
+    drop_path: float = 0.2
+    aux_weight: float = 0.4
+    label_smoothing: float = 0.0
+    mixup: float = 0.0
+    ema: float = 0.0
+    cells: int | None = None
+    channels: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: choose 1 or more")
+        if not 0 < self.lr < float("inf"):
+            raise ValueError(f"--lr {self.lr}: choose a number above 0, such as {Training.lr}")
+        for name in ("weight_decay", "clip", "cutout", "colour_jitter", "aux_weight", "mixup"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: choose 0 (for none) or more")
+        for name in ("warmup", "momentum", "drop_path", "label_smoothing", "ema"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: choose 0 or more, and less than 1")
+        if self.nesterov and not self.momentum:
+            raise ValueError("--nesterov is a kind of momentum: choose --momentum above 0, such as 0.9")
+
+    @property
+    def learning_rate(self) -> Rate:
+        """By epochs done; their fraction counts during the warm-up alone."""
+        shape = {"cosine": cosine, "linear": linear}[self.schedule](self.lr, 0.0, self.epochs)
+        return in_stairs(shape, self.warmup * self.epochs)
+
+    @property
+    def drop_path_rate(self) -> Schedule:
+        """By epoch: rate * e / E (Zoph et al. 2018)."""
+        return lambda epoch: self.drop_path * epoch / self.epochs
+
+
+def linear(start: float, end: float, epochs: int) -> Schedule:
+    """start + (end - start) * e / E."""
+    return lambda epoch: start + (end - start) * epoch / epochs
+
+
+def in_stairs(schedule: Schedule, epochs: float) -> Rate:
+    """The schedule after a warm-up of `epochs`: n stairs of equal length, s / n of the schedule's first value on the s-th.
+
+    n is the number of epochs, so that stair s is epoch s - 1 (Goyal et al. 2017; PC-DARTS' code), but at least five.
+    """
+    stairs = max(STAIRS, round(epochs))
+    return lambda done: schedule(0) * (int(done * stairs / epochs) + 1) / stairs if done < epochs else schedule(int(done))
+
+
+class Recipe(NamedTuple):
+    """Settings, their place in the literature, and the networks that they are for: stems and spaces."""
+
+    settings: Training
+    source: str
+    stem: str
+    spaces: tuple[str, ...]
+
+
+CIFAR = Training()
+SHALLOW = replace(CIFAR, epochs=100, batch_size=64, cutout=0, aux_weight=0.0, cells=5, channels=16)
+IMAGENET = Training(
+    epochs=250,
+    batch_size=1024,
+    lr=0.5,
+    schedule="linear",
+    warmup=0.02,  # 5 of 250
+    weight_decay=3e-5,
+    cutout=0,
+    colour_jitter=0.4,
+    drop_path=0.0,
+    label_smoothing=0.1,
+)
+NATS_BENCH = Training(
+    epochs=200,
+    batch_size=256,
+    lr=0.1,
+    nesterov=True,
+    weight_decay=5e-4,
+    clip=0.0,
+    cutout=0,
+    drop_path=0.0,
+    aux_weight=0.0,
+)
+RECIPES = {
+    "cifar": Recipe(CIFAR, "DARTS, sec. 3.2", "cifar", (DARTS.name,)),
+    "cifar-long": Recipe(
+        replace(CIFAR, epochs=1200, batch_size=128, drop_path=0.3), "PC-DARTS, sec. 4.2, epochs of FTSO, Fig. 4b", "cifar", (DARTS.name,)
+    ),
+    "imagenet": Recipe(IMAGENET, "PC-DARTS, sec. 4.3", "imagenet", (DARTS.name,)),
+    "shallow": Recipe(SHALLOW, "eDARTS, sec. IV-A", "cifar", (DARTS.name, NATS.name)),
+    "nats": Recipe(NATS_BENCH, "NATS-Bench, 200E.config", "cifar", (NATS.name, DARTS.name)),
+}
+
+
+def recipe(name: str) -> Recipe:
+    """The recipe `name`.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"unknown recipe {name!r}; there are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def remarks_on(settings: Training, usual: Training) -> list[str]:
+    """What a user may not have meant: another batch size with the recipe's learning rate (Goyal et al. 2017: in proportion)."""
+    if settings.batch_size == usual.batch_size or settings.lr != usual.lr:
+        return []
+    sizes = f"batch size {settings.batch_size} instead of the recipe's {usual.batch_size} with its learning rate {settings.lr:g}"
+    return [f"{sizes}: in proportion it would be {in_proportion(settings, usual).lr:.4g}; --scale-lr takes that"]
+
+
+def in_proportion(settings: Training, usual: Training) -> Training:
+    """The learning rate scaled with the batch size: linear scaling (Goyal et al. 2017)."""
+    return replace(settings, lr=settings.lr * (settings.batch_size / usual.batch_size))

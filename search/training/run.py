@@ -1,0 +1,221 @@
+"""A training that leaves a folder: settings, metrics, the trained network and its result. Knows files; trains and tests by others.
+
+| file | holds |
+|---|---|
+| config.json | model, cells, settings, seed, data with digest, device, versions, command |
+| metrics.jsonl | a line an epoch: loss, accuracy on the training images, learning rate, drop path, images/s, memory, seconds |
+| checkpoint.pt | the state after the last epoch, or where it was stopped, to resume from; removed at the end |
+| model/ | config.json and model.safetensors: `timm.create_model("local-dir:.../model", pretrained=True)` |
+| result.json | loss and accuracy on the test images, read once, by the weights after the last epoch; and all that led there |
+
+With several seeds every run has a folder of its own, and result.json above them has mean and standard deviation. Of several processes
+the first one writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from nasarch.atomic import write_text
+from nasarch.compute import device_name
+from nasarch.data.loader import Batches
+from nasarch.runtime import distributed
+from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
+from nasarch.runtime.run_folder import Lines, as_json, plain
+from nasarch.search.engine.context import TYPES
+from nasarch.search.runs.metrics import peak_memory
+from nasarch.search.runs.run import PACKAGES, stopping_at_signals
+
+from .evaluate import Score, evaluate
+from .learner import STAGE, Learner, Progress, fit
+from .plan import TrainPlan
+from .weights import file_of, load_weights, save_model
+
+Report = Callable[[Progress], None]
+Result = dict[str, Any]
+SAME = ("source", "model", "settings", "seed", "data", "amp", "processes")  # of config.json, to go on from a checkpoint
+
+
+def run(plan: TrainPlan, seed: int, folder: Path, report: Report) -> Result:
+    """Train once, or finish what `folder` holds of it. Returns what is in result.json.
+
+    SIGINT and SIGTERM stop it after the present step with everything kept; a second signal stops it at once.
+
+    Raises:
+        ValueError: the checkpoint in the folder is damaged or of another training; or a loss, of the training images or the test images,
+            or a weight is no finite number: says where, and leaves the checkpoint.
+        KeyboardInterrupt: it was stopped.
+    """
+    finished = distributed.first_does(lambda: read_result(folder) if (folder / "result.json").exists() else None)
+    if finished is not None:
+        return finished
+    config = _config(plan, seed)
+    checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
+    batches, fresh = _batches(plan, seed), checkpoint.stage(STAGE) is None
+    learner = _learner(plan, seed, fresh=fresh, steps=len(batches))
+    config["begun_from"] = distributed.first_does(lambda: _begun_from(plan, None if fresh else folder))
+    if distributed.is_first():
+        write_text(folder / "config.json", as_json(config))
+    with stopping_at_signals(checkpoint):
+        try:
+            last = _follow(learner, batches, checkpoint, folder, report)
+        except ValueError as error:
+            raise ValueError(f"{error}{_rescue(folder, checkpoint) if 'the loss is' in str(error) else ''}") from error
+    trained = learner.result()
+    _check_trained(trained, folder)
+    part = plan.data.test if plan.job.test else None
+    score = None if part is None else evaluate(trained, part, plan.data, batch_size=_test_batch(plan), device=plan.device, job=plan.job)
+    if score is not None and not math.isfinite(score.loss):
+        raise ValueError(f"the loss on the test images is {score.loss}: {_remedy(folder)}")
+    bare = plan.subject.build(seed, aux_head=False)
+    result = _result(plan, config, last, score, sum(parameter.numel() for parameter in bare.parameters()))
+    if distributed.is_first():
+        save_model(bare, trained.state_dict(), folder / "model", plan.data.class_names)
+        write_text(folder / "result.json", as_json(result))
+        (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return result
+
+
+def _rescue(folder: Path, checkpoint: Checkpoint) -> str:
+    """What can be done with the state before the loss was lost."""
+    good = f"{folder / 'checkpoint.pt'} is of epoch {checkpoint.epochs}, to begin with by --weights"
+    return f"; {good}" if checkpoint.stages else ""
+
+
+def read_result(folder: Path) -> Result:
+    """What a finished training in `folder` gave.
+
+    Raises:
+        ValueError: its file is damaged.
+    """
+    try:
+        found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        return dict(found)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{folder / 'result.json'} is damaged ({error}): remove it, and train again in another folder") from error
+
+
+def _check_trained(net: nn.Module, folder: Path) -> None:
+    """Raise ValueError if the last step has left weights that are no numbers, which no training loss has seen."""
+    wrong = [key for key, value in net.state_dict().items() if not value.isfinite().all()]
+    if wrong:
+        raise ValueError(f"after the last step {len(wrong)} weights such as {wrong[0]} are no finite numbers: {_remedy(folder)}")
+
+
+def _remedy(folder: Path) -> str:
+    return f"choose a smaller learning rate (--lr), in another folder; {folder / 'checkpoint.pt'} holds these weights, and nothing is saved"
+
+
+def _begun_from(plan: TrainPlan, before: Path | None) -> dict[str, str] | None:
+    """Name and digest of the file that the first weights were read from; of a run that goes on what its folder `before` says."""
+    if before is not None:
+        config = before / "config.json"
+        return json.loads(config.read_text(encoding="utf-8")).get("begun_from") if config.is_file() else None
+    if plan.job.weights is None:
+        return None
+    file = file_of(plan.job.weights)
+    return {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+
+
+def _learner(plan: TrainPlan, seed: int, *, fresh: bool, steps: int | None = None) -> Learner:
+    net = plan.subject.build(seed, aux_head=plan.settings.aux_weight > 0)
+    if fresh and plan.job.weights is not None:
+        load_weights(net, plan.job.weights)
+    colours = (plan.data.mean, plan.data.std)
+    return Learner(net.to(plan.device), plan.settings, seed=seed, colours=colours, precision=TYPES[plan.job.amp], steps=steps)
+
+
+def _batches(plan: TrainPlan, seed: int) -> Batches:
+    return Batches(
+        plan.data.train,
+        plan.data,
+        batch_size=plan.settings.batch_size,
+        seed=seed,
+        augmentation=replace(plan.data.augmentation, cutout=plan.settings.cutout),
+        device=plan.device,
+        workers=plan.job.workers,
+        rank=distributed.rank(),
+        ranks=distributed.count(),
+    )
+
+
+def _test_batch(plan: TrainPlan) -> int:
+    return max(1, plan.settings.batch_size // distributed.count())
+
+
+def _follow(learner: Learner, batches: Batches, checkpoint: Checkpoint, folder: Path, report: Report) -> dict[str, Any]:
+    """Drive the training to its end, writing down every epoch; what was written of epochs to be trained again is dropped."""
+    lines, start = Lines(folder / "metrics.jsonl", checkpoint.epochs), time.perf_counter()
+    before = json.loads(lines.lines[-1])["seconds"] if lines.lines else 0.0
+    for progress in fit(learner, batches, checkpoint):
+        if not distributed.is_first():
+            continue
+        report(progress)
+        if progress.ends_epoch:
+            seconds = round(before + time.perf_counter() - start, 3)
+            lines.add(asdict(progress) | {"memory": peak_memory(), "seconds": seconds})
+    return distributed.first_has(json.loads(lines.lines[-1]) if distributed.is_first() else {})
+
+
+def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
+    data, subject = plan.data, plan.subject
+    return {
+        "source": subject.source,
+        "model": subject.model,
+        "genotype": subject.genotype.to_dict(),
+        "cells_sha256": subject.digest,
+        "recipe": {"name": plan.job.recipe, "source": plan.recipe.source},
+        "settings": asdict(plan.settings),
+        "seed": seed,
+        "amp": plan.job.amp,
+        "tf32": plan.job.tf32,
+        "processes": distributed.count(),
+        "train": plain(plan.job) | {"seed": seed, "runs": 1},
+        "data": {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest},
+        "device": device_name(plan.device),
+        "threads": torch.get_num_threads(),
+        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+        "command": plan.words,
+    }
+
+
+def _result(plan: TrainPlan, config: dict[str, Any], last: dict[str, Any], score: Score | None, parameters: int) -> Result:
+    keys = ("source", "model", "recipe", "seed", "amp", "tf32", "processes", "data", "begun_from", "device", "versions")
+    said = {key: config[key] for key in keys}
+    test = None if score is None else {"images": score.images, "loss": score.loss, "top1": score.top1, "top5": score.top5}
+    return said | {
+        "cells_sha256": plan.subject.digest,
+        "parameters": parameters,
+        "epochs": plan.settings.epochs,
+        "batch_size": plan.settings.batch_size,
+        "weights": "moving average" if plan.settings.ema else "last epoch",
+        "train": {"loss": last["loss"], "accuracy": last["accuracy"]},
+        "test": test,
+        "seconds": last["seconds"],
+    }
+
+
+def summary(results: Sequence[Result]) -> dict[str, Any]:
+    """Mean and standard deviation (of a sample: n - 1) over runs that differ in the seed alone; None for what was not measured."""
+    found: dict[str, Any] = {"runs": len(results), "seeds": [result["seed"] for result in results]}
+    for key in ("top1", "top5", "loss"):
+        values = [result["test"][key] for result in results if result["test"] and result["test"][key] is not None]
+        whole = len(values) == len(results)
+        found[key] = {
+            "mean": statistics.fmean(values) if whole else None,
+            "std": statistics.stdev(values) if whole and len(values) > 1 and all(map(math.isfinite, values)) else None,
+        }
+    return found

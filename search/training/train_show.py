@@ -1,0 +1,29 @@
+"""What a training says of itself while it runs, on a terminal, in a file and for TensorBoard."""
+
+from __future__ import annotations
+
+from nasarch.runtime.progress import Live
+from nasarch.runtime.tensorboard import Board
+
+from .learner import Progress
+
+FIGURES = ("loss", "accuracy", "learning_rate", "drop_path", "images_per_second")
+
+
+def report(live: Live, title: str, place: Progress) -> None:
+    """Where the training is, and its figures."""
+    live.say(
+        f"{title}, epoch {place.epoch} of {place.epochs}",
+        f"loss {place.loss:.4f}, accuracy {place.accuracy:.3f}, {place.images_per_second:,.0f} images/s",
+        (place.epoch - 1) * place.steps + place.step,
+        place.steps * place.epochs,
+        ends=place.ends_epoch,
+        step=f", step {place.step} of {place.steps}",
+    )
+
+
+def on_board(board: Board, place: Progress) -> None:
+    """The end of an epoch as events."""
+    if place.ends_epoch:
+        for name in FIGURES:
+            board.writer.add_scalar(f"training/{name}", getattr(place, name), place.epoch)

@@ -1,0 +1,105 @@
+"""Weights from a file into a network, and a trained network into a folder that timm loads. Knows no training."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from timm.models import load_state_dict, save_for_hf
+from torch import Tensor
+
+from nasarch.models.network import CellNetwork
+from nasarch.models.weight_files import NAME, as_safetensors, check_cells, differing, some
+
+SHOWN = 10  # keys in a message
+REMEDY = "give a .safetensors file, or the folder model/ of a training"
+
+
+def file_of(path: Path) -> Path:
+    """The file with the weights that `path` means: itself, or that in a folder for timm.
+
+    Raises:
+        ValueError: there is none.
+    """
+    file = path / NAME if path.is_dir() else path
+    if not file.is_file():
+        raise ValueError(f"can't read weights from {file} (there is no such file): {REMEDY}")
+    return file
+
+
+def load_weights(net: CellNetwork, path: Path) -> None:
+    """Put the weights of a file into the network. An auxiliary head keeps its own where the file has none.
+
+    The file is a .safetensors, one by torch.save, a folder for timm, or the checkpoint of a training.
+
+    Raises:
+        ValueError: they can't be read, or are those of another network: says which differ, or which cells they are for.
+    """
+    file = file_of(path)
+    weights, cells = _read(file)
+    own = {key: value for key, value in net.state_dict().items() if key.startswith("aux_head.")}
+    taken = (own | weights) if own else {key: value for key, value in weights.items() if not key.startswith("aux_head.")}
+    check_fit(net, taken, str(path))
+    if cells is not None:
+        check_same(net, cells, f"{path} holds weights")
+    check_cells(file, net.genotype)
+    net.load_state_dict(taken)
+
+
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    """The weights, and of a training's checkpoint the cells."""
+    try:
+        found: dict[str, Any] = load_state_dict(str(file))
+        if "stages" not in found:
+            return found, None
+        state = found["stages"]["training"]
+        return state["net"], state.get("cells")
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, EOFError, UnpicklingError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"can't read weights from {file} ({reason}): {REMEDY}") from error
+
+
+def check_fit(net: CellNetwork, weights: Mapping[str, Tensor], what: str) -> None:
+    """Raise ValueError if the weights are not those of this network: names the first ten that differ, and says how many do."""
+    differ = differing(net.state_dict(), weights)
+    if differ:
+        raise ValueError(
+            f"{what} holds weights of another genotype, size or number of classes ({net.genotype.name}, {net.num_classes} classes here): "
+            f"{some(differ, SHOWN)}"
+        )
+
+
+def check_same(net: CellNetwork, cells: Mapping[str, Any], what: str) -> None:
+    """Raise ValueError if a checkpoint is of other cells, whose weights may have the same names and shapes."""
+    if cells != net.genotype.to_dict()["cells"]:
+        raise ValueError(
+            f"{what} of other cells than those of {net.genotype.name}, with the same names and shapes: give the genotype that they were "
+            "trained with, or train this one in another folder"
+        )
+
+
+def save_model(net: CellNetwork, trained: Mapping[str, Tensor], folder: Path, class_names: tuple[str, ...]) -> None:
+    """Write `folder` for `timm.create_model("local-dir:FOLDER", pretrained=True)`: config.json and model.safetensors.
+
+    `net` is the network without auxiliary head as timm made it, whose arguments are written down; it gets the `trained` weights.
+    `folder` is only there when it is complete. The number of classes is left out of the arguments: transformers would give it twice.
+    """
+    net.load_state_dict({key: value.cpu() for key, value in trained.items() if not key.startswith("aux_head.")})
+    partial = folder.with_name(f".{folder.name}")
+    shutil.rmtree(partial, ignore_errors=True)
+    net = net.to(memory_format=torch.contiguous_format).eval()
+    save_for_hf(net, partial, model_config={"label_names": list(class_names)}, safe_serialization=True)
+    (partial / NAME).write_bytes(as_safetensors(net.state_dict(), net.genotype))
+    for file in partial.iterdir():
+        file.chmod((partial / "config.json").stat().st_mode)  # safetensors' own writer lets nobody but the owner read
+    config: dict[str, Any] = json.loads((partial / "config.json").read_text(encoding="utf-8"))
+    config.get("model_args", {}).pop("num_classes", None)
+    (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)

@@ -1,0 +1,100 @@
+"""The largest eigenvalue is measured on the way, as often as asked, and the search does not notice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nasarch.cli.main import main
+from nasarch.search.engine.context import Bench
+from nasarch.search.engine.result import Found
+from nasarch.search.recipes import dots, ftso, pc_darts
+from nasarch.search.report.report import write_report
+from tests.helpers.coloured_images import data
+from tests.literal.record import Watched
+
+SETTINGS = pc_darts.PcDarts(epochs=2, warmup=1, nodes=2, layers=3, channels=8, batch_size=8, random_channels=True)
+DIGITS = ["--data", "digits", "--device", "cpu", "--layers", "3", "--channels", "4", "--nodes", "2", "--batch-size", "32"]
+
+
+def found(recipe: Any, settings: Any, **bench: Any) -> tuple[Found, list[float]]:
+    """What a search ends with, and the eigenvalues on the way."""
+    values, running = [], recipe.search(Bench(data=data(), **bench), settings)
+    while True:
+        try:
+            values += next(running).figures.values()
+        except StopIteration as stop:
+            return stop.value, values
+
+
+def test_a_search_that_is_watched_finds_the_same() -> None:
+    (plain, nothing), (watched, values) = (found(pc_darts, SETTINGS, **given) for given in ({}, {"hessian": True, "hessian_every": 2}))
+    assert torch.equal(plain.weights.operations_ZEO, watched.weights.operations_ZEO)
+    assert nothing == [] and len(values) == 4, "three steps an epoch: after the second and the last"
+
+
+def test_a_search_that_is_watched_leaves_the_same_network() -> None:
+    """To the bit: weights, running statistics, and where its random channels are."""
+    settings = replace(SETTINGS, channels=4)
+    plain, watched = (
+        Watched().follow(pc_darts.search(Bench(data=data(), **given), settings)) for given in ({}, {"hessian": True, "hessian_every": 2})
+    )
+    (ours,), (theirs,) = ([net.state_dict() for net in search.nets] for search in (plain, watched))
+    assert ours.keys() == theirs.keys() and any("running_mean" in name for name in ours) and "sampler._extra_state" in ours
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_where_all_images_train_both_it_is_measured_on_them() -> None:
+    settings = dots.Dots(
+        operation_epochs=2,
+        topology_epochs=2,
+        operation_warmup=1,
+        topology_warmup=1,
+        operation_layers=3,
+        topology_layers=3,
+        nodes=2,
+        channels=8,
+        batch_size=8,
+    )
+    assert len(found(dots, settings, hessian=True)[1]) == 4
+
+
+def test_the_measured_images_do_not_change_and_are_of_all_classes() -> None:
+    train, valid = Bench(data=data()).sides(12, (0.5, 0.5))
+    (x, y), (again, _) = valid.sample(), valid.sample()
+    assert torch.equal(x, again) and y.unique().tolist() == [0, 1, 2]
+    assert not torch.equal(x, train.sample()[0])
+
+
+def test_every_step_has_its_line_and_the_report_its_picture(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    flags = ["--fractions", "0.05", "0.05", "--epochs", "2", "--hessian-every", "2"]
+    assert main(["search", "ftso", "--out", str(run), *DIGITS, *flags]) == 0
+    lines = [json.loads(line) for line in (run / "eigenvalues.jsonl").read_text().splitlines()]
+    steps = json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["steps"]
+    wanted = sorted({*range(2, steps + 1, 2), steps})
+    assert [(line["epoch"], line["step"]) for line in lines] == [(epoch, step) for epoch in (1, 2) for step in wanted]
+    assert all(line["stage"] == "topology" and isinstance(line["eigenvalue"], float) for line in lines)
+    page = write_report([run], tmp_path / "report").read_text()
+    assert "Fig. 4d" in page and any("iteration" in path.name for path in (tmp_path / "report").rglob("*.png"))
+
+
+def test_lines_of_steps_that_are_made_again_are_replaced(tmp_path: Path) -> None:
+    run, flags = tmp_path / "run", ["--fractions", "0.05", "0.05", "--epochs", "1", "--hessian-every", "2"]
+    assert main(["search", "ftso", "--out", str(run), *DIGITS, *flags]) == 0
+    lines = (run / "eigenvalues.jsonl").read_text()
+    (run / "genotype.json").unlink()  # as if it had been killed before its checkpoint: it starts again
+    assert main(["search", "ftso", "--resume", str(run)]) == 0
+    assert (run / "eigenvalues.jsonl").read_text() == lines
+
+
+def test_iterations_of_the_skip_supernet_can_be_watched_one_by_one() -> None:
+    settings = ftso.Ftso(iterations=2, nodes=2, layers=3, channels=8, batch_size=8)
+    _, values = found(ftso, settings, hessian=True, hessian_every=1)
+    assert len(values) == 2 and values[0] != values[1]
+    assert found(ftso, replace(settings, iterations=1), hessian=True)[1] == pytest.approx(values[:1])

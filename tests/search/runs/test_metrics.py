@@ -1,0 +1,108 @@
+"""An epoch in figures, and what is wrong with a cell."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+
+from nasarch.cells.genotype import Cell, Genotype, Op, resolve
+from nasarch.cells.space import DARTS
+from nasarch.search.engine.loop import WARM, Progress
+from nasarch.search.engine.result import Found, Weights
+from nasarch.search.runs.metrics import epoch_line, imagenet_multi_adds, peak_memory, skips, warnings_about
+from nasarch.search.runs.seeds import Watch
+
+
+def cells(*normal: str) -> Genotype:
+    """A cell whose normal edges carry these operations, two a node."""
+    nodes = tuple(tuple(Op(normal[2 * n + i], i) for i in range(2)) for n in range(len(normal) // 2))
+    convolutions = tuple(tuple(Op("sep_conv_3x3", i) for i in range(2)) for _ in nodes)
+    concat = DARTS.with_nodes(len(nodes)).concat()
+    return Genotype("cell", DARTS.name, {"normal": Cell(nodes, concat), "reduction": Cell(convolutions, concat)})
+
+
+SKIP, CONV = "skip_connect", "sep_conv_3x3"
+NATS_SKIPS = Genotype.from_nats("|skip_connect~0|+|none~0|none~1|+|skip_connect~0|skip_connect~1|skip_connect~2|")
+
+
+def place(found: Found, **given: Any) -> Progress:
+    """The end of an epoch."""
+    figures = {"loss": 2.5, "accuracy": 0.25, "images_per_second": 20.0, "learning_rate": 0.2, "temperature": 1.0}
+    return Progress(**{"epochs": 4, "step": 3, "steps": 3, "found": found, **figures, **given})
+
+
+def test_half_of_the_edges_as_skip_connections_are_a_collapse() -> None:
+    (words,) = warnings_about(cells(*[SKIP] * 4, *[CONV] * 4), max_macs=1e9)
+    assert words.startswith("4 of the 8 edges of the normal cell are skip connections") and "earlier epoch" in words and "edarts" in words
+    assert warnings_about(cells(*[SKIP] * 3, *[CONV] * 5), max_macs=1e9) == []
+
+
+def test_a_cell_that_costs_too_much_gets_a_width_that_does_not() -> None:
+    heavy = cells(*["sep_conv_5x5"] * 8)
+    cost = imagenet_multi_adds(heavy)
+    assert cost is not None
+    (words,) = warnings_about(heavy, max_macs=600)
+    assert f"has {cost:.0f} M multi-adds, more than --max-macs 600" in words and "another seed" in words
+    channels = int(words.split("about ")[1].split(")")[0])
+    assert channels % 2 == 0 and cost * (channels / 48) ** 2 <= 600 < cost * ((channels + 2) / 48) ** 2
+    assert warnings_about(heavy, max_macs=cost) == [] and len(warnings_about(heavy, max_macs=cost - 0.1)) == 1
+
+
+@pytest.mark.parametrize("name", ["darts_v2_cifar", "pc_darts_cifar", "dots_cifar", "darts_minus_cifar"])
+def test_nothing_is_wrong_with_a_published_cell(name: str) -> None:
+    assert warnings_about(resolve(name), max_macs=600) == []
+
+
+def test_a_cell_of_nats_bench_has_skips_and_no_imagenet_network() -> None:
+    assert skips(NATS_SKIPS) == {"normal": 4} and imagenet_multi_adds(NATS_SKIPS) is None
+    assert "skip connections" in warnings_about(NATS_SKIPS, max_macs=1)[0]
+
+
+def test_the_line_of_an_epoch_says_all_but_the_tables() -> None:
+    """DARTS' second-order cells: two and three skip connections, 529.9 million multi-adds on ImageNet."""
+    found = Found(resolve("darts_v2_cifar"), [], Weights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
+    figures = {"loss": 1.5, "accuracy": 0.5, "images_per_second": 10.0, "learning_rate": 0.1, "temperature": 0.75}
+    line = json.loads(json.dumps(epoch_line(place(found, stage="topology", epoch=1, step=2, **figures, figures={"eigenvalue": 0.25}))))
+    assert line.pop("memory") == pytest.approx(peak_memory(), rel=0.1)
+    said = {"stage": "topology", "epoch": 1, "epochs": 4, "step": 2, "steps": 3} | figures
+    assert line == said | {"eigenvalue": 0.25, "skips": {"normal": 2, "reduction": 3}, "multi_adds": 529.9}
+
+
+@pytest.mark.parametrize(("name", "millions"), [("darts_v1_cifar", 505.9), ("pc_darts_imagenet", 581.6), ("nasnet_a_cifar", 604.0)])
+def test_the_cost_of_cells_is_that_of_their_network_on_imagenet(name: str, millions: float) -> None:
+    assert imagenet_multi_adds(resolve(name)) == millions
+
+
+@pytest.mark.parametrize(("platform", "megabytes"), [("linux", 2.0), ("darwin", 0.0)])
+def test_memory_is_the_largest_of_this_process_in_the_units_of_its_system(
+    platform: str, megabytes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1,953 KiB on Linux, bytes on a Mac."""
+    assert 50 < peak_memory() < 1e6
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("nasarch.search.runs.metrics.sys.platform", platform)
+    monkeypatch.setattr("nasarch.search.runs.metrics.resource.getrusage", lambda who: SimpleNamespace(ru_maxrss=1953))
+    assert peak_memory() == megabytes
+
+
+def test_memory_is_that_of_the_gpu_if_one_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 123_456_789)
+    for in_use in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda in_use=in_use: in_use)
+        assert (peak_memory() == 123.5) == in_use
+
+
+def test_a_collapse_is_said_once_in_the_epoch_that_shows_it() -> None:
+    console = Console(record=True, width=400)
+    watch = Watch(console)
+    for epoch, (stage, operation) in enumerate([("a" + WARM, SKIP), ("a", CONV), ("a", SKIP), ("a", SKIP)], 1):
+        found = Found(cells(*[operation] * 8), [], Weights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
+        watch(place(found, stage=stage, epoch=epoch))
+    printed = console.export_text()
+    assert printed.count("warning") == 1 and "after epoch 3 of 4, 8 of the 8 edges" in printed

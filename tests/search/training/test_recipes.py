@@ -1,0 +1,122 @@
+"""Recipes: their schedules in closed form, the papers' numbers, what is refused."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+
+from nasarch.search.training.colour_jitter import jittered, turned
+from nasarch.search.training.learner import sgd
+from nasarch.search.training.recipes import RECIPES, Training, in_proportion, linear, recipe, remarks_on
+
+
+def test_the_rate_falls_as_a_cosine() -> None:
+    rate = RECIPES["cifar"].settings.learning_rate
+    assert rate(0) == 0.025 and rate(300) == pytest.approx(0.0125)
+    assert rate(599) == pytest.approx(0.025 * (1 + math.cos(math.pi * 599 / 600)) / 2)
+
+
+def test_imagenet_warms_up_for_5_of_250_epochs_and_falls_on_a_line() -> None:
+    rate = RECIPES["imagenet"].settings.learning_rate
+    assert [rate(epoch) for epoch in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert rate(5) == pytest.approx(0.5 * 245 / 250) and rate(249) == pytest.approx(0.5 / 250)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_fewer_epochs_keep_the_shape(name: str) -> None:
+    """At the same share of the training the same values, also within the epochs of a warm-up."""
+    whole = RECIPES[name].settings
+    climbing = range(round(whole.warmup * whole.epochs))
+    for times in (5, 10, 25):
+        short = replace(whole, epochs=whole.epochs // times)
+        for epoch in range(short.epochs):
+            assert short.drop_path_rate(epoch) == pytest.approx(whole.drop_path_rate(times * epoch))
+            assert short.learning_rate(epoch) == pytest.approx(whole.learning_rate(times * epoch))
+        for epoch in climbing:
+            assert short.learning_rate((epoch + 0.01) / times) == pytest.approx(whole.learning_rate(epoch))
+
+
+@pytest.mark.parametrize("epochs", [250, 500, 50, 10, 1])
+def test_a_warm_up_climbs_in_five_stairs_or_more_however_short_it_is(epochs: int) -> None:
+    rate = replace(RECIPES["imagenet"].settings, epochs=epochs).learning_rate
+    climbed = [rate(0.02 * epochs * share / 1000) for share in range(1000)]
+    assert climbed == sorted(climbed) and climbed[-1] == 0.5
+    assert len(set(climbed)) == max(5, round(0.02 * epochs))
+
+
+def test_timms_cosine_is_ours_and_its_warm_up_is_an_epoch_late() -> None:
+    """What the docstring of the recipes says of timm's schedulers and optimisers."""
+    settings = replace(RECIPES["cifar"].settings, epochs=20)
+    optimizer = sgd(torch.nn.Linear(2, 2), settings)
+    timms = CosineLRScheduler(optimizer, t_initial=20)
+    assert [timms._get_lr(epoch)[0] for epoch in range(20)] == pytest.approx([settings.learning_rate(epoch) for epoch in range(20)])
+    late = CosineLRScheduler(optimizer, t_initial=20, warmup_t=5)
+    ours = replace(settings, warmup=0.25).learning_rate
+    assert [late._get_lr(epoch)[0] for epoch in range(1, 5)] == pytest.approx([ours(epoch) for epoch in range(4)])
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2))
+    for name, nesterov in (("momentum", False), ("sgd", True)):
+        made = create_optimizer_v2(net, opt=name, lr=0.1, weight_decay=1e-4)
+        assert type(made) is torch.optim.SGD and made.defaults["nesterov"] is nesterov
+        assert sorted(group["weight_decay"] for group in made.param_groups) == [0.0, 1e-4]
+
+
+def test_drop_path_grows_linearly_from_none() -> None:
+    rate = Training(epochs=10, drop_path=0.3).drop_path_rate
+    assert [rate(epoch) for epoch in range(10)] == pytest.approx([0.03 * epoch for epoch in range(10)])
+
+
+def test_a_line_ends_one_step_before_its_end() -> None:
+    assert [linear(1.0, 0.0, 4)(epoch) for epoch in range(4)] == [1.0, 0.75, 0.5, 0.25]
+
+
+def test_the_shallow_network_is_that_of_edarts() -> None:
+    shallow = RECIPES["shallow"].settings
+    assert (shallow.cells, shallow.channels, shallow.epochs, shallow.batch_size) == (5, 16, 100, 64)
+    assert (shallow.cutout, shallow.aux_weight, shallow.drop_path, shallow.clip) == (0, 0.0, 0.2, 5.0)
+
+
+def test_another_batch_size_is_said_aloud_and_can_scale_the_rate() -> None:
+    usual = RECIPES["cifar"].settings
+    double = replace(usual, batch_size=192)
+    (words,) = remarks_on(double, usual)
+    assert "192" in words and "0.05" in words and "--scale-lr" in words
+    assert in_proportion(double, usual).lr == 0.05
+    assert not remarks_on(usual, usual) and not remarks_on(replace(double, lr=0.04), usual)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": float("inf")}, {"drop_path": 1.0}, {"ema": 1.0}, {"warmup": -0.1}),
+        *({"cutout": -1}, {"aux_weight": -0.4}, {"mixup": float("nan")}, {"nesterov": True, "momentum": 0.0}),
+    ],
+    ids=str,
+)
+def test_settings_out_of_range_are_refused_with_a_remedy(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="choose"):
+        Training(**wrong)
+
+
+def test_an_unknown_recipe_names_the_known_ones() -> None:
+    with pytest.raises(ValueError, match="there are cifar, cifar-long, imagenet, shallow, nats"):
+        recipe("cifar100")
+
+
+def test_jitter_changes_colours_within_the_levels_and_repeats_itself() -> None:
+    x = torch.rand(6, 3, 5, 7, generator=torch.Generator().manual_seed(0))
+    first, again = (jittered(x, 0.4, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, again) and not torch.allclose(first, x) and 0 <= first.min() and first.max() <= 1
+    assert not torch.equal(first, jittered(x, 0.4, torch.Generator().manual_seed(4)))
+    torch.testing.assert_close(jittered(x, 0.0, torch.Generator()), x, rtol=1e-4, atol=1e-5)
+
+
+def test_turning_the_hue_leaves_greys_and_a_whole_turn_leaves_all() -> None:
+    grey = torch.full((3,), 0.5)
+    torch.testing.assert_close(turned(torch.tensor([0.3, 1.0])) @ grey, grey.expand(2, 3), rtol=0, atol=2e-3)  # YIQ's rounded numbers
+    torch.testing.assert_close(turned(torch.tensor([2 * math.pi]))[0], torch.eye(3), rtol=1e-4, atol=1e-5)
