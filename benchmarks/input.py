@@ -1,4 +1,4 @@
-"""Images a second of `Batches` against torchvision's loader, on the same cores in one run.
+"""Images a second of `BatchLoader` against torchvision's loader, on the same cores in one run.
 
 Small images: both crop with padding 4, flip and normalise 32x32 images that lie in memory, in batches of 256. torchvision's side is
 what the published code does: `Image.fromarray`, RandomCrop, RandomHorizontalFlip, ToTensor, Normalize in a DataLoader; with no worker
@@ -41,7 +41,7 @@ from nasarch.atomic import write_text
 from nasarch.compute import keep_freed_memory
 from nasarch.data.dataset import Augmentation, Dataset, Images
 from nasarch.data.load import load
-from nasarch.data.loader import Batches
+from nasarch.data.loader import BatchLoader
 
 BATCH = 256
 LARGE_BATCH = 64
@@ -92,7 +92,7 @@ def measure(data: Dataset, cores: int, rounds: int) -> dict[str, float]:
     loaders: dict[str, Iterable[Any]] = {
         "torchvision, no workers": loader(pil, batch_size=BATCH, shuffle=True),
         f"torchvision, {cores} worker(s)": loader(pil, batch_size=BATCH, shuffle=True, num_workers=cores, persistent_workers=True),
-        "nasarch": Batches(data.train, data, batch_size=BATCH, seed=0),
+        "nasarch": BatchLoader(data.train, data, batch_size=BATCH, seed=0),
     }
     speeds = [{name: speed(epoch) for name, epoch in loaders.items()} for _ in range(rounds + 1)][1:]
     return {name: statistics.median(one[name] for one in speeds) for name in loaders}
@@ -137,8 +137,8 @@ def measure_large(path: Path, cores: int, rounds: int, side: int | None) -> dict
         files = replace(data.train, size=(224, 224), frame=(256, 256))
         loaders = {
             "torchvision": folder_loader(folder, data, cores),
-            "nasarch, on disk": Batches(files, data, batch_size=LARGE_BATCH, seed=0, augmentation=augmentation, workers=cores),
-            "nasarch, in memory": Batches(held.train, held, batch_size=LARGE_BATCH, seed=0, augmentation=augmentation),
+            "nasarch, on disk": BatchLoader(files, data, batch_size=LARGE_BATCH, seed=0, augmentation=augmentation, workers=cores),
+            "nasarch, in memory": BatchLoader(held.train, held, batch_size=LARGE_BATCH, seed=0, augmentation=augmentation),
         }
         turns = [{name: turn(loader) for name, loader in loaders.items()} for _ in range(rounds)]
         del loaders

@@ -25,8 +25,8 @@ from benchmarks.measure import KernelCount, publish, seconds_of, setting
 from nasarch.cells.topology import chain, pooled, topologies
 from nasarch.compute import keep_freed_memory, set_tf32
 from nasarch.models.network import CellNetwork
-from nasarch.search.fused.learner import FleetLearner
-from nasarch.search.fused.network import Fleet
+from nasarch.search.fused.learner import FusedLearner
+from nasarch.search.fused.network import FusedNetwork
 from nasarch.search.supernet.network import seeded
 from nasarch.search.training.learner import Learner
 from nasarch.search.training.recipes import SHALLOW
@@ -39,11 +39,11 @@ def network(path: str, channels: int) -> CellNetwork:
         return CellNetwork(pooled(path, chain(4)), CLASSES, cells=CELLS, channels=channels)
 
 
-def learner(count: int, channels: int, device: torch.device) -> Learner | FleetLearner:
+def learner(count: int, channels: int, device: torch.device) -> Learner | FusedLearner:
     nets = [network(path, channels) for path in topologies()[:count]]
     if count == 1:
         return Learner(nets[0].to(device), SHALLOW, seed=0, colours=((0.5,) * 3, (0.25,) * 3))
-    return FleetLearner(Fleet(nets, cells=CELLS, channels=channels).to(device), SHALLOW, seed=0)
+    return FusedLearner(FusedNetwork(nets, cells=CELLS, channels=channels).to(device), SHALLOW, seed=0)
 
 
 def main() -> None:

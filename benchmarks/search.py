@@ -48,7 +48,7 @@ from nasarch.cells.space import Space
 from nasarch.compute import keep_freed_memory, pick_device, set_tf32
 from nasarch.data.dataset import Dataset
 from nasarch.data.load import load
-from nasarch.search.engine.context import LARGE, Bench
+from nasarch.search.engine.context import IMAGENET_STEM_SIZE, SearchContext
 from nasarch.search.engine.loop import Progress
 from nasarch.search.recipes.methods import find
 from nasarch.search.recipes.scale import scaled
@@ -85,7 +85,7 @@ Seconds = dict[str, float]
 class Watched:
     """A bench that notes the seconds of what a recipe asks it for, as far as PARTS names it."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: SearchContext) -> None:
         self.bench, self.seconds = bench, dict.fromkeys(PARTS.values(), 0.0)
 
     def __getattr__(self, name: str) -> Any:
@@ -98,7 +98,7 @@ class Watched:
         return results[0]
 
 
-def one_search(case: Case, bench: Bench, settings: Any) -> tuple[Progress, Seconds]:
+def one_search(case: Case, bench: SearchContext, settings: Any) -> tuple[Progress, Seconds]:
     """What a search reports last, and its seconds."""
     watched, last = Watched(bench), deque[Progress](maxlen=1)
     running = METHODS[case.method].recipe.search(watched, settings)
@@ -108,7 +108,7 @@ def one_search(case: Case, bench: Bench, settings: Any) -> tuple[Progress, Secon
     return last[0], {"whole": whole, "without_data": whole - watched.seconds["data"], **watched.seconds, "steps_and_cell": steps}
 
 
-def searches(case: Case, bench: Bench, settings: Any, rounds: int) -> Iterator[dict[str, Any]]:
+def searches(case: Case, bench: SearchContext, settings: Any, rounds: int) -> Iterator[dict[str, Any]]:
     """The first search of this process, and the same again: the median of every part over the rounds so far, after each of them."""
     end, first = one_search(case, bench, settings)
     found = {"steps": end.epoch * end.steps, "first": rounded(first), "again": None, "rounds": [], "last_loss": end.loss}
@@ -124,12 +124,12 @@ def rounded(seconds: Seconds) -> Seconds:
     return {name: round(value, 5) for name, value in seconds.items()}
 
 
-def sides(case: Case, bench: Bench, settings: Any) -> dict[str, Side]:
+def sides(case: Case, bench: SearchContext, settings: Any) -> dict[str, Side]:
     """The network of the search, and the twin of its shape in two memory formats."""
     space = bench.cells(settings.nodes)
     mask = case.candidates(space)
     shape = {"channels": settings.channels, "layers": settings.layers, "partial": settings.partial}
-    arch, net = bench.relaxation(space, mask, subset=1, spread=1e-3), bench.supernet(space, mask, **shape)
+    arch, net = bench.relaxation(space, mask, subset=1, init_std=1e-3), bench.supernet(space, mask, **shape)
     found = {"nasarch": Side(net, lambda x: net(x, arch()), arch, separate=True)}
     for name, form in TWINS.items():
         twin = TwinSupernet(space, mask, num_classes=bench.data.num_classes, **shape).to(bench.device).to(memory_format=form)
@@ -141,7 +141,7 @@ def sides(case: Case, bench: Bench, settings: Any) -> dict[str, Side]:
     return found
 
 
-def steps(case: Case, bench: Bench, settings: Any, turns: int) -> dict[str, Any]:
+def steps(case: Case, bench: SearchContext, settings: Any, turns: int) -> dict[str, Any]:
     """The median step of every side, and the twins' over that of nasarch."""
     device, contestants = torch.device(bench.device), sides(case, bench, settings)
     batch = next(iter(bench.sides(settings.batch_size, settings.fractions)[0]))
@@ -185,12 +185,12 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     asked = {name: getattr(options, name) for name in ("batch_size", "layers", "channels") if getattr(options, name)}
     settings = replace(usual if options.scale == 1 else scaled(usual, options.scale), **asked)
     data, device, before = prepared(options.data, options.device)
-    if min(data.size) >= LARGE:
+    if min(data.size) >= IMAGENET_STEM_SIZE:
         raise ValueError(f"--data {options.data}: images of {min(data.size)} pixels; the twin has CIFAR's stem, choose smaller ones")
     if device.type == "cpu":
         torch.set_num_threads(1)
         keep_freed_memory()
-    bench = Bench(data=data, device=device)
+    bench = SearchContext(data=data, device=device)
     about = {"search": options.search, "settings": asdict(settings), "data": [data.name, len(data.train), *data.size], "tf32": options.tf32}
     applies = settings == usual and (len(data.train), data.size) == CIFAR and not options.tf32
     result: dict[str, Any] = {**setting(device), **about, "before": before}

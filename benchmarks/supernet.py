@@ -69,7 +69,7 @@ COMPILED = "nasarch, torch.compile"  # timed alone: what it keeps and starts is 
 
 def sides(partial: int, device: torch.device = CPU, layers: int = 8, *, compiled: bool = False) -> dict[str, Side]:
     mask = all_candidates(DARTS)
-    arch = Relaxation(DARTS, mask, subset=1, spread=1e-3).to(device)
+    arch = Relaxation(DARTS, mask, subset=1, init_std=1e-3).to(device)
     net = Supernet(DARTS, mask, channels=16, layers=layers, partial=partial).to(device)
     twins = [TwinSupernet(DARTS, mask, channels=16, layers=layers, partial=partial).to(device) for _ in range(2)]
     quick = torch.compile(net, dynamic=False) if compiled else net

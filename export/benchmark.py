@@ -64,7 +64,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class SearchContext:
     """What `bench` measured; `skipped` says why a side is missing."""
 
     model: str
@@ -96,7 +96,7 @@ def bench(
     threads: int | None = None,
     compiled: bool = True,
     clock: Clock = time.perf_counter,
-) -> Bench:
+) -> SearchContext:
     """Measure the model of `source` (as `find_subject` takes it) for images of `size` pixels, one by one and in batches of `batch`.
 
     `clock` gives seconds: of the wall, or `time.process_time`, which on one thread leaves out what other processes take.
@@ -116,7 +116,7 @@ def bench(
         torch.set_num_threads(before)
 
 
-def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: bool, clock: Clock) -> Bench:
+def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: bool, clock: Clock) -> SearchContext:
     cost = _multi_adds(model, shape)
     rival = nearest(cost)
     other = seeded(partial(timm.create_model, rival.name)).eval()
@@ -127,7 +127,7 @@ def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: b
     title = f"timm's {rival.name}"
     sides |= {f"{title}, {EAGER}": _eager(other, rival.input_size, batch)}
     sides |= _exported(f"{title}, ONNX", other, rival.input_size, batch, int8=False)
-    return Bench(
+    return SearchContext(
         model=describe(model),
         input_size=shape,
         multi_adds=cost,

@@ -23,16 +23,16 @@ def detect(arguments: Sequence[str] = ()) -> Mapping[str, Command]:
 
 
 def _train_command() -> Command:
-    from nasarch.export.detection.settings import DetectJob, DetectTraining
+    from nasarch.export.detection.settings import DetectOptions, DetectTraining
 
-    def train_command(job: Any = DetectJob(), settings: Any = DetectTraining()) -> None:  # noqa: B008
+    def train_command(job: Any = DetectOptions(), settings: Any = DetectTraining()) -> None:  # noqa: B008
         """Train an SSD detector on images with boxes in COCO's format, and evaluate it."""
         from nasarch.export.detection.train import train
 
         train(settings, job)
 
     train_command.__annotations__ = {
-        "job": Annotated[DetectJob, tyro.conf.arg(name="")],
+        "job": Annotated[DetectOptions, tyro.conf.arg(name="")],
         "settings": Annotated[DetectTraining, tyro.conf.arg(name="")],
         "return": None,
     }

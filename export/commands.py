@@ -45,9 +45,9 @@ def onnx(
         calibrate: images for --int8, and to judge --fp16: a folder of images or class folders, a tar file, cifar10, cifar100, digits.
         force: write a float16 or int8 file even if fewer than 95 % of the held-back images keep their class.
     """
-    from nasarch.export.onnx.export import Forms, export_model
+    from nasarch.export.onnx.export import ExportVariants, export_model
 
-    forms = Forms(dynamic_size=dynamic_size, uint8_input=uint8_input, fp16=fp16, int8=int8, calibrate=calibrate, force=force)
+    forms = ExportVariants(dynamic_size=dynamic_size, uint8_input=uint8_input, fp16=fp16, int8=int8, calibrate=calibrate, force=force)
     print(export_model(source, out, checkpoint=checkpoint, data=data, size=size, forms=forms))
 
 

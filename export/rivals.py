@@ -16,7 +16,7 @@ RIVALS = (
 )
 
 
-class Rival(NamedTuple):
+class Baseline(NamedTuple):
     """A timm model and what one image [C, H, W] of its own size costs it."""
 
     name: str
@@ -24,15 +24,15 @@ class Rival(NamedTuple):
     multi_adds: int
 
 
-def nearest(multi_adds: int) -> Rival:
+def nearest(multi_adds: int) -> Baseline:
     """The one of `RIVALS` whose multi-adds are the fewest times more or less than `multi_adds`."""
     return min(map(_rival, RIVALS), key=lambda rival: abs(math.log(rival.multi_adds / max(multi_adds, 1))))
 
 
-def _rival(name: str) -> Rival:
+def _rival(name: str) -> Baseline:
     with torch.device("meta"):
         model = timm.create_model(name).eval()
     size = model.pretrained_cfg["input_size"]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, *size, device="meta"))
-    return Rival(name, tuple(size), counter.get_total_flops() // 2)
+    return Baseline(name, tuple(size), counter.get_total_flops() // 2)

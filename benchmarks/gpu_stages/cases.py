@@ -73,13 +73,13 @@ CASES = {
 }
 
 
-def modules(case: Case, *, small: bool, spread: float = 1e-3) -> tuple[Supernet, Relaxation]:
+def modules(case: Case, *, small: bool, init_std: float = 1e-3) -> tuple[Supernet, Relaxation]:
     """Network and relaxation of a case, always the same, on the CPU."""
     space = DARTS.with_nodes(SMALL_NODES) if small else DARTS
     mask, shape = case.candidates(space), {**case.shape, **(SMALL if small else {})}
     with seeded(0):
         net = Supernet(space, mask, num_classes=CLASSES, **shape).train()
-    return net, Relaxation(space, mask, spread=spread, generator=torch.Generator().manual_seed(0), **case.weights)
+    return net, Relaxation(space, mask, init_std=init_std, generator=torch.Generator().manual_seed(0), **case.weights)
 
 
 def state_of(case: Case, device: str, amp: Precision, *, small: bool) -> State:

@@ -39,9 +39,9 @@ def compared(case: Case, form: str, device: str) -> dict[str, Any]:
     small = case._replace(shape={**case.shape, **SMALL, "channels": 8})
     (batch,) = batches(small, "cpu", 1, small=True)
     with in_format("channels_last"):
-        truth = gradients(*modules(small, small=False, spread=1.0), batch, "cpu", torch.float64)
+        truth = gradients(*modules(small, small=False, init_std=1.0), batch, "cpu", torch.float64)
     with in_format(form):
-        net, arch = modules(small, small=False, spread=1.0)
+        net, arch = modules(small, small=False, init_std=1.0)
         found = {kind: worst(truth, gradients(net, arch, batch, device, kind)) for kind in (torch.float64, torch.float32)}
     name, error = found[torch.float64]
     return {"gradients": len(truth) - 1, "float64": error, "where": name, "float32": found[torch.float32][1], "agrees": error < LARGEST}

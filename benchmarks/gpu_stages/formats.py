@@ -39,8 +39,8 @@ def in_format(name: str) -> Iterator[None]:
             for module in (network, recompute, polyphase):
                 stack.enter_context(patch.object(module, "torch", _Torch()))
             for module in (convolutions, recompute):
-                stack.enter_context(patch.object(module, "phases", split_phases))
-            stack.enter_context(patch.object(convolutions, "joined", joined_phases))
+                stack.enter_context(patch.object(module, "to_polyphase", split_phases))
+            stack.enter_context(patch.object(convolutions, "from_polyphase", joined_phases))
             stack.enter_context(patch.object(network.SearchCell, "_widened", widened))
         yield
 
@@ -53,7 +53,7 @@ def widened(cell: network.SearchCell, share: Tensor) -> Tensor:
 
 
 def split_phases(x: Tensor) -> Tensor:
-    """`phases.phases`: [B, C, H, W] of even size -> [4 * B, C, H / 2, W / 2]."""
+    """`polyphase.to_polyphase`: [B, C, H, W] of even size -> [4 * B, C, H / 2, W / 2]."""
     return x.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).permute(3, 5, 0, 1, 2, 4).flatten(0, 2)  # B C H 2 W 2 -> 2 2 B C H W
 
 

@@ -17,7 +17,7 @@ from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.engine import loop
 from nasarch.search.engine.context import Precision
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.result import SearchResult
 
 from .context import Context
 from .images import read
@@ -69,7 +69,7 @@ def resumed(context: Context, data: Dataset, name: str, amp: Precision) -> dict[
     }
 
 
-Run = tuple[list[Progress], Found | None]
+Run = tuple[list[Progress], SearchResult | None]
 
 
 def cell(run: Run) -> Any:

@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 
 from nasarch.data.dataset import Dataset
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.engine.context import Bench, Precision
+from nasarch.search.engine.context import Precision, SearchContext
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 
 from .context import Context
@@ -72,11 +72,13 @@ def start(context: Context, data: Dataset, name: str, amp: Precision, checkpoint
     """The search, to be followed by `finish`."""
     search = SEARCHES[name]
     shape, part = (SMALL_SHAPE, SMALL_PART) if context.small else (LARGE_SHAPE, LARGE_PART)
-    bench = Bench(data=data, device=context.device, amp=amp, parts=two_parts(data, part), checkpoint=checkpoint or Checkpoint())
+    bench = SearchContext(data=data, device=context.device, amp=amp, parts=two_parts(data, part), checkpoint=checkpoint or Checkpoint())
     return search.method.search(bench, search.settings(**shape))
 
 
-def finish(running: Iterator[Progress], look: Callable[[Progress], None] = lambda progress: None) -> tuple[list[Progress], Found | None]:
+def finish(
+    running: Iterator[Progress], look: Callable[[Progress], None] = lambda progress: None
+) -> tuple[list[Progress], SearchResult | None]:
     """All reports and what was found, or None of a search that was stopped; `look` sees each report when it comes."""
     reports: list[Progress] = []
     while True:

@@ -27,7 +27,7 @@ from nasarch.data.dataset import Dataset
 from nasarch.data.loader import endless
 from nasarch.models import shipped
 from nasarch.search.training.learner import Progress
-from nasarch.search.training.plan import TrainJob, TrainPlan, resumed, subject
+from nasarch.search.training.plan import TrainOptions, TrainPlan, resumed, subject
 from nasarch.search.training.recipes import Training, recipe
 from nasarch.search.training.run import _batches, _learner
 from nasarch.search.training.run import run as train
@@ -91,13 +91,13 @@ def again(context: Context, data: Dataset, folder: Path) -> TrainPlan:
 def first(context: Context, data: Dataset, name: str, end: float) -> TrainPlan:
     """A new plan, with as many epochs as fit."""
     settings = replace(recipe(RECIPE).settings, **(SMALL if context.small else {}))
-    job = TrainJob(recipe=RECIPE, data=Path(context.data).name, seed=SEED, device=context.device)
+    job = TrainOptions(recipe=RECIPE, data=Path(context.data).name, seed=SEED, device=context.device)
     plan = planned(context, data, name, settings, job)
     epochs = context.epochs or fitting(plan, end, SMALL_PROBED if context.small else PROBED)
     return planned(context, data, name, replace(settings, epochs=epochs), job)
 
 
-def planned(context: Context, data: Dataset, name: str, settings: Training, job: TrainJob, **kept: Any) -> TrainPlan:
+def planned(context: Context, data: Dataset, name: str, settings: Training, job: TrainOptions, **kept: Any) -> TrainPlan:
     told = f"nasarch train {name} --recipe {RECIPE} --data {job.data} --epochs {settings.epochs} --device {context.device}"
     return TrainPlan(
         subject=subject(name, recipe(RECIPE), settings, data, **kept),

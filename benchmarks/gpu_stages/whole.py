@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.search import Watched
 from nasarch.data.dataset import Dataset
-from nasarch.search.engine.context import Bench, Precision
+from nasarch.search.engine.context import Precision, SearchContext
 from nasarch.search.recipes import ftso, pc_darts
 
 from .context import Context
@@ -54,7 +54,7 @@ def searched(context: Context, data: Dataset, name: str, method: ModuleType, set
     """A search; what it has shown so far is kept after every epoch."""
     parts = two_parts(data, SMALL_PART) if context.small else None
     settings = replace(settings, layers=3, **SMALL_SHAPE) if context.small else settings
-    watched = Watched(Bench(data=data, device=context.device, amp=amp, parts=parts))
+    watched = Watched(SearchContext(data=data, device=context.device, amp=amp, parts=parts))
     begin, ends, found = time.perf_counter(), list[float](), dict[str, Any]()
     for progress in method.search(watched, settings):
         if progress.ends_epoch:

@@ -61,7 +61,7 @@ def detect(model: SSD, part: Scenes, *, batch_size: int, workers: int) -> list[d
         ValueError: an image can't be decoded.
     """
     design, device = model.design, next(model.parameters()).device
-    scenes, rows, waiting = part.scenes[distributed.rank() :: distributed.count()], list[dict[str, Any]](), list[Any]()
+    scenes, rows, waiting = part.scenes[distributed.rank() :: distributed.world_size()], list[dict[str, Any]](), list[Any]()
     model.eval()
     for scene, (_, image) in zip(scenes, pictures([scene.file for scene in scenes], workers), strict=True):
         waiting.append((scene.number, image.to(device)))
@@ -80,9 +80,9 @@ def _rows(number: int, found: Mapping[str, torch.Tensor], category_ids: Sequence
 
 
 def _of_all(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    if distributed.count() == 1:
+    if distributed.world_size() == 1:
         return rows
-    shares: list[Any] = [None] * distributed.count()
+    shares: list[Any] = [None] * distributed.world_size()
     dist.all_gather_object(shares, rows)
     return [row for share in shares for row in share]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from nasarch.runtime.progress import Live
+from nasarch.runtime.progress import ProgressDisplay
 
 from .learner import Progress
 
 
-def report(live: Live, place: Progress) -> None:
+def report(live: ProgressDisplay, place: Progress) -> None:
     """Where the training is, and its losses."""
     losses = f"loss {place.loss:.3f} (classes {place.classification:.3f}, boxes {place.localisation:.3f})"
     live.say(

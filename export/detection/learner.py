@@ -83,7 +83,7 @@ class Learner:
         losses = self.losses(batch)
         sum(losses.values()).backward()  # type: ignore[union-attr]
         parameters = list(self.model.parameters())
-        distributed.average(parameter.grad for parameter in parameters)
+        distributed.all_reduce_mean(parameter.grad for parameter in parameters)
         if self.settings.clip:
             nn.utils.clip_grad_norm_(parameters, self.settings.clip)
         self.optimizer.step()
@@ -116,7 +116,7 @@ class Learner:
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on. Of several processes all have to ask at the same time."""
         for net in (self.model, self.result()):
-            distributed.average([buffer for buffer in net.buffers() if buffer.is_floating_point()])
+            distributed.all_reduce_mean([buffer for buffer in net.buffers() if buffer.is_floating_point()])
         return {
             "model": self.model.state_dict(),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
@@ -162,7 +162,7 @@ class Sums:
         self.reported = time.perf_counter()
         first, second = self.losses.tolist()
         if of_all:
-            first, second = (value / distributed.count() for value in distributed.total([first, second], self.losses.device))
+            first, second = (value / distributed.world_size() for value in distributed.all_reduce_sum([first, second], self.losses.device))
         if not math.isfinite(first + second):
             raise ValueError(
                 f"the loss is {first + second} in {place}: choose a smaller learning rate (--lr), or --clip 5, in another folder"
@@ -170,11 +170,11 @@ class Sums:
         return first / self.steps, second / self.steps
 
     def images_per_second(self) -> float:
-        return distributed.count() * self.timed / (time.perf_counter() - self.start)
+        return distributed.world_size() * self.timed / (time.perf_counter() - self.start)
 
     def state(self) -> tuple[float, float, int]:
         """Means over the processes, so that each may go on from them. Of several processes all have to ask at the same time."""
-        first, second = (value / distributed.count() for value in distributed.total(self.losses.tolist(), self.losses.device))
+        first, second = (value / distributed.world_size() for value in distributed.all_reduce_sum(self.losses.tolist(), self.losses.device))
         return first, second, self.steps
 
 
@@ -187,7 +187,7 @@ def fit(learner: Learner, scenes: tuple[Scene, ...], seed: int, workers: int, ch
         KeyboardInterrupt: the checkpoint asked for a stop, after a step, and holds the state.
     """
     settings, design = learner.settings, learner.model.design
-    order = Epochs(len(scenes), settings.batch_size, seed, distributed.rank(), distributed.count())
+    order = Epochs(len(scenes), settings.batch_size, seed, distributed.rank(), distributed.world_size())
     rate = settings.learning_rate(settings.epochs * order.steps)
     first, done, said = _take_up(learner, checkpoint)
     sums = Sums(learner.device, said)
@@ -211,7 +211,7 @@ def fit(learner: Learner, scenes: tuple[Scene, ...], seed: int, workers: int, ch
                     images_per_second=sums.images_per_second(),
                     learning_rate=rate(number),
                 )
-            stops = distributed.agreed_stop(checkpoint.stop_requested, step, learner.device, ends=ends)
+            stops = distributed.stop_agreed(checkpoint.stop_requested, step, learner.device, ends=ends)
             if ends:
                 sums = Sums(learner.device)
             if ends or stops:

@@ -33,7 +33,7 @@ from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import assemble, colours, cost, save
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
-from nasarch.runtime.run_folder import Lines, as_json, plain, with_paths
+from nasarch.runtime.run_folder import JsonLines, as_json, plain, with_paths
 from nasarch.search.runs.metrics import peak_memory
 from nasarch.search.runs.run import stopping_at_signals
 
@@ -41,7 +41,7 @@ from .coco import Scenes, with_boxes
 from .coco_metrics import coco_figures, detect, evaluator
 from .learner import Learner, Progress, fit
 from .loader import Epochs
-from .settings import DetectJob, DetectTraining
+from .settings import DetectOptions, DetectTraining
 
 PACKAGES = ("nasarch", "torch", "torchvision", "timm")
 SAME = ("detector", "settings", "seed", "data", "amp", "processes")  # of config.json, to go on from a checkpoint
@@ -54,7 +54,7 @@ class DetectPlan:
 
     backbone: Backbone
     settings: DetectTraining
-    job: DetectJob
+    job: DetectOptions
     train: Scenes
     val: Scenes | None
     device: torch.device
@@ -70,19 +70,19 @@ def run(plan: DetectPlan, model: SSD, folder: Path, report: Callable[[Progress],
         ValueError: the checkpoint in the folder is damaged or of another training; an image can't be decoded; the loss is no number.
         KeyboardInterrupt: it was stopped.
     """
-    if (finished := distributed.first_does(lambda: _finished(folder))) is not None:
+    if (finished := distributed.run_on_main(lambda: _finished(folder))) is not None:
         return finished
     config = _config(plan, model)
     checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
-    if distributed.is_first():
+    if distributed.is_main():
         write_text(folder / "config.json", as_json(config))
     learner = Learner(model, plan.settings, TYPES[plan.job.amp])
     with stopping_at_signals(checkpoint):
         last = _follow(learner, plan, checkpoint, folder, report)
     trained = learner.result().eval()
-    distributed.first_does(lambda: _write_model(trained, folder / "model"))  # whatever the evaluation may come to
+    distributed.run_on_main(lambda: _write_model(trained, folder / "model"))  # whatever the evaluation may come to
     result = _result(plan, config, last) | {"val": _figures(plan, trained), "cost": cost(trained)._asdict()}
-    if distributed.is_first():
+    if distributed.is_main():
         write_text(folder / "result.json", as_json(result))
         (folder / "checkpoint.pt").unlink(missing_ok=True)
     return result
@@ -106,8 +106,10 @@ def build(plan: DetectPlan, folder: Path) -> SSD:
         ValueError: these can't be had or don't fit, or there are too few images for a batch.
     """
     settings, job, train = plan.settings, plan.job, plan.train
-    Epochs(len(with_boxes(train)), settings.batch_size, job.seed, distributed.rank(), distributed.count())  # says so if there are too few
-    begins = distributed.first_has(not (folder / "checkpoint.pt").exists())
+    Epochs(
+        len(with_boxes(train)), settings.batch_size, job.seed, distributed.rank(), distributed.world_size()
+    )  # says so if there are too few
+    begins = distributed.broadcast_from_main(not (folder / "checkpoint.pt").exists())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         body = build_body(plan.backbone, pretrained=begins and (job.pretrained or job.weights is not None))
@@ -128,26 +130,26 @@ def build(plan: DetectPlan, folder: Path) -> SSD:
 def _follow(learner: Learner, plan: DetectPlan, checkpoint: Checkpoint, folder: Path, report: Callable[[Progress], None]) -> dict[str, Any]:
     """Drive the training to its end, writing down every epoch; what was written of epochs to be trained again is dropped."""
     scenes, begun = with_boxes(plan.train), checkpoint.epochs
-    lines, start = Lines(folder / "metrics.jsonl", begun), time.perf_counter()
+    lines, start = JsonLines(folder / "metrics.jsonl", begun), time.perf_counter()
     before = json.loads(lines.lines[-1])["seconds"] if lines.lines else 0.0
     for progress in fit(learner, scenes, plan.job.seed, plan.job.workers, checkpoint):
-        if not distributed.is_first():
+        if not distributed.is_main():
             continue
         report(progress)
         if progress.ends_epoch:
             seconds = round(before + time.perf_counter() - start, 3)
             lines.add(asdict(progress) | {"loss": progress.loss, "memory": peak_memory(), "seconds": seconds})
-    return distributed.first_has(json.loads(lines.lines[-1]) if distributed.is_first() else {})
+    return distributed.broadcast_from_main(json.loads(lines.lines[-1]) if distributed.is_main() else {})
 
 
 def _figures(plan: DetectPlan, trained: SSD) -> dict[str, Any] | None:
     """COCO's figures on the val part, if there is one."""
     if plan.val is None or not plan.job.evaluate:
         return None
-    rows = detect(trained, plan.val, batch_size=max(1, plan.settings.batch_size // distributed.count()), workers=plan.job.workers)
-    found = coco_figures(plan.val.truth, rows) if distributed.is_first() else {}
+    rows = detect(trained, plan.val, batch_size=max(1, plan.settings.batch_size // distributed.world_size()), workers=plan.job.workers)
+    found = coco_figures(plan.val.truth, rows) if distributed.is_main() else {}
     about = {"name": plan.val.name, "images": len(plan.val), "evaluator": evaluator(), "sha256": plan.val.sha256}
-    return {**about, **distributed.first_has(found)}
+    return {**about, **distributed.broadcast_from_main(found)}
 
 
 def _write_model(model: SSD, folder: Path) -> None:
@@ -172,7 +174,7 @@ def _config(plan: DetectPlan, model: SSD) -> dict[str, Any]:
         "seed": plan.job.seed,
         "amp": plan.job.amp,
         "tf32": plan.job.tf32,
-        "processes": distributed.count(),
+        "processes": distributed.world_size(),
         "detect": plain(plan.job),
         "data": {"name": train.name, "images": len(train), "boxes": train.boxes, "sha256": train.sha256, "remarks": list(train.remarks)},
         "device": device_name(plan.device),
@@ -200,7 +202,7 @@ def _began_with(plan: DetectPlan) -> str:
     return TIMMS if plan.job.pretrained and is_model_pretrained(plan.backbone.name) else RANDOM
 
 
-def told_before(folder: Path) -> tuple[DetectTraining, DetectJob, Backbone]:
+def told_before(folder: Path) -> tuple[DetectTraining, DetectOptions, Backbone]:
     """Settings, job and backbone of the training in `folder`.
 
     Raises:
@@ -209,9 +211,9 @@ def told_before(folder: Path) -> tuple[DetectTraining, DetectJob, Backbone]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()}
-        told: dict[str, Any] = with_paths(DetectJob, config["detect"])
+        told: dict[str, Any] = with_paths(DetectOptions, config["detect"])
         design = Design.from_dict(config["detector"])
-        job = replace(DetectJob(**told), resume=folder)
+        job = replace(DetectOptions(**told), resume=folder)
         colours = {"mean": design.mean, "std": design.std}
         return DetectTraining(**settings), job, Backbone(design.backbone, dict(design.arguments or {}), colours=colours)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -81,7 +81,7 @@ class DetectTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectJob:
+class DetectOptions:
     """What a training of a detector is told besides its settings.
 
     Args:

@@ -14,7 +14,7 @@ from nasarch.compute import device_name, keep_freed_memory, pick_device, set_tf3
 from nasarch.export.ssd.backbone import Backbone, find_backbone
 from nasarch.export.ssd.detector import cost
 from nasarch.runtime import distributed
-from nasarch.runtime.progress import Live
+from nasarch.runtime.progress import ProgressDisplay
 from nasarch.runtime.run_folder import check_unused, make_folder, usual_folder
 from nasarch.search.report.summary import duration
 
@@ -24,23 +24,23 @@ from .coco_metrics import lines as figure_lines
 from .detect_show import report
 from .loader import check_images
 from .run import DetectPlan, build, run, told_before
-from .settings import DetectJob, DetectTraining
+from .settings import DetectOptions, DetectTraining
 
 
-def train(settings: DetectTraining, job: DetectJob) -> None:
+def train(settings: DetectTraining, job: DetectOptions) -> None:
     """Train a detector, or finish that."""
     kept: Backbone | None = None
     if job.resume is not None:
         settings, job, kept = told_before(job.resume)
     if job.data is None:
         raise ValueError("no data: give --data DIR with train.json, or a .json file with annotations in COCO's format")
-    device = pick_device(distributed.join(job.device))
+    device = pick_device(distributed.init(job.device))
     set_tf32(job.tf32)
     try:
         backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
-        folder = distributed.first_has(job.resume or job.out or usual_folder("detect", job.backbone, job.data))
+        folder = distributed.broadcast_from_main(job.resume or job.out or usual_folder("detect", job.backbone, job.data))
         if job.resume is None:
-            distributed.first_does(lambda: check_unused(folder))
+            distributed.run_on_main(lambda: check_unused(folder))
         part = load_scenes(job.data, "train", job.images)
         val = _val(job, part)
         for scenes in (part, val):
@@ -49,21 +49,21 @@ def train(settings: DetectTraining, job: DetectJob) -> None:
         words = " ".join(["nasarch", *sys.argv[1:]])
         _train(DetectPlan(backbone=backbone, settings=settings, job=job, train=part, val=val, device=device, words=words), folder)
     finally:
-        distributed.leave()
+        distributed.destroy()
 
 
-def _backbone(settings: DetectTraining, job: DetectJob) -> Backbone:
+def _backbone(settings: DetectTraining, job: DetectOptions) -> Backbone:
     return find_backbone(job.backbone, cells=settings.cells, channels=settings.channels)._replace(weights=_weights(job))
 
 
-def _weights(job: DetectJob) -> Path | None:
+def _weights(job: DetectOptions) -> Path | None:
     """The file with the backbone's weights, if one is named or lies in the backbone's folder."""
     if job.weights is not None or not job.pretrained or not Path(job.backbone).is_dir():
         return job.weights
     return find_backbone(job.backbone).weights
 
 
-def _val(job: DetectJob, train: Scenes) -> Scenes | None:
+def _val(job: DetectOptions, train: Scenes) -> Scenes | None:
     """What to evaluate on; it has to have the classes that are trained.
 
     Raises:
@@ -85,13 +85,13 @@ def _val(job: DetectJob, train: Scenes) -> Scenes | None:
 def _train(plan: DetectPlan, folder: Path) -> None:
     if plan.device.type == "cpu":
         keep_freed_memory()
-    console = Console(quiet=not distributed.is_first(), highlight=False, soft_wrap=True)
+    console = Console(quiet=not distributed.is_main(), highlight=False, soft_wrap=True)
     model = build(plan, folder)
     _introduce(plan, str(cost(model)), console)
-    if distributed.is_first():
+    if distributed.is_main():
         make_folder(folder)
     try:
-        with Live(console) as live:
+        with ProgressDisplay(console) as live:
             result = run(plan, model, folder, partial(report, live))
     except KeyboardInterrupt:
         console.print(f"stopped; to go on: nasarch detect train --resume {folder}")
@@ -112,7 +112,7 @@ def _name(part: Scenes | None) -> str:
 def _introduce(plan: DetectPlan, costs: str, console: Console) -> None:
     """What is about to be trained, on what."""
     part, settings, where = plan.train, plan.settings, device_name(plan.device)
-    processes = f", {distributed.count()} processes" if distributed.count() > 1 else ""
+    processes = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     learning = len(with_boxes(part))
     left_out = f", {len(part) - learning} without a box left out" if learning < len(part) else ""
     console.print(f"SSD on {plan.job.backbone}, {settings.size}x{settings.size}, {settings.head} heads; {where}{processes}")

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from nasarch.export.onnx.check import ExportError
 from nasarch.export.onnx.properties import digest
 from nasarch.export.onnx.uint8_input import PIXELS
-from nasarch.export.onnx.untrusted import Foreign
+from nasarch.export.onnx.untrusted import UntrustedModel
 from nasarch.export.ssd.check import compare, sample_batches
 from nasarch.export.ssd.detector import load
 from nasarch.export.ssd.graph import OUTPUTS
@@ -29,13 +29,13 @@ from .detect_images import find_images
 THRESHOLDS = {"score_threshold": float, "nms_threshold": float, "detections": int}
 
 
-def is_detector(file: Foreign) -> bool:
+def is_detector(file: UntrustedModel) -> bool:
     """Whether a file says that it was written by `nasarch export ssd`."""
     return {*THRESHOLDS} <= file.properties.keys()
 
 
 def verify_detector(
-    file: Foreign, model: str, checkpoint: str | os.PathLike[str] | None = None, images: str | None = None
+    file: UntrustedModel, model: str, checkpoint: str | os.PathLike[str] | None = None, images: str | None = None
 ) -> tuple[str, ...]:
     """What was compared of `file` and the detector in the folder `model`, in words.
 
@@ -67,7 +67,7 @@ def verify_detector(
     return tuple(found)
 
 
-def _thresholds(file: Foreign) -> dict[str, float]:
+def _thresholds(file: UntrustedModel) -> dict[str, float]:
     try:
         return {name: kind(json.loads(file.properties[name])) for name, kind in THRESHOLDS.items()}
     except (ValueError, TypeError, RecursionError) as error:

@@ -28,7 +28,7 @@ from .check import ExportError, latencies, run, sample_images, sample_pixels
 from .float32 import Checked, OnnxReport, checked, input_size, report
 from .graph import INPUT
 from .properties import configuration
-from .top1_agreement import ENOUGH, Judgement
+from .top1_agreement import ENOUGH, Top1Agreement
 from .uint8_input import PIXELS
 from .variants import DERIVE, FLOAT16, FLOAT32, INT8, UINT8
 
@@ -36,7 +36,7 @@ FILES = {FLOAT32: "model.onnx", UINT8: "model_uint8in.onnx", FLOAT16: "model_fp1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forms:
+class ExportVariants:
     """Which files are wanted; the fields are the flags of `nasarch export onnx`.
 
     Raises:
@@ -84,7 +84,7 @@ class FormReport(NamedTuple):
     form: str
     size_bytes: int
     found: str
-    judgement: Judgement | None
+    judgement: Top1Agreement | None
     onnx_ms: float
     float32_ms: float
 
@@ -121,22 +121,22 @@ def export_model(
     checkpoint: str | os.PathLike[str] | None = None,
     data: str | None = None,
     size: int | None = None,
-    forms: Forms | None = None,
+    forms: ExportVariants | None = None,
 ) -> Written:
-    """Export a model, by default as one float32 file: see `find_subject`, `Forms` and `export_onnx` for the arguments.
+    """Export a model, by default as one float32 file: see `find_subject`, `ExportVariants` and `export_onnx` for the arguments.
 
     Raises:
         ValueError: what these refuse, images that can't be used, a folder whose card describes something else, or a file that doesn't
             agree with the model; nothing is written then.
     """
-    forms = forms or Forms()
+    forms = forms or ExportVariants()
     if is_exported(out) and (os.path.realpath(source) != os.path.realpath(out) or checkpoint or data or size or forms.dynamic_size):
         own = f"only forms of that model go there: nasarch export onnx {out} -o {out} --fp16, for example"
         raise ValueError(f"the card in {out} describes its own model and the size of its images, so {own}; else give another folder")
     return export_forms(find_subject(source, checkpoint, data), out, size=size, forms=forms)
 
 
-def export_forms(subject: Subject, out: str | os.PathLike[str], *, size: int | None, forms: Forms) -> Written:
+def export_forms(subject: Subject, out: str | os.PathLike[str], *, size: int | None, forms: ExportVariants) -> Written:
     """As `export_model`, of a model at hand."""
     model, names, random = subject
     places = forms.places(out)

@@ -28,7 +28,7 @@ BATCH = 8
 Logits = Callable[[Tensor], Tensor]  # images [B, C, H, W] -> [B, classes]
 
 
-class Judgement(NamedTuple):
+class Top1Agreement(NamedTuple):
     """What was found on `images` images from `source`; accuracies, of float32 and of the file, in 0..1 where labels are known."""
 
     source: str
@@ -60,12 +60,12 @@ def batches(pixels: Tensor, scaling: Scaling) -> Iterator[Tensor]:
 
 
 @torch.inference_mode()
-def judge(exact: Logits, file: Logits, images: Iterable[Tensor], source: str, labels: Tensor | None = None) -> Judgement:
+def judge(exact: Logits, file: Logits, images: Iterable[Tensor], source: str, labels: Tensor | None = None) -> Top1Agreement:
     """How often `file` says the class that `exact` says, on batches of `images` (float32 [B, C, H, W])."""
     pairs = [(exact(batch).argmax(1), file(batch).argmax(1)) for batch in images]
     one, other = (torch.cat(found) for found in zip(*pairs, strict=True))
     accuracies = (None, None) if labels is None else (_share(one == labels), _share(other == labels))
-    return Judgement(source, len(one), _share(one == other), *accuracies)
+    return Top1Agreement(source, len(one), _share(one == other), *accuracies)
 
 
 @torch.inference_mode()

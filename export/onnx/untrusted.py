@@ -27,7 +27,7 @@ LARGEST = 2**31 - 1  # bytes; protobuf's own limit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Foreign:
+class UntrustedModel:
     """A file that may be run; shapes hold a number or a name for each dimension."""
 
     path: Path
@@ -48,7 +48,7 @@ class Foreign:
         )
 
 
-def read_onnx(path: str | os.PathLike[str]) -> Foreign:
+def read_onnx(path: str | os.PathLike[str]) -> UntrustedModel:
     """Read, look through, check and open a file.
 
     Raises:
@@ -68,7 +68,7 @@ def read_onnx(path: str | os.PathLike[str]) -> Foreign:
         raise ExportError(f"{path} is not legal ONNX: {first_line(error)}; export or copy it again") from error
     session = open_session(content)
     opsets = {opset.domain: opset.version for opset in proto.opset_import}
-    return Foreign(
+    return UntrustedModel(
         path=Path(path),
         size_bytes=len(content),
         opset=opsets.get("", opsets.get("ai.onnx", 0)),

@@ -17,7 +17,7 @@ from .check import Agreement, ExportError, compare, first_line, open_session, ru
 from .float16 import compare_half, halved
 from .float32 import Checked, refuse, sizes
 from .int8 import quantised
-from .top1_agreement import Judgement, batches, judge
+from .top1_agreement import Top1Agreement, batches, judge
 from .uint8_input import scaling_of, with_pixels
 
 FLOAT32, UINT8, FLOAT16, INT8 = "float32", "pixels", "float16", "int8"
@@ -31,7 +31,7 @@ class Derived(NamedTuple):
     proto: onnx.ModelProto
     session: onnxruntime.InferenceSession
     found: str
-    judgement: Judgement | None
+    judgement: Top1Agreement | None
     properties: dict[str, Any]
 
 
@@ -73,7 +73,7 @@ def integers(base: Checked, images: Calibration | None) -> Derived:
 DERIVE: dict[str, Callable[[Checked, Calibration | None], Derived]] = {UINT8: pixels, FLOAT16: half, INT8: integers}
 
 
-def judged(base: Checked, session: onnxruntime.InferenceSession, images: Calibration | None) -> Judgement:
+def judged(base: Checked, session: onnxruntime.InferenceSession, images: Calibration | None) -> Top1Agreement:
     """What `session` says of the held-back images, or where there are none of synthetic ones."""
     exact, own = partial(run, base.session), partial(run, session)
     if images is None:

@@ -40,7 +40,7 @@ from .graph import reduction
 from .properties import configure, digest
 from .top1_agreement import ALIKE, ENOUGH, SYNTHETIC, batches, correlation, judge
 from .uint8_input import scaling_of
-from .untrusted import Foreign, read_onnx
+from .untrusted import UntrustedModel, read_onnx
 from .variants import FLOAT16, INT8, within
 
 MOST_NUMBERS = 2**26  # in an image that a file asks for
@@ -50,7 +50,7 @@ MOST_CHANNELS = 256
 class Verified(NamedTuple):
     """What the file is, and what was found, in words."""
 
-    file: Foreign
+    file: UntrustedModel
     found: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -96,7 +96,7 @@ def verify(
     return Verified(file, (found, compared))
 
 
-def _unchecked(file: Foreign) -> str:
+def _unchecked(file: UntrustedModel) -> str:
     if is_detector(file):
         return f"a detector ({file.properties.get('architecture')}), here only read: --model RUN|FOLDER compares what it finds"
     return "it doesn't say what it is, so its logits can't be checked: --model NAME compares them"
@@ -105,7 +105,7 @@ def _unchecked(file: Foreign) -> str:
 # ---- the model that it should be
 
 
-def _model(file: Foreign, name: str | None, checkpoint: str | os.PathLike[str] | None) -> nn.Module | None:
+def _model(file: UntrustedModel, name: str | None, checkpoint: str | os.PathLike[str] | None) -> nn.Module | None:
     """The model with its weights; None for a file that doesn't say what it is."""
     if name is not None:
         return find_subject(name, checkpoint).model
@@ -126,7 +126,7 @@ def _model(file: Foreign, name: str | None, checkpoint: str | os.PathLike[str] |
     return _prepared(found, file)
 
 
-def _builder(file: Foreign) -> Callable[[], nn.Module] | None:
+def _builder(file: UntrustedModel) -> Callable[[], nn.Module] | None:
     """What builds the network that the properties describe; None if they describe none."""
     told = file.properties
     if {"genotype", "network"} <= told.keys():
@@ -146,7 +146,7 @@ def _known(build: Callable[[], nn.Module]) -> Iterator[nn.Module]:
         yield timm.create_model(name, pretrained=True)
 
 
-def _prepared(model: nn.Module, file: Foreign) -> nn.Module:
+def _prepared(model: nn.Module, file: UntrustedModel) -> nn.Module:
     """With the preprocessing that the file states."""
     told: dict[str, Any] = {key: _numbers(file, key) for key in ("mean", "std", "input_size") if key in file.properties}
     told |= {"crop_pct": _json(file, "crop_pct")} if "crop_pct" in file.properties else {}
@@ -155,14 +155,14 @@ def _prepared(model: nn.Module, file: Foreign) -> nn.Module:
     return model.eval()
 
 
-def _json(file: Foreign, key: str) -> Any:
+def _json(file: UntrustedModel, key: str) -> Any:
     try:
         return json.loads(file.properties[key])
     except (ValueError, RecursionError) as error:
         raise ExportError(f"{file.path} has the property {key} {file.properties[key][:40]!r}, which is no JSON; export it again") from error
 
 
-def _numbers(file: Foreign, key: str) -> list[Any]:
+def _numbers(file: UntrustedModel, key: str) -> list[Any]:
     """A property that is a list of few numbers, which together make no huge image."""
     value, kinds = _json(file, key), (int,) if key == "input_size" else (int, float)
     if not isinstance(value, list) or not all(type(one) in kinds for one in value) or not 0 < len(value) <= MOST_CHANNELS:
@@ -175,7 +175,7 @@ def _numbers(file: Foreign, key: str) -> list[Any]:
 # ---- comparing
 
 
-def _compared(file: Foreign, model: nn.Module, images: str | None) -> str | None:
+def _compared(file: UntrustedModel, model: nn.Module, images: str | None) -> str | None:
     """What the comparison found, None if nothing could be compared; raises ExportError if it isn't the model."""
     twin, shape = reference(model), _shape(file, model)
     if file.properties.get("precision") == INT8:
@@ -186,7 +186,7 @@ def _compared(file: Foreign, model: nn.Module, images: str | None) -> str | None
     return f"checked: {within(agreement)}"
 
 
-def _agreement(file: Foreign, twin: nn.Module, shape: Shape) -> Agreement:
+def _agreement(file: UntrustedModel, twin: nn.Module, shape: Shape) -> Agreement:
     ((_, (kind, taken)),) = file.inputs.items()
     if file.properties.get("precision") == FLOAT16:
         return compare_half(twin, file.session, shape)
@@ -196,7 +196,7 @@ def _agreement(file: Foreign, twin: nn.Module, shape: Shape) -> Agreement:
     return compare(twin, file.session, shape, prepare, counts)
 
 
-def _shape(file: Foreign, model: nn.Module) -> Shape:
+def _shape(file: UntrustedModel, model: nn.Module) -> Shape:
     """[C, H, W] of the images that the file takes."""
     if len(file.inputs) != 1 or len(next(iter(file.inputs.values()))[1]) != 4:
         raise ExportError(f"{file.path} takes {', '.join(file.inputs)}, and a classifier takes images alone; verify it without a model")
@@ -207,7 +207,7 @@ def _shape(file: Foreign, model: nn.Module) -> Shape:
     return channels, height, width
 
 
-def _alike(file: Foreign, twin: nn.Module, shape: Shape) -> str | None:
+def _alike(file: UntrustedModel, twin: nn.Module, shape: Shape) -> str | None:
     """The logits of an int8 file against the model's, for synthetic images; None if those say nothing."""
     seen = correlation(twin, partial(run, file.session), shape, scaling_of(twin, shape[0]))
     if seen is None:
@@ -219,7 +219,7 @@ def _alike(file: Foreign, twin: nn.Module, shape: Shape) -> str | None:
     return f"checked: {found} (at least {ALIKE} is needed); its classes by --images alone; it says of them: {judged}"
 
 
-def _classes(file: Foreign, twin: nn.Module, shape: Shape, images: str) -> str:
+def _classes(file: UntrustedModel, twin: nn.Module, shape: Shape, images: str) -> str:
     """The classes of an int8 file against the model's."""
     names = _json(file, "class_names") if "class_names" in file.properties else None
     chosen = calibration(images, twin, shape, names)
@@ -229,7 +229,7 @@ def _classes(file: Foreign, twin: nn.Module, shape: Shape, images: str) -> str:
     return f"checked: {seen}"
 
 
-def _ran(file: Foreign) -> tuple[str, ...]:
+def _ran(file: UntrustedModel) -> tuple[str, ...]:
     """Whether a file that nothing is known of runs, if its shapes say on what."""
     shapes = [[one if isinstance(one, int) else 2 * (axis == 0) for axis, one in enumerate(shape)] for _, shape in file.inputs.values()]
     if len(shapes) != 1 or len(shapes[0]) != 4 or not 0 < math.prod(shapes[0]) < MOST_NUMBERS or _kind(file) != "tensor(float)":
@@ -239,5 +239,5 @@ def _ran(file: Foreign) -> tuple[str, ...]:
     return (f"it runs on images {shapes[0]} and gives {list(output.shape)}, {finite}",)
 
 
-def _kind(file: Foreign) -> str:
+def _kind(file: UntrustedModel) -> str:
     return next(iter(file.inputs.values()))[0]

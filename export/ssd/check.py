@@ -26,7 +26,7 @@ from .graph import OUTPUTS, Detections
 NOISE_FACTOR = 10
 LEAST_BOX, LEAST_SCORE = 0.01, 1e-5  # pixels of the resized image; share
 FLIPS = 4  # detections that NMS may decide otherwise where float64 decides none so: two boxes, each in the other's place
-Found = Mapping[str, Tensor]  # boxes [N, 4], scores [N], labels [N]
+SearchResult = Mapping[str, Tensor]  # boxes [N, 4], scores [N], labels [N]
 
 
 class Tolerance(NamedTuple):
@@ -114,7 +114,7 @@ def _heads(module: Detections, batch: Tensor) -> tuple[Tensor, Tensor]:
     return module.decoded(outputs["bbox_regression"]), outputs["cls_logits"].softmax(-1)[..., 1:]
 
 
-def run(session: onnxruntime.InferenceSession, batch: Tensor) -> list[Found]:
+def run(session: onnxruntime.InferenceSession, batch: Tensor) -> list[SearchResult]:
     """The detections of `session` in a batch, in torchvision's form.
 
     Raises:
@@ -139,7 +139,7 @@ class Matched(NamedTuple):
     score: float
 
 
-def match(first: Found, second: Found, tolerance: Tolerance, scale: float, least: float, most: int) -> Matched:
+def match(first: SearchResult, second: SearchResult, tolerance: Tolerance, scale: float, least: float, most: int) -> Matched:
     """Pair the detections of two runs on one image, whatever their order; `scale`: pixels of the image to one of the resized image.
 
     Args:

@@ -24,14 +24,14 @@ def demo(*, out: Path | None = None) -> None:
     from nasarch.models.profile import profile_model
     from nasarch.search.recipes.ftso import Ftso
     from nasarch.search.runs.command import search_with
-    from nasarch.search.runs.options import Job
+    from nasarch.search.runs.options import SearchOptions
 
     folder = out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
     console = Console()
     start = time.perf_counter()
 
     console.rule("1. nasarch search ftso --data digits")
-    search_with("ftso", Ftso(), Job(data="digits", out=folder))
+    search_with("ftso", Ftso(), SearchOptions(data="digits", out=folder))
     genotype = Genotype.load(folder / "genotype.json")
     searched = time.perf_counter() - start
 

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from .augment import centre
 from .decoding import cores, fit, open_image, random_crop, tensor
 from .image_files import File, Files
-from .sampler import Draws, Order
+from .sampler import Draws, EpochSampler
 from .workers import forking, ignore_interrupts
 
 MOST_WORKERS = 8  # by default
@@ -55,8 +55,8 @@ class Decoder:
         return random_crop(place, seed, self.scale, self.size)
 
 
-class Disk:
-    """The pixels of `files`, on `device`, in the order that is asked for: what `batches.Memory` is for images in memory.
+class DiskSource:
+    """The pixels of `files`, on `device`, in the order that is asked for: what `batches.MemorySource` is for images in memory.
 
     The workers look ahead from one epoch into the next. They stop when an epoch is left in the middle, at an error, and with this
     object.
@@ -76,7 +76,7 @@ class Disk:
             raise ValueError(f"workers={workers}: choose 0 (decode in this process) or more")
         self._stream: Iterator[Tensor | str] | None = None
 
-    def epoch(self, order: Order) -> Iterator[tuple[Draws, Tensor]]:
+    def epoch(self, order: EpochSampler) -> Iterator[tuple[Draws, Tensor]]:
         """The rest of an epoch: the random numbers of a batch, and its pixels.
 
         Raises:
@@ -147,7 +147,7 @@ def default_workers() -> int:
     return min(cores(), MOST_WORKERS)
 
 
-def _tasks(files: Files, order: Order, cropped: bool) -> Iterator[Task]:
+def _tasks(files: Files, order: EpochSampler, cropped: bool) -> Iterator[Task]:
     """The tasks of this and all later epochs. No method, so that it keeps nothing alive."""
     while True:
         for draws in order:

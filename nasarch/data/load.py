@@ -32,7 +32,7 @@ from .image_files import Files, Listing
 
 NAMES = ("digits", "cifar10", "cifar100")
 SIZES = range(8, 1025)
-LARGE = 64  # pixels a side from which images are treated as ImageNet's
+IMAGENET_STEM_SIZE = 64  # pixels a side from which images are treated as ImageNet's
 LARGE_SIZE = 224  # of what they show, if nothing else is said
 MARGIN = 8 / 7  # of the side that is kept to the one that is shown: 256 to 224
 CROP_SCALE = (0.08, 1.0)  # of the area; torchvision's, and that of the published ImageNet searches
@@ -121,7 +121,7 @@ def _name(path: Path) -> str:
 
 
 def _crops_and_flips(size: tuple[int, int]) -> Augmentation:
-    if min(size) >= LARGE:
+    if min(size) >= IMAGENET_STEM_SIZE:
         return Augmentation(crop_scale=CROP_SCALE, flip=True)
     return Augmentation(padding=min(size) // 8, flip=True)
 
@@ -142,7 +142,7 @@ def _sizes(parts: list[Members], size: int | None) -> tuple[tuple[int, int], tup
     shapes = [shape_of(place) for place in probed]
     if len(set(shapes)) == 1:
         return shapes[0], None, ""
-    if sorted(map(min, shapes))[len(shapes) // 2] <= LARGE:
+    if sorted(map(min, shapes))[len(shapes) // 2] <= IMAGENET_STEM_SIZE:
         other = next(i for i, shape in enumerate(shapes) if shape != shapes[0])
         raise ValueError(DIFFERENT.format(probed[other], *shapes[other], *shapes[0]))
     frame = _frame(LARGE_SIZE)
@@ -150,7 +150,7 @@ def _sizes(parts: list[Members], size: int | None) -> tuple[tuple[int, int], tup
 
 
 def _frame(size: int) -> tuple[int, int]:
-    side = round(size * MARGIN) if size >= LARGE else size
+    side = round(size * MARGIN) if size >= IMAGENET_STEM_SIZE else size
     return side, side
 
 

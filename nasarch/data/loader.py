@@ -6,7 +6,7 @@
 | on disk (`Files`) | decoded by worker processes ahead of time (`disk`), sent as uint8 | by the workers, from the whole image |
 
 Both follow the same `order`: the same seed gives the same images with the same crops and flips. Any loader with `__iter__` (the rest of
-the epoch), `__len__`, `state_dict` and `load_state_dict` can take the place of `Batches` in a search.
+the epoch), `__len__`, `state_dict` and `load_state_dict` can take the place of `BatchLoader` in a search.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from torch import Tensor
 
 from .augment import augmented, centre, normalise, random_box, resized
 from .dataset import Augmentation, Dataset, Images, Part
-from .disk import Disk, default_workers
+from .disk import DiskSource, default_workers
 from .image_files import Files
-from .sampler import Draws, Order
+from .sampler import Draws, EpochSampler
 
 Batch = tuple[Tensor, Tensor]  # x_BCHW float32, normalised; y_B int64
 
@@ -38,24 +38,24 @@ def in_order(
     """All images once, in their order, normalised and not augmented: for evaluation. The last batch may be smaller.
 
     Args:
-        workers: processes that decode files, as for `Batches`.
+        workers: processes that decode files, as for `BatchLoader`.
     """
     mean, std = _statistics(data, device)
     if isinstance(part, Files):
-        shown: Iterable[Tensor] = Disk(part, device, None, workers).centres(batch_size)
+        shown: Iterable[Tensor] = DiskSource(part, device, None, workers).centres(batch_size)
     else:
         shown = (centre(pixels, part.size) for pixels in part.pixels.split(batch_size))
     for pixels, labels in zip(shown, part.labels.split(batch_size), strict=True):
         yield normalise(pixels.to(device), mean, std), labels.to(device)
 
 
-class Memory:
+class MemorySource:
     """The pixels of `images`, on `device`, in the order that is asked for; `scale` of random resized crops, None for the centres."""
 
     def __init__(self, images: Images, device: str | torch.device, scale: tuple[float, float] | None) -> None:
         self.images, self.device, self.scale = images.to(device), torch.device(device), scale
 
-    def epoch(self, order: Order) -> Iterator[tuple[Draws, Tensor]]:
+    def epoch(self, order: EpochSampler) -> Iterator[tuple[Draws, Tensor]]:
         """The rest of an epoch: the random numbers of a batch, and its pixels."""
         for draws in order:
             there = draws.to(self.device)
@@ -75,7 +75,7 @@ class Memory:
         return torch.stack([resized(pixels[i], box, size) for i, box in zip(draws.image.tolist(), boxes, strict=True)])
 
 
-class Batches:
+class BatchLoader:
     """An endless source of shuffled, augmented, normalised batches; iterating over it gives (the rest of) one epoch.
 
     Every epoch shows each image once, in a new order; its last batch is smaller where the batch size does not divide the number
@@ -123,8 +123,8 @@ class Batches:
         self.batch_size = batch_size
         self.augmentation = data.augmentation if augmentation is None else augmentation
         scale = self.augmentation.crop_scale
-        self._order = Order(len(part), part.size, self.augmentation, batch_size=batch_size, seed=seed, rank=rank, ranks=ranks)
-        self._source = Disk(part, device, scale, workers) if isinstance(part, Files) else Memory(part, device, scale)
+        self._order = EpochSampler(len(part), part.size, self.augmentation, batch_size=batch_size, seed=seed, rank=rank, ranks=ranks)
+        self._source = DiskSource(part, device, scale, workers) if isinstance(part, Files) else MemorySource(part, device, scale)
         self._part, self._data, self._device = part, data, device
         self._labels = part.labels.to(device)
         self._mean, self._std = _statistics(data, device)
@@ -166,7 +166,7 @@ def endless(batches: Iterable[Batch]) -> Iterator[Batch]:
         yield from batches
 
 
-def both_sides(
+def train_and_val_loaders(
     parts: tuple[Part, Part],
     data: Dataset,
     *,
@@ -176,15 +176,15 @@ def both_sides(
     workers: int | None = None,
     rank: int = 0,
     ranks: int = 1,
-) -> tuple[Batches, Batches]:
+) -> tuple[BatchLoader, BatchLoader]:
     """Batches of the part that trains the weights and of the part that trains the architecture, with orders of their own.
 
     Args:
-        workers: processes that decode files, shared by the two sides; as for `Batches`.
+        workers: processes that decode files, shared by the two sides; as for `BatchLoader`.
     """
     whole = default_workers() if workers is None else workers
     train, valid = (
-        Batches(part, data, batch_size=batch_size, seed=2 * seed + i, device=device, workers=(whole + 1) // 2, rank=rank, ranks=ranks)
+        BatchLoader(part, data, batch_size=batch_size, seed=2 * seed + i, device=device, workers=(whole + 1) // 2, rank=rank, ranks=ranks)
         for i, part in enumerate(parts)
     )
     return train, valid

@@ -41,7 +41,7 @@ class Draws(NamedTuple):
         return (self.top << BITS | self.left).tolist()
 
 
-class Order:
+class EpochSampler:
     """Endlessly many epochs of `count` images, every one in a new order; iterating over it gives (the rest of) one, batch by batch.
 
     With several `ranks` (processes) all draw the same epochs, and of each batch of `batch_size` images rank r gets the images r, r +
@@ -80,7 +80,7 @@ class Order:
                 self.start, self.position = self.generator.get_state(), 0
             yield self._share(epoch, number * self.batch_size)
 
-    def ahead(self) -> Order:
+    def ahead(self) -> EpochSampler:
         """Another one at the same place, to look ahead with."""
         other = copy.copy(self)
         other.generator = torch.Generator()

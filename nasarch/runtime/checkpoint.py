@@ -64,10 +64,10 @@ def shared_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
     Raises:
         ValueError: as `Checkpoint`, in all processes.
     """
-    stages = distributed.first_does(lambda: Checkpoint(path, identity).stages)
+    stages = distributed.run_on_main(lambda: Checkpoint(path, identity).stages)
     checkpoint = Checkpoint(None, identity)
     checkpoint.stages = stages
-    checkpoint.path = path if distributed.is_first() else None
+    checkpoint.path = path if distributed.is_main() else None
     return checkpoint
 
 

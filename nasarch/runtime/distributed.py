@@ -1,8 +1,8 @@
 """Several processes that search together, as torchrun starts them. Alone, every function here is a no-op. Knows no method.
 
 Every process holds the whole network with the same weights, and takes its own share of each batch. Gradients are averaged
-(`average`), so weights and architecture parameters stay the same everywhere; batch statistics of BN are those of the own share, as in
-PyTorch's DistributedDataParallel. The first process (rank 0) writes files and speaks.
+(`all_reduce_mean`), so weights and architecture parameters stay the same everywhere; batch statistics of BN are those of the own share, as
+in PyTorch's DistributedDataParallel. The first process (rank 0) writes files and speaks.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
-AGREEMENT = 10  # steps between two questions of `agreed_stop`
+AGREEMENT = 10  # steps between two questions of `stop_agreed`
 
 
-def join(device: str) -> str:
+def init(device: str) -> str:
     """Join the processes that torchrun started, if it did; returns the device of this one.
 
     Raises:
         ValueError: `device` names one GPU for all of them.
     """
-    if place()[1] < 2:
+    if rank_and_world_size()[1] < 2:
         return device
     own = own_device(device)
     if not dist.is_initialized():
@@ -33,7 +33,7 @@ def join(device: str) -> str:
     return own
 
 
-def place() -> tuple[int, int]:
+def rank_and_world_size() -> tuple[int, int]:
     """The number of this process and how many torchrun started, joined or not: (0, 1) without it."""
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
@@ -44,10 +44,10 @@ def own_device(device: str) -> str:
     Raises:
         ValueError: `device` names one GPU for all of them.
     """
-    if place()[1] < 2:
+    if rank_and_world_size()[1] < 2:
         return device
     if device[-1:].isdigit():
-        raise ValueError(f"--device {device} is one device for {place()[1]} processes: choose auto, cuda or cpu")
+        raise ValueError(f"--device {device} is one device for {rank_and_world_size()[1]} processes: choose auto, cuda or cpu")
     is_cuda = device.startswith("cuda") or (device == "auto" and torch.cuda.is_available())
     own = f"cuda:{os.environ['LOCAL_RANK']}" if is_cuda else "cpu"
     if is_cuda:
@@ -55,7 +55,7 @@ def own_device(device: str) -> str:
     return own
 
 
-def leave() -> None:
+def destroy() -> None:
     """End the work in common."""
     if dist.is_initialized():
         dist.destroy_process_group()
@@ -66,30 +66,30 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def count() -> int:
+def world_size() -> int:
     """How many processes there are."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def is_first() -> bool:
+def is_main() -> bool:
     """Whether this process writes and speaks."""
     return rank() == 0
 
 
-def average(tensors: Iterable[Tensor | None]) -> None:
+def all_reduce_mean(tensors: Iterable[Tensor | None]) -> None:
     """Replace each tensor by its mean over the processes, in place: one message for all. None is passed over, everywhere the same."""
     present = [tensor for tensor in tensors if tensor is not None]
-    if count() == 1 or not present:
+    if world_size() == 1 or not present:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in present])
     dist.all_reduce(flat)
-    for tensor, mean in zip(present, flat.div_(count()).split([tensor.numel() for tensor in present]), strict=True):
+    for tensor, mean in zip(present, flat.div_(world_size()).split([tensor.numel() for tensor in present]), strict=True):
         tensor.copy_(mean.view_as(tensor))
 
 
-def total(values: Sequence[float], device: torch.device | str) -> list[float]:
+def all_reduce_sum(values: Sequence[float], device: torch.device | str) -> list[float]:
     """The sums of the values over the processes, in float64."""
-    if count() == 1:
+    if world_size() == 1:
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64, device=device)
     dist.all_reduce(sums)
@@ -98,30 +98,30 @@ def total(values: Sequence[float], device: torch.device | str) -> list[float]:
 
 def any_of(flag: bool, device: torch.device | str) -> bool:
     """Whether the flag is up in one process at least."""
-    return total([float(flag)], device)[0] > 0
+    return all_reduce_sum([float(flag)], device)[0] > 0
 
 
-def agreed_stop(asked: bool, step: int, device: torch.device | str, *, ends: bool) -> bool:
+def stop_agreed(asked: bool, step: int, device: torch.device | str, *, ends: bool) -> bool:
     """Whether somebody asked for a stop. Several processes have to agree; they ask each other now and then, in the same step."""
-    if count() == 1:
+    if world_size() == 1:
         return asked
     return (ends or step % AGREEMENT == 0) and any_of(asked, device)
 
 
-def first_has(value: T) -> T:
+def broadcast_from_main(value: T) -> T:
     """What the first process has."""
-    if count() == 1:
+    if world_size() == 1:
         return value
     box = [value]
     dist.broadcast_object_list(box, src=0)
     return box[0]
 
 
-def first_does(work: Callable[[], T]) -> T:
+def run_on_main(work: Callable[[], T]) -> T:
     """What `work` gives in the first process, which alone does it; a ValueError there is raised in all, as one line and no traceback."""
-    if count() == 1:
+    if world_size() == 1:
         return work()
-    done, refused = first_has(_outcome(work) if is_first() else (None, None))
+    done, refused = broadcast_from_main(_outcome(work) if is_main() else (None, None))
     if refused is not None:
         raise ValueError(refused)
     return done  # type: ignore[return-value]
@@ -136,9 +136,9 @@ def _outcome(work: Callable[[], T]) -> tuple[T | None, str | None]:
 
 def check_same(value: str, what: str) -> None:
     """Raise ValueError unless `value` is the same in all processes."""
-    if count() == 1:
+    if world_size() == 1:
         return
-    values: list[str] = [""] * count()
+    values: list[str] = [""] * world_size()
     dist.all_gather_object(values, value)
     if len(set(values)) > 1:
-        raise ValueError(f"the {count()} processes have different {what}: start the search again, with the same software in all")
+        raise ValueError(f"the {world_size()} processes have different {what}: start the search again, with the same software in all")

@@ -21,7 +21,7 @@ P = TypeVar("P")
 INTERVAL = 15.0  # seconds between two lines in a file
 
 
-class Live:
+class ProgressDisplay:
     """A context with a bar. `of` says of what the time is that is left: " of this stage"."""
 
     def __init__(self, console: Console, of: str = "") -> None:
@@ -31,7 +31,7 @@ class Live:
         self.task: TaskID | None = None
         self.written = time.monotonic()
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> ProgressDisplay:
         self.bar.start()
         return self
 

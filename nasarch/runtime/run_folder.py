@@ -65,7 +65,7 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
-class Lines:
+class JsonLines:
     """A file of JSON lines, of which the first `keep`, or all, are taken over; every line replaces the file as a whole."""
 
     def __init__(self, path: Path, keep: int | None = None) -> None:

@@ -9,7 +9,7 @@ from nasarch.search.engine.loop import Progress
 from nasarch.search.runs.metrics import skips
 
 
-class Board:
+class TensorBoardLogger:
     """A context; called with every `Progress` of the loop, it writes the ends of epochs.
 
     Raises:
@@ -23,7 +23,7 @@ class Board:
             raise ValueError("--tensorboard needs the package tensorboard; run: pip install 'nasarch[tensorboard]'") from error
         self.writer = SummaryWriter(folder)
 
-    def __enter__(self) -> Board:
+    def __enter__(self) -> TensorBoardLogger:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:

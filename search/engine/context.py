@@ -14,24 +14,24 @@ from torch import Tensor
 
 from nasarch.cells.space import DARTS, Space
 from nasarch.data.dataset import Dataset, split_indices
-from nasarch.data.loader import Batches, both_sides
+from nasarch.data.loader import BatchLoader, train_and_val_loaders
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.supernet.network import Supernet, seeded
 
 from .loop import Progress, fit
-from .optimisers import Rates, start
+from .optimisers import OptimizerSettings, start
 from .relaxation import Relaxation
 from .sharpness import Sharpness
 from .updates import Update
 
 Precision = Literal["off", "bf16", "fp16"]
 TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-LARGE = 64  # pixels a side from which the network begins with ImageNet's stem, 224 -> 28
+IMAGENET_STEM_SIZE = 64  # pixels a side from which the network begins with ImageNet's stem, 224 -> 28
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class SearchContext:
     """The workplace of one search.
 
     Args:
@@ -71,24 +71,30 @@ class Bench:
         first, second = split_indices(self.data.train.labels, fractions, self.seed)
         return first, second
 
-    def sides(self, batch_size: int, fractions: tuple[float, float]) -> tuple[Batches, Batches]:
+    def sides(self, batch_size: int, fractions: tuple[float, float]) -> tuple[BatchLoader, BatchLoader]:
         """Batches for the weights and for the architecture."""
         weights, arch = map(self.data.train.subset, self.indices(fractions))
-        return both_sides((weights, arch), self.data, batch_size=batch_size, **self._loading())  # type: ignore[type-var]
+        return train_and_val_loaders((weights, arch), self.data, batch_size=batch_size, **self._loading())  # type: ignore[type-var]
 
-    def whole(self, batch_size: int, fractions: tuple[float, float]) -> tuple[Batches, None]:
+    def whole(self, batch_size: int, fractions: tuple[float, float]) -> tuple[BatchLoader, None]:
         """Batches of the images of both sides together, for one level."""
         part = self.data.train.subset(torch.cat(self.indices(fractions)).sort().values)
         loading = self._loading()
-        return Batches(part, self.data, batch_size=batch_size, **loading | {"seed": 2 * loading["seed"]}), None
+        return BatchLoader(part, self.data, batch_size=batch_size, **loading | {"seed": 2 * loading["seed"]}), None
 
     def _loading(self) -> dict[str, Any]:
         """What all batches of this search share."""
-        return {"seed": self.seed, "device": self.device, "workers": self.workers, "rank": distributed.rank(), "ranks": distributed.count()}
+        return {
+            "seed": self.seed,
+            "device": self.device,
+            "workers": self.workers,
+            "rank": distributed.rank(),
+            "ranks": distributed.world_size(),
+        }
 
     def supernet(self, space: Space, candidates_ZEO: Tensor, *, stage: int = 0, **shape: Any) -> Supernet:
         """A network whose first weights are drawn by the seed and the number of the stage; `shape` as for `Supernet`."""
-        stem = "imagenet" if space.inputs == 2 and min(self.data.size) >= LARGE else "cifar"
+        stem = "imagenet" if space.inputs == 2 and min(self.data.size) >= IMAGENET_STEM_SIZE else "cifar"
         with seeded(self.seed + stage):
             net = Supernet(space, candidates_ZEO, num_classes=self.data.num_classes, stem=stem, **shape)
         return net.to(self.device)
@@ -99,7 +105,13 @@ class Bench:
         return Relaxation(space, candidates_ZEO, generator=generator, **arguments).to(self.device)
 
     def train(
-        self, net: Supernet, arch: Relaxation, sides: tuple[Batches, Batches | None], update: Update, rates: Rates, **schedule: Any
+        self,
+        net: Supernet,
+        arch: Relaxation,
+        sides: tuple[BatchLoader, BatchLoader | None],
+        update: Update,
+        rates: OptimizerSettings,
+        **schedule: Any,
     ) -> Iterator[Progress]:
         """A stage of training; `schedule` as for `fit`."""
         state = start(net, arch, rates)

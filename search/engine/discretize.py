@@ -15,7 +15,7 @@ from torch import Tensor
 from nasarch.cells.genotype import Cell, Genotype, Op
 from nasarch.cells.space import Edge, Space
 
-from .result import Found, Margin, Weights
+from .result import ArchitectureWeights, Margin, SearchResult
 
 
 class Kept(NamedTuple):
@@ -108,11 +108,11 @@ def genotype(
 
 
 def found(
-    space: Space, kept: Sequence[Kept], operations: Sequence[Sequence[str]], weights: Weights, *, score_ZE: Tensor, name: str
-) -> Found:
+    space: Space, kept: Sequence[Kept], operations: Sequence[Sequence[str]], weights: ArchitectureWeights, *, score_ZE: Tensor, name: str
+) -> SearchResult:
     """What a search ends with; `score_ZE` is what the edges were ranked by, for the margins."""
     cell = genotype(space, kept, operations, name=name, provenance={})
-    return Found(cell, margins(space, kept, score_ZE), weights.detached())
+    return SearchResult(cell, margins(space, kept, score_ZE), weights.detached())
 
 
 def edges_of(space: Space, cells: Genotype) -> list[Kept]:

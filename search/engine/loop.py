@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nasarch.cells.genotype import Genotype
-from nasarch.data.loader import Batches, endless
+from nasarch.data.loader import BatchLoader, endless
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.runtime.schedules import Schedule, constant
 
-from .place import Place
-from .result import Found
+from .place import StageState
+from .result import SearchResult
 from .updates import State, Update, weights_only
 
 Measure = Callable[[State], Mapping[str, float]]
@@ -38,7 +38,7 @@ class Progress:
     images_per_second: float  # both sides of the data counted
     learning_rate: float
     temperature: float
-    found: Found | None  # what the search would end with now; at the end of an epoch only
+    found: SearchResult | None  # what the search would end with now; at the end of an epoch only
     figures: Mapping[str, float] = field(default_factory=dict)  # what was measured there, if anything was
 
     @property
@@ -53,13 +53,13 @@ class Progress:
 
 def fit(
     state: State,
-    train: Batches,
-    valid: Batches | None,
+    train: BatchLoader,
+    valid: BatchLoader | None,
     update: Update,
     *,
     epochs: int,
     learning_rate: Schedule,
-    derive: Callable[[], Found],
+    derive: Callable[[], SearchResult],
     stage: str,
     warmup: int = 0,
     sparse: bool = False,
@@ -88,7 +88,7 @@ def fit(
             or the epochs have fewer steps than `iterations`.
         KeyboardInterrupt: the checkpoint asked for a stop, after a step, and holds the state.
     """
-    place = Place(checkpoint or Checkpoint(), stage, state, train, valid)
+    place = StageState(checkpoint or Checkpoint(), stage, state, train, valid)
     others = endless(valid) if valid is not None else None
     whole = len(train) * epochs
     if iterations is not None and iterations > whole:
@@ -138,7 +138,7 @@ def fit(
             raise KeyboardInterrupt
 
 
-def _agreed(found: Found) -> Found:
+def _agreed(found: SearchResult) -> SearchResult:
     """What was found, after all processes have found the same."""
     distributed.check_same(repr(found.genotype.to_dict()), "cells")
     return found

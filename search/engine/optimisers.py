@@ -10,7 +10,7 @@ from torch import nn
 from .updates import State
 
 
-class Rates(Protocol):
+class OptimizerSettings(Protocol):
     """What a recipe says of its optimisers."""
 
     @property
@@ -27,7 +27,7 @@ class Rates(Protocol):
     def arch_weight_decay(self) -> float: ...
 
 
-def start(net: nn.Module, arch: nn.Module, rates: Rates, *, betas: tuple[float, float] = (0.5, 0.999)) -> State:
+def start(net: nn.Module, arch: nn.Module, rates: OptimizerSettings, *, betas: tuple[float, float] = (0.5, 0.999)) -> State:
     """A search about to begin. Adam's weight decay is L2, added to the gradient, as in the published codes."""
     return State(
         net=net,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from nasarch.data.loader import Batches
+from nasarch.data.loader import BatchLoader
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
 
@@ -17,10 +17,10 @@ from .updates import State
 REMEDY = "choose a smaller learning rate (--lr), in another folder"
 
 
-class Place:
+class StageState:
     """How far a stage is, its state laid down in the checkpoint and taken up again."""
 
-    def __init__(self, checkpoint: Checkpoint, stage: str, state: State, train: Batches, valid: Batches | None) -> None:
+    def __init__(self, checkpoint: Checkpoint, stage: str, state: State, train: BatchLoader, valid: BatchLoader | None) -> None:
         self.checkpoint, self.stage, self.state = checkpoint, stage, state
         self.loaders = {"train": train} | ({} if valid is None else {"valid": valid})
         self.epochs = self.step = 0
@@ -31,7 +31,7 @@ class Place:
 
     def stop_requested(self, step: int, *, ends: bool) -> bool:
         """Whether somebody asked for a stop, of which all processes hear at once."""
-        return distributed.agreed_stop(self.checkpoint.stop_requested, step, self.meter.device, ends=ends)
+        return distributed.stop_agreed(self.checkpoint.stop_requested, step, self.meter.device, ends=ends)
 
     def check(self, epoch: int, step: int) -> None:
         """Raise ValueError if a loss up to this step of epoch `epoch`, counted from 0, was not finite: nothing of that is kept."""
@@ -86,7 +86,7 @@ class Place:
             self.state.scaler.load_state_dict(kept["scaler"])
         for name, loader in self.loaders.items():
             loader.load_state_dict(kept["loaders"][name])
-        if distributed.is_first():  # its sums are those of all processes
+        if distributed.is_main():  # its sums are those of all processes
             self.meter.load_state_dict(kept["meter"])
 
 
@@ -130,7 +130,7 @@ class Meter:
 
     def images_per_second(self) -> float:
         """Of all processes together."""
-        return distributed.count() * self.timed / (time.perf_counter() - self.start)
+        return distributed.world_size() * self.timed / (time.perf_counter() - self.start)
 
     def state_dict(self) -> dict[str, Any]:
         """The sums of all processes, which have to ask at the same time."""
@@ -141,7 +141,7 @@ class Meter:
         self.loss, self.correct, self.images = state["loss"], state["correct"], state["images"]
 
     def _totals(self) -> list[float]:
-        return distributed.total(self._sums(), self.device)
+        return distributed.all_reduce_sum(self._sums(), self.device)
 
     def _sums(self) -> list[float]:
         return [float(self.loss), float(self.correct), float(self.images)]

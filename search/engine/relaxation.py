@@ -23,14 +23,14 @@ from torch import Tensor, nn
 
 from nasarch.cells.space import Space
 
-from .result import NO_PAIRS, Weights
+from .result import NO_PAIRS, ArchitectureWeights
 
 
 class Relaxation(nn.Module):
     """All architecture parameters of a search: `alpha` [Z, E, O] and, if `subset` > 0, `beta` [Z, N, S].
 
     N inner nodes have up to S subsets of incoming edges each; surplus entries of `beta` are never read. Parameters start at
-    `spread` * randn, drawn from `generator` (0: all weights equal). `temperature` may be set at any time; that of the operations
+    `init_std` * randn, drawn from `generator` (0: all weights equal). `temperature` may be set at any time; that of the operations
     is `operation_scale` times as high.
 
     Raises:
@@ -52,7 +52,7 @@ class Relaxation(nn.Module):
         subset: int = 0,
         bias: Tensor | float = 0.0,
         operation_scale: float = 1.0,
-        spread: float = 0.0,
+        init_std: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
@@ -62,12 +62,12 @@ class Relaxation(nn.Module):
         self.register_buffer("candidates_ZEO", candidates_ZEO, persistent=False)
         self.register_buffer("groups_GO", _group_masks(space, candidates_ZEO, groups or (space.operations,)), persistent=False)
         self.register_buffer("bias", torch.as_tensor(bias), persistent=False)
-        self.alpha = nn.Parameter(spread * torch.randn(candidates_ZEO.shape, generator=generator))
+        self.alpha = nn.Parameter(init_std * torch.randn(candidates_ZEO.shape, generator=generator))
         if subset:
             members = _members(space, candidates_ZEO, subset)
             self.register_buffer("members_ZNSE", members.to(self.alpha.dtype), persistent=False)
             self.register_buffer("legal_ZNS", members.any(3), persistent=False)
-            self.beta = nn.Parameter(spread * torch.randn(members.shape[:3], generator=generator))
+            self.beta = nn.Parameter(init_std * torch.randn(members.shape[:3], generator=generator))
 
     def operations(self) -> Tensor:
         """Operation weights [Z, E, O]."""
@@ -84,10 +84,10 @@ class Relaxation(nn.Module):
             return self.candidates_ZEO.any(2).to(self.alpha.dtype)
         return torch.einsum("zns,znse->ze", self.subsets(), self.members_ZNSE.to(self.beta.dtype))
 
-    def weights(self) -> Weights:
+    def weights(self) -> ArchitectureWeights:
         """Operation and edge weights as they are now, without gradients."""
         pairs = _softmax(self.beta, self.legal_ZNS) if self.subset == 2 else NO_PAIRS
-        return Weights(self.operations(), self.edges(), pairs).detached()
+        return ArchitectureWeights(self.operations(), self.edges(), pairs).detached()
 
     def forward(self) -> Tensor:
         """The mixing table [Z, E, O]."""

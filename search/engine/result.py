@@ -28,7 +28,7 @@ class Margin(NamedTuple):
     lead: float | None
 
 
-class Weights(NamedTuple):
+class ArchitectureWeights(NamedTuple):
     """The tables that a cell is derived from: operation weights [Z, E, O] and edge weights [Z, E], zero where nothing is a candidate.
 
     Where edges are weighted in pairs, theirs too, as at temperature 1: [Z, N, S] in the order of itertools.combinations; else nothing.
@@ -44,23 +44,23 @@ class Weights(NamedTuple):
         return {"operations": _lists(self.operations_ZEO), "edges": _lists(self.edges_ZE), **pairs}
 
     @classmethod
-    def from_lists(cls, lists: Mapping[str, Any]) -> Weights:
+    def from_lists(cls, lists: Mapping[str, Any]) -> ArchitectureWeights:
         """What `to_lists` gave."""
         pairs = torch.tensor(lists["pairs"]) if "pairs" in lists else NO_PAIRS
         return cls(torch.tensor(lists["operations"]), torch.tensor(lists["edges"]), pairs)
 
-    def detached(self) -> Weights:
+    def detached(self) -> ArchitectureWeights:
         """On the CPU, without gradients."""
-        return Weights(*(table.detach().cpu() for table in self))
+        return ArchitectureWeights(*(table.detach().cpu() for table in self))
 
 
 def _lists(table: Tensor) -> list[Any]:
     return torch.round(table.detach().cpu().double(), decimals=DECIMALS).tolist()
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """What a search ends with: the cells, for every node how clearly its edges were chosen, and the tables that say so."""
 
     genotype: Genotype
     margins: list[Margin]
-    weights: Weights
+    weights: ArchitectureWeights

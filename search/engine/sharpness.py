@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from nasarch.data.loader import Batches
+from nasarch.data.loader import BatchLoader
 from nasarch.search.supernet.channel_sampling import Sampler
 
 from .hessian import largest_eigenvalue
@@ -23,7 +23,7 @@ from .updates import Batch, State, arch_loss
 class Sharpness:
     """Called with a state of the search: {"eigenvalue": ...}."""
 
-    def __init__(self, sides: tuple[Batches, Batches | None]) -> None:
+    def __init__(self, sides: tuple[BatchLoader, BatchLoader | None]) -> None:
         train, valid = sides
         self.images = train if valid is None else valid
         self.batch: Batch | None = None

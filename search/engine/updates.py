@@ -27,7 +27,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from nasarch.runtime.distributed import average
+from nasarch.runtime.distributed import all_reduce_mean
 
 Batch = tuple[Tensor, Tensor]
 
@@ -170,13 +170,13 @@ def arch_exact_second_order(state: State, train: Batch, valid: Batch) -> None:
     weights, arch = _weights(state), list[Tensor](state.arch.parameters())
     slope = torch.autograd.grad(_loss(state, train, weights), list(weights.values()), create_graph=True)
     own = [g.detach().clone() for g in slope]
-    average(own)
+    all_reduce_mean(own)
     rate, unrolled = _unrolled(state, weights, own)
     both = _gradients(_loss(state, valid, unrolled), [*arch, *unrolled.values()])
     direct, v = both[: len(arch)], both[len(arch) :]
     product = torch.autograd.grad(slope, arch, v, allow_unused=True, materialize_grads=True)
     mean = [p.clone() for p in product]
-    average(mean)
+    all_reduce_mean(mean)
     for p, d, m in zip(arch, direct, mean, strict=True):
         p.grad = d - rate * m
     state.arch_optimizer.step()
@@ -206,13 +206,13 @@ def _loss(state: State, batch: Batch, weights: dict[str, Tensor]) -> Tensor:
 def _gradients(loss: Tensor, inputs: list[Tensor]) -> list[Tensor]:
     """Gradients, averaged over the processes; zeros for what the loss does not depend on."""
     gradients = list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True))
-    average(gradients)
+    all_reduce_mean(gradients)
     return gradients
 
 
 def _set_gradients(state: State, parameters: list[Tensor], loss: Tensor) -> None:
     """Set `.grad` of these parameters and of no others, scaled as `state.scaler` has it."""
     gradients = torch.autograd.grad(state.scaler.scale(loss), parameters, allow_unused=True)
-    average(gradients)
+    all_reduce_mean(gradients)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         parameter.grad = gradient

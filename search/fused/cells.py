@@ -122,7 +122,7 @@ class Copy(NamedTuple):
     k: int
 
 
-class WideNode(nn.Module):
+class FusedNode(nn.Module):
     """A node of N networks: [B, N * C, H, W] for each earlier node -> the same for this one.
 
     `edges_NK` are the edges of the node in each network, as many in all of them; `masks_NK` says which drop path mask each one has.
@@ -179,7 +179,7 @@ class WideNode(nn.Module):
         return masks_BM.index_select(1, self.masks_KN[k]).repeat_interleave(self.channels, dim=1)[:, :, None, None]
 
 
-class WideCell(nn.Module):
+class FusedCell(nn.Module):
     """The cells of N networks at one place: c_{k-2} [B, N * C'', ...] and c_{k-1} [B, N * C', ...] -> [B, N * C * nodes, H', W'].
 
     `masks` counts the drop path masks that each network has drawn before this cell, and is moved on.
@@ -199,8 +199,8 @@ class WideCell(nn.Module):
         for j in first.inner_nodes:
             edges_NK = [cell.edges_of(j) for cell in cells]
             masks_NK = _masks(edges_NK, masks, place.stride, first.inputs)
-            self.nodes[str(j)] = WideNode(edges_NK, masks_NK, place.channels, place.stride, first.inputs)
-        nodes = [node for node in self.nodes.values() if isinstance(node, WideNode)]
+            self.nodes[str(j)] = FusedNode(edges_NK, masks_NK, place.channels, place.stride, first.inputs)
+        nodes = [node for node in self.nodes.values() if isinstance(node, FusedNode)]
         self.rectified = {i for node in nodes for i in node.reads_positive}
         self.output = Table.of(
             [(j, n) for n in range(self.count) for j in range(len(self.nodes))], self.channels, [self.count] * len(self.nodes)

@@ -17,24 +17,24 @@ from torch.nn import functional as F
 from nasarch.data.dataset import Dataset, Images
 from nasarch.data.image_files import Files
 from nasarch.data.loader import Batch, in_order
-from nasarch.search.kernels.fast_depthwise import quicken
+from nasarch.search.kernels.fast_depthwise import use_fast_depthwise
 from nasarch.search.training.evaluate import Workers
 from nasarch.search.training.learner import begin_epoch, sgd
 from nasarch.search.training.recipes import Training
 
-from .network import Fleet
+from .network import FusedNetwork
 
 PLAIN = {"aux_weight": 0.0, "label_smoothing": 0.0, "mixup": 0.0, "ema": 0.0, "colour_jitter": 0.0}  # what a fleet is trained without
 
 
-class FleetLearner:
+class FusedLearner:
     """A fleet, its optimiser, and one step of them.
 
     Raises:
         ValueError: the settings ask for what fleets are trained without.
     """
 
-    def __init__(self, net: Fleet, settings: Training, *, seed: int) -> None:
+    def __init__(self, net: FusedNetwork, settings: Training, *, seed: int) -> None:
         for name, value in PLAIN.items():
             if getattr(settings, name) != value:
                 raise ValueError(f"{name}={getattr(settings, name)}: networks are trained together with {name}={value} alone")
@@ -42,7 +42,7 @@ class FleetLearner:
         self.is_cpu = self.device.type == "cpu"
         self.net = net
         if self.is_cpu:
-            quicken(net.to(memory_format=torch.channels_last))
+            use_fast_depthwise(net.to(memory_format=torch.channels_last))
         self.settings, self.seed = settings, seed
         self.optimizer = sgd(net, settings)
         self.owners = [[part.network for part in net.parts[name]] for name, _ in net.named_parameters()]
@@ -94,7 +94,7 @@ def losses(logits_NBK: Tensor, y_B: Tensor) -> Tensor:
 
 @torch.no_grad()
 def judge(
-    net: Fleet, part: Images | Files, data: Dataset, *, batch_size: int, device: torch.device, job: Workers
+    net: FusedNetwork, part: Images | Files, data: Dataset, *, batch_size: int, device: torch.device, job: Workers
 ) -> list[tuple[float, float]]:
     """(Accuracy in percent, mean loss) of each network on the images of the part."""
     net.eval()

@@ -2,7 +2,7 @@
 
     images [B, 3, H, W] -> logits [N, B, classes]
 
-`Fleet(nets)` takes the weights of N networks that were built one by one, and gives them back (`weights_of`); in between they may be
+`FusedNetwork(nets)` takes the weights of N networks that were built one by one, and gives them back (`weights_of`); in between they may be
 trained together. What it computes is what each of them computes, to rounding: nothing is shared but the images and, as networks draw
 equally many numbers from equally seeded generators, the masks of drop path. Its tensors are those of the networks one behind the other.
 
@@ -24,7 +24,7 @@ from nasarch.models.network import CellNetwork
 from nasarch.models.skeleton import places
 from nasarch.models.stem import cifar
 
-from .cells import WideCell
+from .cells import FusedCell
 
 
 class Part(NamedTuple):
@@ -51,7 +51,7 @@ def form(genotype: Genotype) -> tuple[int, ...] | None:
     return tuple(counts)
 
 
-class Fleet(nn.Module):
+class FusedNetwork(nn.Module):
     """N networks of `cells` cells and `channels` channels behind CIFAR's stem, as one; their weights are taken over.
 
     Raises:
@@ -72,7 +72,7 @@ class Fleet(nn.Module):
         larger = False
         for place in places(DARTS.name, cells, channels):
             here = [genotype.cells[place.kind] for genotype in genotypes]
-            cell = WideCell(here, place, previous, current, previous_is_larger=larger, masks=drawn)
+            cell = FusedCell(here, place, previous, current, previous_is_larger=larger, masks=drawn)
             self.cells.append(cell)
             previous, current, larger = current, cell.out_channels, place.stride == 2
         self.fc = nn.Linear(current, n * self.num_classes)
@@ -116,19 +116,19 @@ class Fleet(nn.Module):
             value.copy_(torch.cat(pieces) if value.ndim else pieces[0])
 
 
-def _parts(fleet: Fleet) -> dict[str, list[Part]]:
+def _parts(fleet: FusedNetwork) -> dict[str, list[Part]]:
     """For each tensor of the fleet those that lie in it one behind the other."""
     return {name: _named(fleet, name.split(".")) for name in fleet.state_dict()}
 
 
-def _named(fleet: Fleet, words: Sequence[str]) -> list[Part]:
+def _named(fleet: FusedNetwork, words: Sequence[str]) -> list[Part]:
     everyone = range(fleet.count)
     if words[0] == "stem":
         return _same(everyone, ".".join(["stem.0", *words[1:]]))
     if words[0] == "cells" and words[2] == "nodes":
         _, i, _, j, _, g, *rest = words
         cell = fleet.cells[int(i)]
-        assert isinstance(cell, WideCell)
+        assert isinstance(cell, FusedCell)
         copies = list(cell.nodes[j].copies.values())[int(g)]  # type: ignore[operator]
         return [Part(n, ".".join([f"cells.{i}.nodes.{j}.edges.{k}.op", *rest])) for n, k in copies]
     return _same(everyone, ".".join(words))

@@ -22,7 +22,7 @@ class Depthwise(nn.Conv2d):
         return depthwise(x, [self.weight], Copies(1), Geometry.of(self))
 
 
-def quicken(net: Net) -> Net:
+def use_fast_depthwise(net: Net) -> Net:
     """`net` itself, its depthwise convolutions with wide or dilated kernels exchanged."""
     slow = [(name, conv) for name, conv in net.named_modules() if isinstance(conv, nn.Conv2d) and _is_slow(conv)]
     for name, conv in slow:

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 
 
-def phases(x: Tensor) -> Tensor:
+def to_polyphase(x: Tensor) -> Tensor:
     """[B, C, H, W] of even size -> [4 * B, C, H / 2, W / 2]."""
     parts = x.permute(0, 2, 3, 1).unflatten(2, (-1, 2)).unflatten(1, (-1, 2))  # B H 2 W 2 C
     return parts.permute(2, 4, 0, 1, 3, 5).flatten(0, 2).permute(0, 3, 1, 2)
 
 
-def joined(x: Tensor) -> Tensor:
-    """The inverse of `phases`."""
+def from_polyphase(x: Tensor) -> Tensor:
+    """The inverse of `to_polyphase`."""
     parts = x.permute(0, 2, 3, 1).unflatten(0, (2, 2, -1))  # 2 2 B H W C
     return parts.permute(2, 3, 0, 4, 1, 5).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
 

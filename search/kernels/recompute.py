@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from .polyphase import phases
+from .polyphase import to_polyphase
 
 
 class Geometry(NamedTuple):
@@ -181,7 +181,7 @@ def _kernel_gradient(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -
         return _gradients(g, x, weight, geometry, [False, True, False])[1]
     if geometry.dilation == (2, 2) and geometry.stride == (1, 1) and x.shape[2] % 2 == x.shape[3] % 2 == 0:
         near = Geometry((1, 1), (height // 2, width // 2), (1, 1), geometry.groups)
-        return _in_strips(phases(g), phases(x), weight, near)
+        return _in_strips(to_polyphase(g), to_polyphase(x), weight, near)
     return _in_strips(g, x, weight, geometry)
 
 

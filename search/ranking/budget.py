@@ -50,7 +50,7 @@ class Budget:
     in_memory: bool | None = None
     workers: int | None = None
     images: int | None = None
-    judged_on: int | None = None
+    val_images: int | None = None
     epochs: int = SHALLOW.epochs
     seeds: int = 3
     seed: int = 0
@@ -81,7 +81,7 @@ class Budget:
 Facts = dict[str, Any]  # what a command is told besides the budget, for JSON
 
 
-class Told(NamedTuple):
+class RankingTask(NamedTuple):
     """A command, its budget, what else it was told, and its folder."""
 
     command: str
@@ -90,7 +90,7 @@ class Told(NamedTuple):
     folder: Path
 
 
-def told(command: str, budget: Budget, facts: Callable[[], Facts]) -> Told:
+def told(command: str, budget: Budget, facts: Callable[[], Facts]) -> RankingTask:
     """What is to be done: what the flags say, `facts` being asked only then; or what the folder to resume says.
 
     What the flags don't say of the data is taken from the fact `searched` (origin.py), if there is one.
@@ -100,11 +100,11 @@ def told(command: str, budget: Budget, facts: Callable[[], Facts]) -> Told:
     """
     if budget.resume is not None:
         return _resumed(command, budget.resume)
-    if budget.out is None and distributed.place()[1] > 1:
+    if budget.out is None and distributed.rank_and_world_size()[1] > 1:
         raise ValueError("several processes work into one folder: name it with --out DIR, on a disk that all of them see")
     found = facts()
     budget = _settled(budget, found.get("searched") or {})
-    return Told(command, budget, found, budget.out or usual_folder(command, budget.data or DATA))
+    return RankingTask(command, budget, found, budget.out or usual_folder(command, budget.data or DATA))
 
 
 def _settled(budget: Budget, searched: Facts) -> Budget:
@@ -115,7 +115,7 @@ def _settled(budget: Budget, searched: Facts) -> Budget:
     return replace(budget, **usual | {"data": budget.data or known.get("data") or DATA})
 
 
-def _resumed(command: str, folder: Path) -> Told:
+def _resumed(command: str, folder: Path) -> RankingTask:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         found = config["tournament"]
@@ -127,4 +127,4 @@ def _resumed(command: str, folder: Path) -> Told:
         ) from error
     if found != command:
         raise ValueError(f"{folder} is of `nasarch {found}`, not of `nasarch {command}`: resume it with that command")
-    return Told(command, budget, facts, folder)
+    return RankingTask(command, budget, facts, folder)

@@ -29,7 +29,7 @@ from .budget import Budget, Facts, told
 from .console import contest, opened, ranking_table
 from .select import Sources, as_facts, checked, from_facts, named, origins
 from .standings import markdown, standings
-from .tournament import Contestant
+from .tournament import Candidate
 from .tournament_opening import as_budget, opening
 
 USUAL = Budget()
@@ -52,12 +52,12 @@ def compare(
     field = opened(task, by_test=True)
     seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
     ranked = standings(contest(task, field, "cells", from_facts(task), seeds, "cells"))
-    if distributed.place()[0] > 0:
+    if distributed.rank_and_world_size()[0] > 0:
         return
     found = {"ranking": [one.to_dict() for one in ranked], "budget": as_budget(task, field)}
     write_text(task.folder / "ranking.json", as_json(found))
     write_text(task.folder / "table.md", f"{markdown(ranked, 'cell')}\n{opening(task, field)}\n")
-    print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(field.judges):,} test images"))
+    print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(field.val):,} test images"))
     Console().print(f"table: {task.folder / 'table.md'}, {task.folder / 'ranking.json'}", highlight=False, soft_wrap=True)
 
 
@@ -66,13 +66,13 @@ def _facts(sources: Sequence[str], drawn: int, budget: Budget) -> Facts:
     return {"cells": as_facts(cells), "searched": origins(cells, budget)["searched"]}
 
 
-def _field(sources: Sequence[str], drawn: int, seed: int) -> list[Contestant]:
+def _field(sources: Sequence[str], drawn: int, seed: int) -> list[Candidate]:
     if drawn < 0:
         raise ValueError(f"--random {drawn}: choose 0 or more")
     found = named(sources or [name for name in ZOO if name in MODELS])
     generator, space = random.Random(seed), SPACES[found[0].genotype.space]
     names_of_random = [f"random {i + 1}" for i in range(drawn)]
-    return checked(found + [Contestant(name, random_cells(space, generator, name)) for name in names_of_random], "compare")
+    return checked(found + [Candidate(name, random_cells(space, generator, name)) for name in names_of_random], "compare")
 
 
 def random_cells(space: Space, generator: random.Random, name: str) -> Genotype:

@@ -40,7 +40,7 @@ from nasarch.console import print_rich
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.engine.discretize import strongest_operations
-from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.runs.reader import Run, find_runs
 from nasarch.search.runs.run import read_found
 
@@ -49,7 +49,7 @@ from .console import contest, opened, ranking_table
 from .correlate_chart import scatter
 from .origin import in_common
 from .standings import Standing, standings
-from .tournament import Contestant
+from .tournament import Candidate
 from .tournament_opening import as_budget
 
 USUAL = Budget()
@@ -84,15 +84,15 @@ def correlate(
     """
     task = told("correlate", budget, lambda: _facts(run, cell, budget))
     field = opened(task, by_test=True)
-    pairs = [Contestant(pair["name"], Genotype.from_dict(pair["genotype"])) for pair in task.facts["pairs"]]
+    pairs = [Candidate(pair["name"], Genotype.from_dict(pair["genotype"])) for pair in task.facts["pairs"]]
     seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
     ranked = standings(contest(task, field, "pairs", pairs, seeds, "pairs"))
-    if distributed.place()[0] > 0:
+    if distributed.rank_and_world_size()[0] > 0:
         return
     found = _correlated(task.facts, ranked) | {"budget": as_budget(task, field)}
     write_text(task.folder / "pairs.json", as_json(found))
     scatter(found, task.folder / "pairs.png")
-    print_rich(ranking_table(ranked, "pair of edges", f"accuracy on the {len(field.judges):,} test images"))
+    print_rich(ranking_table(ranked, "pair of edges", f"accuracy on the {len(field.val):,} test images"))
     words = f"{in_words(found)}\n{task.folder / 'pairs.json'}, {task.folder / 'pairs.png'}"
     Console().print(words, highlight=False, soft_wrap=True)
 
@@ -116,7 +116,7 @@ def _facts(source: str, kind: str, budget: Budget) -> dict[str, Any]:
     }
 
 
-def pairs(run: Run, found: Found, kind: str) -> tuple[list[Pair], str]:
+def pairs(run: Run, found: SearchResult, kind: str) -> tuple[list[Pair], str]:
     """All pairs of edges into the last node of the cell, and in words what their importance is.
 
     Raises:
@@ -139,7 +139,7 @@ def pairs(run: Run, found: Found, kind: str) -> tuple[list[Pair], str]:
     return [Pair(*three) for three in zip(chosen, importance, cells, strict=True)], measure
 
 
-def _operations(space: Space, found: Found, kind: str) -> dict[int, str]:
+def _operations(space: Space, found: SearchResult, kind: str) -> dict[int, str]:
     """What each edge into the last node carries, by its source."""
     last, z = space.inner_nodes[-1], space.kinds.index(kind)
     strongest = strongest_operations(space, found.weights.operations_ZEO)[z]
@@ -156,7 +156,7 @@ def _operations(space: Space, found: Found, kind: str) -> dict[int, str]:
     return operations
 
 
-def _importance(space: Space, found: Found, kind: str, chosen: Sequence[tuple[int, int]]) -> tuple[list[float], str]:
+def _importance(space: Space, found: SearchResult, kind: str, chosen: Sequence[tuple[int, int]]) -> tuple[list[float], str]:
     weights, z = found.weights, space.kinds.index(kind)
     if len(weights.pairs_ZNS):
         return weights.pairs_ZNS[z, space.nodes - 1, : len(chosen)].tolist(), "weight of the pair"
@@ -166,7 +166,7 @@ def _importance(space: Space, found: Found, kind: str, chosen: Sequence[tuple[in
     return [row[i] + row[j] for i, j in chosen], _summed(weights)
 
 
-def _summed(weights: Weights) -> str:
+def _summed(weights: ArchitectureWeights) -> str:
     uniform = len(weights.edges_ZE.unique()) == 1
     return f"sum of the two edges' {'largest operation weights' if uniform else 'weights, by which the search ranked them'}"
 

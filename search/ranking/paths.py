@@ -37,13 +37,13 @@ from nasarch.cells.topology import canonical, chain, pooled, topologies, unified
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 
-from .budget import Budget, Told, told
+from .budget import Budget, RankingTask, told
 from .charts import accuracy_map
 from .console import contest, opened
-from .protocol import Ground
+from .protocol import EvaluationProtocol
 from .selection import best_and_worst, gap_in_words, judged, markdown, verdict_in_words, verdict_on
 from .standings import Standing, standings
-from .tournament import Contestant, Line
+from .tournament import Candidate, Line
 from .tournament_opening import as_budget, opening
 
 USUAL = Budget()
@@ -70,7 +70,7 @@ def rank_paths(
     task = told("rank-paths", budget, lambda: _facts(best, ends, nodes, reduction))
     field = opened(task, by_test=False)
     lines = _stages(task, field)
-    if distributed.place()[0] == 0:
+    if distributed.rank_and_world_size()[0] == 0:
         _conclude(task, field, lines)
 
 
@@ -91,16 +91,16 @@ def _facts(best: int, ends: int, nodes: int, reduction: str | None) -> dict[str,
     return {"best": best, "ends": ends, "nodes": nodes, "reduction": reduction or chain(nodes)}
 
 
-def _stages(task: Told, field: Ground) -> list[Line]:
+def _stages(task: RankingTask, field: EvaluationProtocol) -> list[Line]:
     facts, first = task.facts, task.budget.seed
     ends, others = facts["ends"], range(first + 1, first + task.budget.seeds)
     paths = topologies(DARTS.with_nodes(facts["nodes"]))
 
-    def one(names: Sequence[str]) -> list[Contestant]:
-        return [Contestant(name, pooled(name, facts["reduction"])) for name in names]
+    def one(names: Sequence[str]) -> list[Candidate]:
+        return [Candidate(name, pooled(name, facts["reduction"])) for name in names]
 
-    def both(names: Sequence[str]) -> list[Contestant]:
-        return [Contestant(name, unified(name)) for name in names]
+    def both(names: Sequence[str]) -> list[Candidate]:
+        return [Candidate(name, unified(name)) for name in names]
 
     lines = contest(task, field, "one", one(paths), [first], "stage one")
     ranked = names(lines)
@@ -115,11 +115,11 @@ def names(lines: Sequence[Line]) -> list[str]:
     return [standing.name for standing in standings(lines)]
 
 
-def _conclude(task: Told, field: Ground, lines: Sequence[Line]) -> None:
+def _conclude(task: RankingTask, field: EvaluationProtocol, lines: Sequence[Line]) -> None:
     seed, count = task.budget.seed, task.facts["ends"]
     first = [line for line in lines if line["stage"] == "one"]
     stages = {stage: _by_first(lines, stage, seed) for stage in ("one", "both")}
-    said = verdict_on(stages["both"], seed, len(field.judges))
+    said = verdict_on(stages["both"], seed, len(field.val))
     found = {
         "best": said["winner"],
         "verdict": said,
@@ -213,7 +213,7 @@ def _ends(stages: dict[str, list[Standing]], seed: int) -> list[str]:
     return lines
 
 
-def _say(task: Told, words: Sequence[str], best: str) -> None:
+def _say(task: RankingTask, words: Sequence[str], best: str) -> None:
     result = ", ".join(str(task.folder / name) for name in ("paths.json", "table.md", "map.png"))
     lines = [*words, f"result: {result}", f"search along it: nasarch search edarts --path {best}"]
     Console().print("\n".join(lines), highlight=False, soft_wrap=True)

@@ -23,10 +23,10 @@ from nasarch.data.image_files import Files
 from nasarch.data.load import load
 from nasarch.data.split import read_split
 from nasarch.runtime import distributed
-from nasarch.search.engine.context import LARGE
+from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.training.recipes import Training
 
-from .budget import DATA, Budget, Facts, Told
+from .budget import DATA, Budget, Facts, RankingTask
 from .origin import check_data
 
 HALVES = (0.5, 0.5)
@@ -36,12 +36,12 @@ MAPS = 400  # of the first cells' size, that the training of a network of 5 cell
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Ground:
+class EvaluationProtocol:
     """What all networks of a tournament share; `judged_by` says in words what the judging images are."""
 
     data: Dataset
     train: Images | Files
-    judges: Images | Files
+    val: Images | Files
     judged_by: str
     settings: Training
     device: torch.device
@@ -50,10 +50,10 @@ class Ground:
 
     @property
     def stem(self) -> str:
-        return "imagenet" if min(self.data.size) >= LARGE else "cifar"
+        return "imagenet" if min(self.data.size) >= IMAGENET_STEM_SIZE else "cifar"
 
 
-def ground(task: Told, *, by_test: bool) -> Ground:
+def ground(task: RankingTask, *, by_test: bool) -> EvaluationProtocol:
     """Load the data, and draw the images.
 
     Raises:
@@ -67,13 +67,13 @@ def ground(task: Told, *, by_test: bool) -> Ground:
         keep_freed_memory()
     data = load(budget.data or DATA, size=budget.size, root=budget.root, download=budget.download, in_memory=budget.in_memory)
     check_data(data, task.facts, budget.size, budget.in_memory)
-    train, judges = _parts(data, budget, task.facts.get("halves"), by_test=by_test)
+    train, val = _parts(data, budget, task.facts.get("halves"), by_test=by_test)
     if budget.batch_size > len(train):
         raise ValueError(f"--batch-size {budget.batch_size}: there are {len(train)} images to train on; choose {len(train)} or fewer")
-    return Ground(
+    return EvaluationProtocol(
         data=data,
         train=train,
-        judges=judges,
+        val=val,
         judged_by="test images" if by_test else _held_back(task),
         settings=budget.settings(),
         device=device,
@@ -86,12 +86,12 @@ def _parts(data: Dataset, budget: Budget, halves: Facts | None, *, by_test: bool
     if not by_test:
         first, second = _halves(data, halves or {"fractions": HALVES, "seed": budget.seed})
         train: Images | Files = data.train.subset(first)
-        judges: Images | Files = data.train.subset(second)
+        val: Images | Files = data.train.subset(second)
     elif data.test is None:
         raise ValueError(f"data {data.name!r} has no test part, on which accuracy is measured here: add one (folders train/ and test/)")
     else:
-        train, judges = data.train, data.test
-    return _drawn(train, budget.images, "images", budget.seed, data), _drawn(judges, budget.judged_on, "judged-on", budget.seed, data)
+        train, val = data.train, data.test
+    return _drawn(train, budget.images, "images", budget.seed, data), _drawn(val, budget.val_images, "val-images", budget.seed, data)
 
 
 def _halves(data: Dataset, how: Facts) -> tuple[Tensor, ...]:
@@ -101,7 +101,7 @@ def _halves(data: Dataset, how: Facts) -> tuple[Tensor, ...]:
     return split_indices(data.train.labels, how["fractions"], how["seed"])
 
 
-def _held_back(task: Told) -> str:
+def _held_back(task: RankingTask) -> str:
     """What the judging images are, where none are of the test part."""
     halves, own = task.facts.get("halves"), f"images of the half that seed {task.budget.seed} holds back"
     if halves is None:

@@ -29,12 +29,12 @@ from nasarch.models.catalogue import find
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 
-from .budget import Budget, Facts, Told, told
+from .budget import Budget, Facts, RankingTask, told
 from .console import contest, opened, ranking_table
 from .origin import in_common
-from .protocol import Ground
+from .protocol import EvaluationProtocol
 from .standings import Standing, in_words, standings, verdict
-from .tournament import Contestant
+from .tournament import Candidate
 from .tournament_opening import as_budget
 
 USUAL = Budget()
@@ -55,7 +55,7 @@ def select(sources: Sources = (), *, budget: Annotated[Budget, tyro.conf.arg(nam
     cells = from_facts(task)
     seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
     ranked = standings(contest(task, field, "cells", cells, seeds, "cells"))
-    if distributed.place()[0] == 0:
+    if distributed.rank_and_world_size()[0] == 0:
         _conclude(task, field, cells, ranked)
 
 
@@ -64,21 +64,21 @@ def _facts(sources: Sequence[str], budget: Budget) -> Facts:
     return {"cells": as_facts(cells)} | origins(cells, budget)
 
 
-def origins(cells: Sequence[Contestant], budget: Budget) -> Facts:
+def origins(cells: Sequence[Candidate], budget: Budget) -> Facts:
     """What those of the cells that come from folders were searched on; errors as in `in_common`."""
     return in_common((folder for cell in cells if (folder := Path(cell.name)).is_dir()), budget.size)
 
 
-def named(sources: Sequence[str]) -> list[Contestant]:
+def named(sources: Sequence[str]) -> list[Candidate]:
     """The cells that the sources name, each by its source.
 
     Raises:
         ValueError: one is not there.
     """
-    return [contestant for source in sources for contestant in _cells(source)]
+    return [candidate for source in sources for candidate in _cells(source)]
 
 
-def checked(found: list[Contestant], command: str) -> list[Contestant]:
+def checked(found: list[Candidate], command: str) -> list[Candidate]:
     """The same cells.
 
     Raises:
@@ -87,7 +87,7 @@ def checked(found: list[Contestant], command: str) -> list[Contestant]:
     if len(found) < 2:
         count = "1 cell is" if found else "no cells are"
         raise ValueError(f"{count} nothing to compare: `nasarch {command}` takes two or more, such as runs/a runs/b")
-    names = [contestant.name for contestant in found]
+    names = [candidate.name for candidate in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"{twice} is there twice: name it once, and take --seeds for more trainings of each")
     for other in found[1:]:
@@ -97,30 +97,30 @@ def checked(found: list[Contestant], command: str) -> list[Contestant]:
     return found
 
 
-def _cells(source: str) -> list[Contestant]:
+def _cells(source: str) -> list[Candidate]:
     """Of a folder its genotype, or those of its seeds and their consensus."""
     folder = Path(source)
     if not folder.is_dir():
-        return [Contestant(source, find(source))]
+        return [Candidate(source, find(source))]
     places = [folder, *sorted(folder.glob("seed-*"), key=lambda path: (len(path.name), path.name)), folder / "consensus"]
     files = [place / "genotype.json" for place in places if (place / "genotype.json").is_file()]
     if not files:
         raise ValueError(f"no cell in {source}: give the folder of a finished search, a genotype's .json file, or a model's name")
-    return [Contestant(str(file.parent), Genotype.load(file)) for file in files]
+    return [Candidate(str(file.parent), Genotype.load(file)) for file in files]
 
 
-def as_facts(cells: Sequence[Contestant]) -> list[dict[str, Any]]:
+def as_facts(cells: Sequence[Candidate]) -> list[dict[str, Any]]:
     """For config.json, from which a resumed command takes them."""
     return [{"name": cell.name, "genotype": cell.genotype.to_dict()} for cell in cells]
 
 
-def from_facts(task: Told) -> list[Contestant]:
+def from_facts(task: RankingTask) -> list[Candidate]:
     """What `as_facts` gave."""
-    return [Contestant(cell["name"], Genotype.from_dict(cell["genotype"])) for cell in task.facts["cells"]]
+    return [Candidate(cell["name"], Genotype.from_dict(cell["genotype"])) for cell in task.facts["cells"]]
 
 
-def _conclude(task: Told, field: Ground, cells: Sequence[Contestant], ranked: Sequence[Standing]) -> None:
-    said = verdict(ranked, len(field.judges))
+def _conclude(task: RankingTask, field: EvaluationProtocol, cells: Sequence[Candidate], ranked: Sequence[Standing]) -> None:
+    said = verdict(ranked, len(field.val))
     budget = as_budget(task, field)
     found = {"verdict": said, "ranking": [one.to_dict() for one in ranked], "budget": budget}
     write_text(task.folder / "ranking.json", as_json(found))
@@ -128,6 +128,6 @@ def _conclude(task: Told, field: Ground, cells: Sequence[Contestant], ranked: Se
     about = winner.to_dict()["provenance"]
     chosen = {"by": "nasarch select", "verdict": said, "ranking": [one.to_dict() for one in ranked], "budget": budget}
     replace(winner, provenance=about | {"source": about.get("source", {}) | {"selection": chosen}}).save(task.folder / "genotype.json")
-    print_rich(ranking_table(ranked, "cell", f"accuracy on {len(field.judges):,} images that are held back"))
+    print_rich(ranking_table(ranked, "cell", f"accuracy on {len(field.val):,} images that are held back"))
     words = [in_words(said, task.budget.seeds), f"winner: {task.folder / 'genotype.json'}", f"ranking: {task.folder / 'ranking.json'}"]
     Console().print("\n".join(words), highlight=False, soft_wrap=True)

@@ -50,7 +50,7 @@ class Standing(NamedTuple):
         return f"{self.mean:.2f}" + ("" if self.std is None else f" +- {self.std:.2f}")
 
 
-class Rival(NamedTuple):
+class Baseline(NamedTuple):
     """Another contestant beside the winner: how far it is behind, the standard error of that, the probability that it is as good."""
 
     name: str
@@ -68,18 +68,18 @@ def standings(lines: Sequence[Line]) -> list[Standing]:
     return sorted(found.values(), key=lambda standing: -standing.mean)
 
 
-def rivals(ranked: Sequence[Standing], images: int) -> list[Rival]:
+def rivals(ranked: Sequence[Standing], images: int) -> list[Baseline]:
     """All but the first, beside the first; judged on so many images."""
     return [_rival(ranked[0], other, images) for other in ranked[1:]]
 
 
-def _rival(best: Standing, other: Standing, images: int) -> Rival:
+def _rival(best: Standing, other: Standing, images: int) -> Baseline:
     seeds = sorted(best.accuracies.keys() & other.accuracies.keys())
     differences = [best.accuracies[seed] - other.accuracies[seed] for seed in seeds]
     spread = statistics.stdev(differences) if len(differences) > 1 else 0.0
     error = math.hypot(spread / math.sqrt(len(seeds)), by_chance(best.mean, images, other.mean))
     behind = statistics.fmean(differences)
-    return Rival(other.name, behind, error, _beyond(behind / error, len(seeds) - 1))
+    return Baseline(other.name, behind, error, _beyond(behind / error, len(seeds) - 1))
 
 
 def by_chance(first: float, images: int, second: float) -> float:

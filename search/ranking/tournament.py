@@ -30,56 +30,56 @@ import torch
 from nasarch.atomic import write_text
 from nasarch.cells.genotype import Genotype
 from nasarch.compute import device_name
-from nasarch.data.loader import Batches
+from nasarch.data.loader import BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.runtime.run_folder import as_json, check_unused, make_folder, plain
-from nasarch.search.fused.learner import FleetLearner, judge
-from nasarch.search.fused.network import Fleet, form
+from nasarch.search.fused.learner import FusedLearner, judge
+from nasarch.search.fused.network import FusedNetwork, form
 from nasarch.search.runs.run import PACKAGES, stopping_at_signals
 from nasarch.search.supernet.network import seeded
 from nasarch.search.training.evaluate import evaluate
 from nasarch.search.training.learner import Learner, Progress, fit
 
-from .budget import Told
-from .protocol import Ground
+from .budget import RankingTask
+from .protocol import EvaluationProtocol
 
 PATIENCE, PAUSE = 60.0, 0.5  # seconds until a disk shows what another machine wrote, and between two looks
 Line = dict[str, Any]  # a network that was trained and judged
 
 
-class Contestant(NamedTuple):
+class Candidate(NamedTuple):
     """Cells by a name."""
 
     name: str
     genotype: Genotype
 
 
-class Heat(NamedTuple):
+class TrainingGroup(NamedTuple):
     """Networks that train together; `name` is that of its files."""
 
     name: str
     stage: str
     seed: int
-    contestants: tuple[Contestant, ...]
+    candidates: tuple[Candidate, ...]
 
 
-Report = Callable[[Heat, Progress], None]
+Report = Callable[[TrainingGroup, Progress], None]
 
 
-def heats(stage: str, contestants: Sequence[Contestant], seeds: Iterable[int], together: int) -> list[Heat]:
+def training_groups(stage: str, candidates: Sequence[Candidate], seeds: Iterable[int], together: int) -> list[TrainingGroup]:
     """All contestants with each seed: those whose cells are of one form `together` at a time, in their order, the others alone."""
-    forms = [form(contestant.genotype) for contestant in contestants]
-    groups: list[tuple[Contestant, ...]] = []
+    forms = [form(candidate.genotype) for candidate in candidates]
+    groups: list[tuple[Candidate, ...]] = []
     for one in dict.fromkeys(forms):
-        members = [contestant for contestant, of in zip(contestants, forms, strict=True) if of == one]
+        members = [candidate for candidate, of in zip(candidates, forms, strict=True) if of == one]
         size = 1 if one is None else together
         groups += [tuple(members[i : i + size]) for i in range(0, len(members), size)]
-    return [Heat(f"{stage}-seed{seed}-{i:03}", stage, seed, group) for seed in seeds for i, group in enumerate(groups)]
+    return [TrainingGroup(f"{stage}-seed{seed}-{i:03}", stage, seed, group) for seed in seeds for i, group in enumerate(groups)]
 
 
-def established(task: Told, ground: Ground) -> Ground:
+def established(task: RankingTask, ground: EvaluationProtocol) -> EvaluationProtocol:
     """Make the folder and write config.json, or check that it is the same tournament.
 
     Of several processes the first one does so, while the others wait for what it says: none begins where it refuses. They are
@@ -91,11 +91,11 @@ def established(task: Told, ground: Ground) -> Ground:
         ValueError: there is something else in the folder, the data are others, or the processes have no folder in common.
     """
     config = json.loads(json.dumps(_config(task, ground)))
-    distributed.join("cpu")
+    distributed.init("cpu")
     try:
-        known = distributed.first_does(lambda: _begun(task, config))
+        known = distributed.run_on_main(lambda: _begun(task, config))
     finally:
-        distributed.leave()
+        distributed.destroy()
     for key in ("tournament", "facts", "data"):
         if known.get(key) != config[key]:
             other = f"{task.folder} is of other {key}, {known.get(key)}"
@@ -104,7 +104,7 @@ def established(task: Told, ground: Ground) -> Ground:
     return replace(ground, together=known["budget"]["together"])
 
 
-def _begun(task: Told, config: dict[str, Any]) -> dict[str, Any]:
+def _begun(task: RankingTask, config: dict[str, Any]) -> dict[str, Any]:
     """What config.json says; of a new tournament that is `config`, which is written."""
     path = task.folder / "config.json"
     if task.budget.resume is None:
@@ -131,7 +131,7 @@ def _await(path: Path) -> None:
         time.sleep(PAUSE)
 
 
-def _config(task: Told, ground: Ground) -> dict[str, Any]:
+def _config(task: RankingTask, ground: EvaluationProtocol) -> dict[str, Any]:
     data = ground.data
     return {
         "tournament": task.command,
@@ -140,19 +140,19 @@ def _config(task: Told, ground: Ground) -> dict[str, Any]:
         "data": {
             "name": data.name,
             "images": len(ground.train),
-            "judged_on": len(ground.judges),
+            "val_images": len(ground.val),
             "size": list(data.size),
             "source": data.source,
             "sha256": data.digest,
         },
         "device": device_name(ground.device),
         "threads": torch.get_num_threads(),
-        "processes": distributed.place()[1],
+        "processes": distributed.rank_and_world_size()[1],
         "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
     }
 
 
-def play(task: Told, ground: Ground, wanted: Sequence[Heat], report: Report) -> list[Line]:
+def play(task: RankingTask, ground: EvaluationProtocol, wanted: Sequence[TrainingGroup], report: Report) -> list[Line]:
     """Run this process's share of the heats, those that are over excepted; returns the lines of all, in order.
 
     Where a process fails, torchrun ends the others, which keep their state first. Where a machine falls silent and torchrun doesn't
@@ -164,24 +164,24 @@ def play(task: Told, ground: Ground, wanted: Sequence[Heat], report: Report) -> 
         ValueError: a checkpoint or a file of lines is damaged, or a loss is no number.
     """
     make_folder(task.folder / "heats")
-    number, count = distributed.place()
-    for heat in wanted[number::count]:
-        if not is_over(task.folder, heat):
-            _run(task, ground, heat, report)
+    number, count = distributed.rank_and_world_size()
+    for group in wanted[number::count]:
+        if not is_over(task.folder, group):
+            _run(task, ground, group, report)
             _collect(task.folder)
-    while not all(is_over(task.folder, heat) for heat in wanted):  # the others are at work
+    while not all(is_over(task.folder, group) for group in wanted):  # the others are at work
         time.sleep(PAUSE)
     _collect(task.folder)
-    return [line for heat in wanted for line in read_lines(_file(task.folder, heat))]
+    return [line for group in wanted for line in read_lines(_file(task.folder, group))]
 
 
-def is_over(folder: Path, heat: Heat) -> bool:
+def is_over(folder: Path, group: TrainingGroup) -> bool:
     """Whether a tournament's folder has the lines of the heat."""
-    return _file(folder, heat).exists()
+    return _file(folder, group).exists()
 
 
-def _file(folder: Path, heat: Heat) -> Path:
-    return folder / "heats" / f"{heat.name}.jsonl"
+def _file(folder: Path, group: TrainingGroup) -> Path:
+    return folder / "heats" / f"{group.name}.jsonl"
 
 
 def read_lines(path: Path) -> list[Line]:
@@ -214,38 +214,38 @@ def _collect(folder: Path) -> None:
     write_text(folder / "networks.jsonl", "".join(part.read_text(encoding="utf-8") for part in parts))
 
 
-def _run(task: Told, ground: Ground, heat: Heat, report: Report) -> None:
+def _run(task: RankingTask, ground: EvaluationProtocol, group: TrainingGroup, report: Report) -> None:
     """Train a heat, or finish that, and write its lines."""
-    state, start = _file(task.folder, heat).with_suffix(".pt"), time.perf_counter()
-    identity = {"heat": heat.name, "settings": repr(ground.settings), "data": ground.data.digest, "facts": repr(task.facts)}
+    state, start = _file(task.folder, group).with_suffix(".pt"), time.perf_counter()
+    identity = {"heat": group.name, "settings": repr(ground.settings), "data": ground.data.digest, "facts": repr(task.facts)}
     checkpoint = Checkpoint(state, identity)
-    nets = [network(ground, contestant.genotype, heat.seed) for contestant in heat.contestants]
-    learner = _learner(ground, nets, heat.seed)
+    nets = [network(ground, candidate.genotype, group.seed) for candidate in group.candidates]
+    learner = _learner(ground, nets, group.seed)
     with stopping_at_signals(checkpoint):
-        for progress in fit(learner, _batches(ground, heat.seed), checkpoint):
-            report(heat, progress)
+        for progress in fit(learner, _batches(ground, group.seed), checkpoint):
+            report(group, progress)
     found = _judged(ground, learner)
     seconds = round((time.perf_counter() - start) / len(nets), 3)
     lines = [
         {
-            "stage": heat.stage,
-            "name": contestant.name,
-            "seed": heat.seed,
+            "stage": group.stage,
+            "name": candidate.name,
+            "seed": group.seed,
             "accuracy": round(accuracy, 6),
             "loss": round(loss, 6),
             "parameters": sum(p.numel() for p in net.parameters()),
             "together": len(nets),
             "seconds": seconds,
         }
-        for contestant, net, (accuracy, loss) in zip(heat.contestants, nets, found, strict=True)
+        for candidate, net, (accuracy, loss) in zip(group.candidates, nets, found, strict=True)
     ]
     if wrong := _diverged(lines):
         raise ValueError(wrong)
-    write_text(_file(task.folder, heat), "".join(json.dumps(line) + "\n" for line in lines))
+    write_text(_file(task.folder, group), "".join(json.dumps(line) + "\n" for line in lines))
     state.unlink(missing_ok=True)
 
 
-def network(ground: Ground, genotype: Genotype, seed: int) -> CellNetwork:
+def network(ground: EvaluationProtocol, genotype: Genotype, seed: int) -> CellNetwork:
     """The network of the cells, its first weights drawn by the seed."""
     cells, channels = ground.settings.cells, ground.settings.channels
     assert cells is not None and channels is not None
@@ -253,17 +253,17 @@ def network(ground: Ground, genotype: Genotype, seed: int) -> CellNetwork:
         return CellNetwork(genotype, ground.data.num_classes, cells=cells, channels=channels, stem=ground.stem)
 
 
-def _learner(ground: Ground, nets: Sequence[CellNetwork], seed: int) -> Learner | FleetLearner:
+def _learner(ground: EvaluationProtocol, nets: Sequence[CellNetwork], seed: int) -> Learner | FusedLearner:
     settings = ground.settings
     if len(nets) == 1:
         return Learner(nets[0].to(ground.device), settings, seed=seed, colours=(ground.data.mean, ground.data.std))
     assert settings.cells is not None and settings.channels is not None
-    fleet = Fleet(nets, cells=settings.cells, channels=settings.channels)
-    return FleetLearner(fleet.to(ground.device), settings, seed=seed)
+    fleet = FusedNetwork(nets, cells=settings.cells, channels=settings.channels)
+    return FusedLearner(fleet.to(ground.device), settings, seed=seed)
 
 
-def _batches(ground: Ground, seed: int) -> Batches:
-    return Batches(
+def _batches(ground: EvaluationProtocol, seed: int) -> BatchLoader:
+    return BatchLoader(
         ground.train,
         ground.data,
         batch_size=ground.settings.batch_size,
@@ -274,10 +274,10 @@ def _batches(ground: Ground, seed: int) -> Batches:
     )
 
 
-def _judged(ground: Ground, learner: Learner | FleetLearner) -> list[tuple[float, float]]:
+def _judged(ground: EvaluationProtocol, learner: Learner | FusedLearner) -> list[tuple[float, float]]:
     """Accuracy in percent and loss of each network."""
     size, device = ground.settings.batch_size, ground.device
-    if isinstance(learner, FleetLearner):
-        return judge(learner.net, ground.judges, ground.data, batch_size=size, device=device, job=ground)
-    score = evaluate(learner.net, ground.judges, ground.data, batch_size=size, device=device, job=ground)
+    if isinstance(learner, FusedLearner):
+        return judge(learner.net, ground.val, ground.data, batch_size=size, device=device, job=ground)
+    score = evaluate(learner.net, ground.val, ground.data, batch_size=size, device=device, job=ground)
     return [(score.top1, score.loss)]

@@ -26,10 +26,10 @@ from typing import Literal
 
 from nasarch.cells.space import Space
 from nasarch.runtime.schedules import cosine
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import found, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import of_order
 from nasarch.search.supernet.candidates import all_candidates
 
@@ -73,18 +73,18 @@ class Darts:
     clip: float = 5.0
     arch_lr: float = 3e-4
     arch_weight_decay: float = 1e-3
-    spread: float = 1e-3
+    init_std: float = 1e-3
     fractions: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:
         settings.check(self)
 
 
-def search(bench: Bench, recipe: Darts) -> Generator[Progress, None, Found]:
+def search(bench: SearchContext, recipe: Darts) -> Generator[Progress, None, SearchResult]:
     """Yields progress, returns what was found."""
     space = bench.cells(recipe.nodes)
     candidates = all_candidates(space)
-    arch = bench.relaxation(space, candidates, spread=recipe.spread)
+    arch = bench.relaxation(space, candidates, init_std=recipe.init_std)
 
     yield from bench.train(
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers),
@@ -100,7 +100,7 @@ def search(bench: Bench, recipe: Darts) -> Generator[Progress, None, Found]:
     return derive(space, recipe, arch.weights(), bench.name)
 
 
-def derive(space: Space, recipe: Darts, weights: Weights, name: str) -> Found:
+def derive(space: Space, recipe: Darts, weights: ArchitectureWeights, name: str) -> SearchResult:
     """The cell that these weights give."""
     score_ZE = strongest_scores(space, weights.operations_ZEO)
     kept = strongest_edges(space, score_ZE)

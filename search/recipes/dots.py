@@ -47,11 +47,11 @@ from torch import Tensor
 
 from nasarch.cells.space import Space
 from nasarch.runtime.schedules import annealed, cosine
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import Kept, found, strongest_edges, strongest_operations, strongest_scores, strongest_subsets
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.relaxation import Relaxation
-from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import first_order, one_level
 from nasarch.search.supernet.candidates import all_candidates, winners
 
@@ -130,7 +130,7 @@ class Dots:
         settings.check(self)
 
 
-def search(bench: Bench, recipe: Dots) -> Generator[Progress, None, Found]:
+def search(bench: SearchContext, recipe: Dots) -> Generator[Progress, None, SearchResult]:
     """Yields progress, returns what was found."""
     space = bench.cells(recipe.nodes)
     if space.kept_edges is None:
@@ -139,7 +139,7 @@ def search(bench: Bench, recipe: Dots) -> Generator[Progress, None, Found]:
     return (yield from _search_topology(bench, space, recipe, candidates))
 
 
-def _search_operations(bench: Bench, space: Space, recipe: Dots) -> Generator[Progress, None, Tensor]:
+def _search_operations(bench: SearchContext, space: Space, recipe: Dots) -> Generator[Progress, None, Tensor]:
     """Section 3.1: returns the candidates that are left on each edge, a mask [Z, E, O]."""
     candidates = all_candidates(space)
     arch = bench.relaxation(space, candidates, groups=(FREE, PARAMETRIC) if recipe.grouped else ())
@@ -161,7 +161,7 @@ def _search_operations(bench: Bench, space: Space, recipe: Dots) -> Generator[Pr
     return _left(space, recipe, arch)
 
 
-def _by_operations(space: Space, weights: Weights, name: str) -> Found:
+def _by_operations(space: Space, weights: ArchitectureWeights, name: str) -> SearchResult:
     """What DARTS' rule would make of the operation search, to look at; the stage itself keeps all edges."""
     score_ZE = strongest_scores(space, weights.operations_ZEO)
     kept = strongest_edges(space, score_ZE)
@@ -177,13 +177,13 @@ def _left(space: Space, recipe: Dots, arch: Relaxation) -> Tensor:
     return winners(weight_ZEO, candidates, groups_GO)
 
 
-def _search_topology(bench: Bench, space: Space, recipe: Dots, candidates: Tensor) -> Generator[Progress, None, Found]:
+def _search_topology(bench: SearchContext, space: Space, recipe: Dots, candidates: Tensor) -> Generator[Progress, None, SearchResult]:
     """Section 3.2, on a fresh supernet that holds the candidates that are left and nothing else."""
     arch = bench.relaxation(space, candidates, subset=2, operation_scale=recipe.operation_scale)
     rate = cosine(recipe.lr, recipe.lr_end, recipe.operation_epochs + recipe.topology_epochs)
     sides = bench.sides if recipe.topology_levels == 2 else bench.whole
 
-    def present() -> Found:
+    def present() -> SearchResult:
         weights = traced(arch)
         kept = strongest_subsets(space, arch.subsets().detach(), arch.members_ZNSE, weights.edges_ZE)
         return derive(space, recipe, weights, bench.name, kept=kept)
@@ -204,13 +204,13 @@ def _search_topology(bench: Bench, space: Space, recipe: Dots, candidates: Tenso
     return present()
 
 
-def traced(arch: Relaxation) -> Weights:
+def traced(arch: Relaxation) -> ArchitectureWeights:
     """The weights, of which those of candidates are never zero: a cold softmax underflows, and none may hold all of an edge."""
     weights = arch.weights()
     return weights._replace(operations_ZEO=weights.operations_ZEO.clamp(min=TRACE) * arch.candidates_ZEO.cpu())
 
 
-def derive(space: Space, recipe: Dots, weights: Weights, name: str, *, kept: list[Kept] | None = None) -> Found:
+def derive(space: Space, recipe: Dots, weights: ArchitectureWeights, name: str, *, kept: list[Kept] | None = None) -> SearchResult:
     """The cell that these weights give: the edges `kept`, or the two of greatest weight of each node, the better operation on each."""
     chosen = strongest_edges(space, weights.edges_ZE) if kept is None else kept
     operations = strongest_operations(space, weights.operations_ZEO)

@@ -45,10 +45,10 @@ from torch import Tensor
 
 from nasarch.cells.space import DARTS, Space
 from nasarch.runtime.schedules import cosine
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import by_kind, found, given_edges, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import Batch, State, Step, Update, of_order
 from nasarch.search.supernet.candidates import on, only
 
@@ -108,7 +108,7 @@ class Edarts:
     clip: float = 5.0
     arch_lr: float = 3e-4
     arch_weight_decay: float = 1e-3
-    spread: float = 1e-3
+    init_std: float = 1e-3
 
     def __post_init__(self) -> None:
         settings.check(self)
@@ -137,7 +137,7 @@ def read_path(path: str, space: Space) -> list[tuple[int, ...]]:
     return [tuple(map(int, group)) for group in groups]
 
 
-def search(bench: Bench, recipe: Edarts) -> Generator[Progress, None, Found]:
+def search(bench: SearchContext, recipe: Edarts) -> Generator[Progress, None, SearchResult]:
     """Yields progress, returns what was found."""
     space = bench.cells(recipe.nodes)
     if space.name != DARTS.name:
@@ -147,7 +147,7 @@ def search(bench: Bench, recipe: Edarts) -> Generator[Progress, None, Found]:
     candidates = _candidates(space, recipe)
     constants_O = torch.tensor([CONSTANTS.get(name, 0.0) for name in space.operations], device=bench.device)
     bias = constants_O if recipe.attention == "forward" else 0.0
-    arch = bench.relaxation(space, candidates, spread=recipe.spread, bias=bias)
+    arch = bench.relaxation(space, candidates, init_std=recipe.init_std, bias=bias)
     if recipe.attention == "start":
         arch.alpha.data += constants_O
     update = of_order(recipe.order, bench.amp)
@@ -167,7 +167,7 @@ def search(bench: Bench, recipe: Edarts) -> Generator[Progress, None, Found]:
     return derive(space, recipe, arch.weights(), bench.name)
 
 
-def derive(space: Space, recipe: Edarts, weights: Weights, name: str) -> Found:
+def derive(space: Space, recipe: Edarts, weights: ArchitectureWeights, name: str) -> SearchResult:
     """The cell that these weights give: the edges of the path, or DARTS' two of the strongest operation; its operation on each."""
     score_ZE = strongest_scores(space, weights.operations_ZEO)
     kept = given_edges(space, read_path(recipe.path, space)) if recipe.path else strongest_edges(space, score_ZE)
@@ -192,7 +192,7 @@ def _candidates(space: Space, recipe: Edarts) -> Tensor:
     return candidates & on(space, by_kind(given_edges(space, read_path(recipe.path, space))))
 
 
-def _fractions(recipe: Edarts, bench: Bench) -> tuple[float, float]:
+def _fractions(recipe: Edarts, bench: SearchContext) -> tuple[float, float]:
     """Of the training images, for each side; a split that was given says it by itself."""
     count = len(bench.data.train)
     if recipe.images is None or bench.parts is not None:

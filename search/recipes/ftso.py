@@ -43,10 +43,10 @@ from torch import Tensor
 
 from nasarch.cells.space import Space
 from nasarch.runtime.schedules import cosine
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import by_kind, edges_of, found, genotype, one_operation, strongest_edges, strongest_operations
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import first_order
 from nasarch.search.supernet.candidates import on, only
 
@@ -108,7 +108,7 @@ class Ftso:
             raise ValueError("topology_operation: give one at least that is not none, such as skip_connect")
 
 
-def search(bench: Bench, recipe: Ftso) -> Generator[Progress, None, Found]:
+def search(bench: SearchContext, recipe: Ftso) -> Generator[Progress, None, SearchResult]:
     """Yields progress, returns what was found."""
     space = bench.cells(recipe.nodes)
     if recipe.operator == "replace":
@@ -122,18 +122,18 @@ def search(bench: Bench, recipe: Ftso) -> Generator[Progress, None, Found]:
     return result
 
 
-def _all_edges(space: Space, recipe: Ftso, name: str) -> Found:
+def _all_edges(space: Space, recipe: Ftso, name: str) -> SearchResult:
     """Nothing is chosen: every edge stays."""
     everything = only(space, *recipe.topology_operation).float()
-    return derive(space, recipe, Weights(everything, everything.amax(2)), name)
+    return derive(space, recipe, ArchitectureWeights(everything, everything.amax(2)), name)
 
 
-def _search_topology(bench: Bench, space: Space, recipe: Ftso) -> Generator[Progress, None, Found]:
+def _search_topology(bench: SearchContext, space: Space, recipe: Ftso) -> Generator[Progress, None, SearchResult]:
     """Algorithm 1."""
     candidates = only(space, *recipe.topology_operation)
     arch = bench.relaxation(space, candidates, subset=1)
 
-    def present() -> Found:
+    def present() -> SearchResult:
         if not arch.beta.grad.isfinite().all():  # type: ignore[union-attr]
             raise ValueError(
                 "the last step's gradient overflowed in float16, so edges of equal weight can't be told apart: search with --amp bf16 or "
@@ -157,16 +157,16 @@ def _search_topology(bench: Bench, space: Space, recipe: Ftso) -> Generator[Prog
     return present()
 
 
-def _search_operators(bench: Bench, space: Space, recipe: Ftso, topology: Found) -> Generator[Progress, None, Found]:
+def _search_operators(bench: SearchContext, space: Space, recipe: Ftso, topology: SearchResult) -> Generator[Progress, None, SearchResult]:
     """Algorithm 2 by gradient, on the edges that are left."""
     kept = edges_of(space, topology.genotype)
     candidates = on(space, by_kind(kept))
     arch = bench.relaxation(space, candidates)
 
-    def present() -> Found:
-        weights = Weights(arch.weights().operations_ZEO, topology.weights.edges_ZE)
+    def present() -> SearchResult:
+        weights = ArchitectureWeights(arch.weights().operations_ZEO, topology.weights.edges_ZE)
         operations = strongest_operations(space, weights.operations_ZEO)
-        return Found(genotype(space, kept, operations, name=bench.name, provenance={}), topology.margins, weights)
+        return SearchResult(genotype(space, kept, operations, name=bench.name, provenance={}), topology.margins, weights)
 
     yield from bench.train(
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial, stage=1),
@@ -182,7 +182,7 @@ def _search_operators(bench: Bench, space: Space, recipe: Ftso, topology: Found)
     return present()
 
 
-def derive(space: Space, recipe: Ftso, weights: Weights, name: str, *, descent_ZE: Tensor | None = None) -> Found:
+def derive(space: Space, recipe: Ftso, weights: ArchitectureWeights, name: str, *, descent_ZE: Tensor | None = None) -> SearchResult:
     """The cell that these weights give: edges by beta, near ties by the steepness of the last descent (if it is known).
 
     An edge without operation weights is none: of several runs the operator search of one at least had it.

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 
 from nasarch.cells.space import Space
 from nasarch.runtime.schedules import cosine, warmed_up
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import found, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import first_order
 from nasarch.search.supernet.candidates import all_candidates
 
@@ -83,7 +83,7 @@ class PcDarts:
     clip: float = 5.0
     arch_lr: float = 6e-4
     arch_weight_decay: float = 1e-3
-    spread: float = 1e-3
+    init_std: float = 1e-3
     rate_warmup: int = 0
     random_channels: bool = False
     fractions: tuple[float, float] = (0.5, 0.5)
@@ -92,12 +92,12 @@ class PcDarts:
         settings.check(self)
 
 
-def search(bench: Bench, recipe: PcDarts) -> Generator[Progress, None, Found]:
+def search(bench: SearchContext, recipe: PcDarts) -> Generator[Progress, None, SearchResult]:
     """Yields progress, returns what was found."""
     space = bench.cells(recipe.nodes)
     candidates = all_candidates(space)
     shape = {"channels": recipe.channels, "layers": recipe.layers, "partial": recipe.partial, "random_channels": recipe.random_channels}
-    arch = bench.relaxation(space, candidates, subset=int(recipe.edge_normalisation), spread=recipe.spread)
+    arch = bench.relaxation(space, candidates, subset=int(recipe.edge_normalisation), init_std=recipe.init_std)
 
     yield from bench.train(
         bench.supernet(space, candidates, **shape),
@@ -114,7 +114,7 @@ def search(bench: Bench, recipe: PcDarts) -> Generator[Progress, None, Found]:
     return derive(space, recipe, arch.weights(), bench.name)
 
 
-def derive(space: Space, recipe: PcDarts, weights: Weights, name: str) -> Found:
+def derive(space: Space, recipe: PcDarts, weights: ArchitectureWeights, name: str) -> SearchResult:
     """The cell that these weights give: edges by the product of both softmaxes, operations by their own."""
     score_ZE = strongest_scores(space, weights.operations_ZEO * weights.edges_ZE[:, :, None])
     kept = strongest_edges(space, score_ZE)

@@ -18,12 +18,12 @@ from nasarch.data.load import load
 from nasarch.data.split import read_split
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import check_unused, identifier, usual_folder
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.recipes.methods import PRESETS, Preset, find
 from nasarch.search.recipes.scale import scaled
 
-from .options import Job, resumed
+from .options import SearchOptions, resumed
 from .run import Plan
 from .seeds import search
 
@@ -58,15 +58,15 @@ def _command(name: str, arguments: Sequence[str]) -> Command:
     method, preset = METHODS[name], named_preset(name, arguments)
     start = preset.settings() if preset is not None else method.settings()
     implied = {"preset": "nats"} if preset is not None and preset is PRESETS[name].get("nats") else {}
-    usual = Job(space=preset.space, data=preset.data, **implied) if preset is not None else Job()  # type: ignore[arg-type]
+    usual = SearchOptions(space=preset.space, data=preset.data, **implied) if preset is not None else SearchOptions()  # type: ignore[arg-type]
 
-    def command(settings: Any = start, job: Job = usual) -> None:
+    def command(settings: Any = start, job: SearchOptions = usual) -> None:
         search_with(name, settings, job, start)
 
     command.__doc__ = method.summary
     command.__annotations__ = {
         "settings": Annotated[method.settings, tyro.conf.arg(name="")],
-        "job": Annotated[Job, tyro.conf.arg(name="")],
+        "job": Annotated[SearchOptions, tyro.conf.arg(name="")],
         "return": None,
     }
     return command
@@ -89,23 +89,23 @@ def _value(flag: str, arguments: Sequence[str]) -> str | None:
     return None
 
 
-def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
+def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None) -> None:
     """Search with a method's settings as the job says; `preset` is where they come from, for a word on what differs."""
     method = METHODS[name]
     if job.resume is not None:
         settings, job = resumed(method.title, method.settings, job.resume)
     else:
         settings = settings if job.scale == 1 else scaled(settings, job.scale)
-    device = pick_device(distributed.join(job.device))
+    device = pick_device(distributed.init(job.device))
     set_tf32(job.tf32)
     stem = method.recipe.__name__.rsplit(".", 1)[-1]
-    folder = distributed.first_has(job.resume or job.out or usual_folder(stem, job.data))
+    folder = distributed.broadcast_from_main(job.resume or job.out or usual_folder(stem, job.data))
     if job.resume is None:
-        distributed.first_does(lambda: check_unused(folder))
+        distributed.run_on_main(lambda: check_unused(folder))
     data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
     parts = None if job.split is None else two_parts(job.split, data)
     genotype_name = job.name or identifier(f"{stem}_{data.name}")
-    bench = Bench(
+    bench = SearchContext(
         data=data,
         space=SPACES[job.space],
         device=device,
@@ -131,15 +131,15 @@ def search_with(name: str, settings: Any, job: Job, preset: Any = None) -> None:
     try:
         search(plan, folder)
     finally:
-        distributed.leave()
+        distributed.destroy()
 
 
-def remarks_on(settings: Any, preset: Any, job: Job) -> list[str]:
+def remarks_on(settings: Any, preset: Any, job: SearchOptions) -> list[str]:
     """What a user may not have meant: flags that a split makes idle; another batch size with the learning rate of the preset's."""
     return [*_idle(settings, preset, job), *_batch_size(settings, preset)]
 
 
-def _idle(settings: Any, preset: Any, job: Job) -> list[str]:
+def _idle(settings: Any, preset: Any, job: SearchOptions) -> list[str]:
     shares = [name for name in ("fractions", "images") if getattr(settings, name, None) != getattr(preset, name, None)]
     return [f"--{name} says nothing beside --split, whose lists are the two sides" for name in shares if job.split is not None]
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 
 from nasarch.cells.space import Space
-from nasarch.search.engine.result import DECIMALS, Found, Margin, Weights
+from nasarch.search.engine.result import DECIMALS, ArchitectureWeights, Margin, SearchResult
 
 DEALS = 200  # random deals into halves, for each number of runs
 
@@ -28,18 +28,18 @@ class Agreement(NamedTuple):
     chance: float
 
 
-def mean(runs: Sequence[Weights]) -> Weights:
+def mean(runs: Sequence[ArchitectureWeights]) -> ArchitectureWeights:
     """The mean tables, of the digits that files have: the same for runs just made and for those read."""
     stacked = [torch.stack(tables) for tables in ([run.operations_ZEO for run in runs], [run.edges_ZE for run in runs])]
-    return Weights(*(torch.round(tables.double(), decimals=DECIMALS).mean(0).float() for tables in stacked))
+    return ArchitectureWeights(*(torch.round(tables.double(), decimals=DECIMALS).mean(0).float() for tables in stacked))
 
 
-def consensus(recipe: ModuleType, settings: Any, space: Space, runs: Sequence[Weights], name: str) -> Found:
+def consensus(recipe: ModuleType, settings: Any, space: Space, runs: Sequence[ArchitectureWeights], name: str) -> SearchResult:
     """The cell that the mean weights of the runs give by the recipe's own rule."""
     return recipe.derive(space, settings, mean(runs), name)
 
 
-def agreements(recipe: ModuleType, settings: Any, space: Space, runs: Sequence[Weights], *, seed: int = 0) -> list[Agreement]:
+def agreements(recipe: ModuleType, settings: Any, space: Space, runs: Sequence[ArchitectureWeights], *, seed: int = 0) -> list[Agreement]:
     """How the agreement of two disjoint halves grows with their size: 1, 2, 4, ... up to half of the runs."""
     generator = torch.Generator().manual_seed(seed)
     sizes = sorted({*(2**i for i in range(20) if 2 ** (i + 1) <= len(runs)), len(runs) // 2} - {0})
@@ -47,7 +47,7 @@ def agreements(recipe: ModuleType, settings: Any, space: Space, runs: Sequence[W
 
 
 def _agreement(
-    recipe: ModuleType, settings: Any, space: Space, runs: Sequence[Weights], size: int, generator: torch.Generator
+    recipe: ModuleType, settings: Any, space: Space, runs: Sequence[ArchitectureWeights], size: int, generator: torch.Generator
 ) -> Agreement:
     shares = []
     for _ in range(DEALS):
@@ -59,12 +59,12 @@ def _agreement(
     return Agreement(size, edges, operations, _chance(first))
 
 
-def _choices(found: Found) -> list[Margin]:
+def _choices(found: SearchResult) -> list[Margin]:
     """The nodes that choose among their edges; all nodes where every edge is given."""
     return [margin for margin in found.margins if margin.dropped is not None] or found.margins
 
 
-def _shared(first: Found, second: Found) -> tuple[float, float]:
+def _shared(first: SearchResult, second: SearchResult) -> tuple[float, float]:
     """The share of edges, and of edges with their operations, that both cells have, over the nodes that choose."""
     edges, operations, count = 0, 0, 0
     for margin in _choices(first):
@@ -76,7 +76,7 @@ def _shared(first: Found, second: Found) -> tuple[float, float]:
     return edges / count, operations / count
 
 
-def _chance(found: Found) -> float:
+def _chance(found: SearchResult) -> float:
     """The share of edges that two random choices have in common, over the nodes that choose."""
     shares = [len(margin.kept) / len(margin.weights) for margin in _choices(found)]
     return sum(shares) / len(shares)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from nasarch.cells.genotype import Genotype
-from nasarch.runtime.progress import Live
+from nasarch.runtime.progress import ProgressDisplay
 from nasarch.search.engine.loop import WARM, Progress
 
 from .metrics import imagenet_multi_adds, skips
 
 
-def report(live: Live, title: str, place: Progress) -> None:
+def report(live: ProgressDisplay, title: str, place: Progress) -> None:
     """Where the search is, its figures, and at an epoch's end its cell."""
     where = f"{title}, {stage_name(place.stage)}, epoch {place.epoch} of {place.epochs}"
     figures = f"loss {place.loss:.4f}, accuracy {place.accuracy:.3f}, {place.images_per_second:,.0f} images/s"

@@ -25,7 +25,7 @@ from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import SPACES, Space
 from nasarch.drawing.draw import draw
 from nasarch.runtime.run_folder import as_json, make_folder
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.result import SearchResult
 
 from .consensus import Agreement, agreements, consensus
 from .history import kept_counts
@@ -35,7 +35,14 @@ SAME = ("method", "settings", "data", "space")  # of config.json, in all runs th
 
 
 def conclude(
-    recipe: ModuleType, settings: Any, space: Space, results: Sequence[Found], folder: Path, console: Console, *, with_consensus: bool
+    recipe: ModuleType,
+    settings: Any,
+    space: Space,
+    results: Sequence[SearchResult],
+    folder: Path,
+    console: Console,
+    *,
+    with_consensus: bool,
 ) -> Path:
     """Write and show what the runs have in common; returns the folder of the cell to go on with: the consensus, or the first run's."""
     rows = kept_counts([result.margins for result in results])

@@ -12,7 +12,7 @@ from nasarch.search.engine.context import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class SearchOptions:
     """What every search is told besides the settings of its method.
 
     Args:
@@ -82,7 +82,7 @@ class Job:
             raise ValueError("--nats-table knows cells of NATS-Bench alone: add --space nats, or leave the table out")
 
 
-def resumed(method: str, kind: type, folder: Path) -> tuple[Any, Job]:
+def resumed(method: str, kind: type, folder: Path) -> tuple[Any, SearchOptions]:
     """Settings (of class `kind`) and job of the search by `method` in `folder`.
 
     Raises:
@@ -91,9 +91,9 @@ def resumed(method: str, kind: type, folder: Path) -> tuple[Any, Job]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         named = {key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()}
-        told: dict[str, Any] = with_paths(Job, config["job"])
+        told: dict[str, Any] = with_paths(SearchOptions, config["job"])
         found, settings = config["method"], kind(**named) if config["method"] == method else None
-        job = Job(**told | {"resume": folder})
+        job = SearchOptions(**told | {"resume": folder})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"no search to resume in {folder} ({error}): give the folder of a run, which holds its config.json") from error
     if settings is None:

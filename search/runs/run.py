@@ -41,15 +41,15 @@ from nasarch.compute import device_name
 from nasarch.drawing.draw import draw
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
-from nasarch.runtime.run_folder import Lines, as_json, plain
-from nasarch.search.engine.context import Bench
+from nasarch.runtime.run_folder import JsonLines, as_json, plain
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found, Margin, Weights
+from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
 
 from .metrics import epoch_line
-from .options import Job
+from .options import SearchOptions
 
-Search = Generator[Progress, None, Found]
+Search = Generator[Progress, None, SearchResult]
 Report = Callable[[Progress], None]
 PACKAGES = ("nasarch", "torch", "timm")
 SAME = ("method", "settings", "seed", "name", "data", "space", "amp", "processes")  # of config.json, to go on from a checkpoint
@@ -75,9 +75,9 @@ class Plan:
     method: str
     recipe: ModuleType
     settings: Any
-    bench: Bench
+    bench: SearchContext
     words: str
-    job: Job
+    job: SearchOptions
     preset: dict[str, str] | None = None
     remarks: tuple[str, ...] = ()
 
@@ -91,7 +91,7 @@ class Plan:
         return self.recipe.search(replace(self.bench, seed=seed, checkpoint=checkpoint), self.settings)
 
 
-def run(plan: Plan, seed: int, folder: Path, report: Report) -> Found:
+def run(plan: Plan, seed: int, folder: Path, report: Report) -> SearchResult:
     """Search once, or finish what `folder` holds of it. Returns what was found, its provenance filled in.
 
     SIGINT and SIGTERM stop it after the present step with everything kept; a second signal stops it at once.
@@ -100,24 +100,24 @@ def run(plan: Plan, seed: int, folder: Path, report: Report) -> Found:
         ValueError: the checkpoint in the folder is damaged or of another search.
         KeyboardInterrupt: it was stopped; says how to go on.
     """
-    finished = distributed.first_does(lambda: read_found(folder) if (folder / "genotype.json").exists() else None)
+    finished = distributed.run_on_main(lambda: read_found(folder) if (folder / "genotype.json").exists() else None)
     if finished is not None:
         return finished
-    config = distributed.first_does(lambda: _continued(_config(plan, seed), folder / "config.json"))
+    config = distributed.run_on_main(lambda: _continued(_config(plan, seed), folder / "config.json"))
     if str(plan.bench.device) == "cpu":
         torch.set_num_threads(config["threads"])
     checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
-    if distributed.is_first():
+    if distributed.is_main():
         write_text(folder / "config.json", as_json(config))
     with stopping_at_signals(checkpoint):
         found, seconds = _follow(plan.begin(seed, checkpoint), folder, report, checkpoint.epochs)
     found = found._replace(genotype=replace(found.genotype, provenance=_provenance(plan, config, seconds)))
-    if distributed.is_first():
+    if distributed.is_main():
         _write_found(found, folder)
     return found
 
 
-def _write_found(found: Found, folder: Path) -> None:
+def _write_found(found: SearchResult, folder: Path) -> None:
     write_text(folder / "edges.json", as_json([margin._asdict() for margin in found.margins]))
     write_text(folder / "weights.json", json.dumps(found.weights.to_lists()) + "\n")
     draw(found.genotype, folder / "cell.png")
@@ -125,7 +125,7 @@ def _write_found(found: Found, folder: Path) -> None:
     (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
-def read_found(folder: Path) -> Found:
+def read_found(folder: Path) -> SearchResult:
     """What a finished run in `folder` found.
 
     Raises:
@@ -134,12 +134,12 @@ def read_found(folder: Path) -> Found:
     try:
         rows = json.loads((folder / "edges.json").read_text(encoding="utf-8"))
         margins = [Margin(**row | {"weights": tuple(row["weights"]), "kept": tuple(row["kept"])}) for row in rows]
-        weights = Weights.from_lists(json.loads((folder / "weights.json").read_text(encoding="utf-8")))
+        weights = ArchitectureWeights.from_lists(json.loads((folder / "weights.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f"{folder} holds no finished search of this version ({error}); finish it with --resume, or search again"
         ) from error
-    return Found(Genotype.load(folder / "genotype.json"), margins, weights)
+    return SearchResult(Genotype.load(folder / "genotype.json"), margins, weights)
 
 
 @contextmanager
@@ -153,7 +153,7 @@ def stopping_at_signals(checkpoint: Checkpoint) -> Iterator[None]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         checkpoint.stop_requested = True
-        if distributed.count() == 1:
+        if distributed.world_size() == 1:
             _set_handlers(before)
 
     _set_handlers(dict.fromkeys(before, ask))
@@ -169,20 +169,20 @@ def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
             signal.signal(number, handler)
 
 
-def _follow(search: Search, folder: Path, report: Report, epochs: int) -> tuple[Found, float]:
+def _follow(search: Search, folder: Path, report: Report, epochs: int) -> tuple[SearchResult, float]:
     """Drive the search to its end, writing down every epoch; `epochs` were over before, what was written of later ones is dropped.
 
     Returns what was found, and the seconds of all epochs, also of those before.
     """
-    metrics, weights = Lines(folder / "metrics.jsonl", epochs), Lines(folder / "weights.jsonl", epochs)
-    measured = Lines(folder / "eigenvalues.jsonl")
+    metrics, weights = JsonLines(folder / "metrics.jsonl", epochs), JsonLines(folder / "weights.jsonl", epochs)
+    measured = JsonLines(folder / "eigenvalues.jsonl")
     start = time.perf_counter() - metrics.last.get("seconds", 0.0)
     while True:
         try:
             progress = next(search)
         except StopIteration as stop:
             return stop.value, time.perf_counter() - start
-        if not distributed.is_first():
+        if not distributed.is_main():
             continue
         report(progress)
         if progress.figures:
@@ -193,7 +193,7 @@ def _follow(search: Search, folder: Path, report: Report, epochs: int) -> tuple[
             progress.found.genotype.save(folder / "genotypes" / f"epoch-{metrics.count}.json")
 
 
-def _measured(lines: Lines, progress: Progress) -> None:
+def _measured(lines: JsonLines, progress: Progress) -> None:
     """A line of what was measured in the middle or at the end of an epoch, in place of those of steps that were undone by a kill."""
     here = progress.stage, progress.epoch, progress.step
     lines.drop(lambda line: line["stage"] == here[0] and (line["epoch"], line["step"]) >= here[1:])
@@ -220,7 +220,7 @@ def _config(plan: Plan, seed: int) -> dict[str, Any]:
         "space": {"name": plan.space.name, "nodes": plan.space.nodes},
         "amp": plan.bench.amp,
         "tf32": plan.job.tf32,
-        "processes": distributed.count(),
+        "processes": distributed.world_size(),
         "job": plain(plan.job) | {"seed": seed, "runs": 1, "consensus": False},
         "data": _about(plan.bench),
         "device": device_name(torch.device(plan.bench.device)),
@@ -230,7 +230,7 @@ def _config(plan: Plan, seed: int) -> dict[str, Any]:
     }
 
 
-def _about(bench: Bench) -> dict[str, Any]:
+def _about(bench: SearchContext) -> dict[str, Any]:
     """Which images, and which of them on which side if a split says so."""
     data = bench.data
     known = {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest}

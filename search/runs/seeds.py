@@ -15,11 +15,11 @@ from nasarch.atomic import write_text
 from nasarch.cells.space import NATS
 from nasarch.compute import keep_freed_memory
 from nasarch.runtime import distributed
-from nasarch.runtime.progress import Live, to_all
+from nasarch.runtime.progress import ProgressDisplay, to_all
 from nasarch.runtime.run_folder import as_json, make_folder, plain, withdraw
-from nasarch.search.engine.context import LARGE
+from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.engine.loop import WARM, Progress
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.result import SearchResult
 from nasarch.search.training.recipes import CIFAR
 
 from .console import report
@@ -35,43 +35,43 @@ def search(plan: Plan, folder: Path) -> None:
     """Search with every seed, or finish that; show it, and say at the end what to do with the result."""
     if str(plan.bench.device) == "cpu":
         keep_freed_memory()
-    console = Console(quiet=not distributed.is_first())
+    console = Console(quiet=not distributed.is_main())
     if plan.job.nats_table is not None:
         check_table(plan.job.nats_table)
     data, seeds = plan.bench.data, range(plan.job.seed, plan.job.seed + plan.job.runs)
-    where = str(plan.bench.device) + (f", {distributed.count()} processes" if distributed.count() > 1 else "")
+    where = str(plan.bench.device) + (f", {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     console.print(f"{plan.method} on {data.name}: {len(data.train):,} training images, {data.num_classes} classes; {where}")
     _warn(console, plan.remarks)
-    if distributed.is_first():
+    if distributed.is_main():
         make_folder(folder)
-    if len(seeds) > 1 and distributed.is_first():
+    if len(seeds) > 1 and distributed.is_main():
         config = {"method": plan.method, "settings": asdict(plan.settings), "job": plain(plan.job)}
         write_text(folder / "config.json", as_json(config))
-    results: list[Found] = []
+    results: list[SearchResult] = []
     try:
         for seed in seeds:
             place = folder if len(seeds) == 1 else folder / f"seed-{seed}"
             results.append(_one(plan, seed, place, console))
     except ValueError:
-        if plan.job.resume is None and distributed.is_first():
+        if plan.job.resume is None and distributed.is_main():
             withdraw(folder)
         raise
     except KeyboardInterrupt:
         console.print(f"stopped; to go on: nasarch search {plan.command} --resume {folder}", soft_wrap=True)
         raise
-    if distributed.is_first():
+    if distributed.is_main():
         _conclude(plan, results, folder, console)
 
 
-def _one(plan: Plan, seed: int, place: Path, console: Console) -> Found:
-    if distributed.is_first():
+def _one(plan: Plan, seed: int, place: Path, console: Console) -> SearchResult:
+    if distributed.is_main():
         make_folder(place)
     with ExitStack() as stack:
-        reports: list[Report] = [partial(report, stack.enter_context(Live(console, " of this stage")), f"seed {seed}")]
-        if plan.job.tensorboard and distributed.is_first():
-            from nasarch.runtime.tensorboard import Board
+        reports: list[Report] = [partial(report, stack.enter_context(ProgressDisplay(console, " of this stage")), f"seed {seed}")]
+        if plan.job.tensorboard and distributed.is_main():
+            from nasarch.runtime.tensorboard import TensorBoardLogger
 
-            reports.append(stack.enter_context(Board(place / "events")))
+            reports.append(stack.enter_context(TensorBoardLogger(place / "events")))
         reports.append(Watch(console))
         found = run(plan, seed, place, to_all(reports))
     console.print(_choice(found, seed))
@@ -100,14 +100,14 @@ def _warn(console: Console, remarks: Sequence[str]) -> None:
         console.print(f"[yellow]warning:[/yellow] {words}", soft_wrap=True, highlight=False)
 
 
-def _conclude(plan: Plan, results: Sequence[Found], folder: Path, console: Console) -> None:
+def _conclude(plan: Plan, results: Sequence[SearchResult], folder: Path, console: Console) -> None:
     last = folder
     if len(results) > 1:
         last = conclude(plan.recipe, plan.settings, plan.space, results, folder, console, with_consensus=plan.job.consensus)
     console.print(_last_words(last, plan), soft_wrap=True)
 
 
-def _choice(found: Found, seed: int) -> Table:
+def _choice(found: SearchResult, seed: int) -> Table:
     """A line a node: the edges kept, the best one dropped, and by how much they are apart."""
     table = Table(title=f"seed {seed}: what each node reads", title_justify="left")
     for heading in ("cell", "node", "keeps", "drops first", "lead of the last kept"):
@@ -120,7 +120,7 @@ def _choice(found: Found, seed: int) -> Table:
 
 def _last_words(folder: Path, plan: Plan) -> str:
     cell, classes = folder / "genotype.json", plan.bench.data.num_classes
-    is_nats, large = plan.space.name == NATS.name, min(plan.bench.data.size) >= LARGE
+    is_nats, large = plan.space.name == NATS.name, min(plan.bench.data.size) >= IMAGENET_STEM_SIZE
     model = "nas_bench_201" if is_nats else "nas_224" if large else "nas_cifar"
     side = min(plan.bench.data.size)
     recipe = " --recipe nats" if is_nats else " --recipe imagenet" if large else f" --cutout {side // 2}" if side <= CUTOUT else ""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasarch.models.operations import HalvingConv, build
-from nasarch.search.kernels.polyphase import first_phase, joined, phases
+from nasarch.search.kernels.polyphase import first_phase, from_polyphase, to_polyphase
 from nasarch.search.kernels.recompute import Copies, Geometry, conv_norm, depthwise
 
 
@@ -97,7 +97,7 @@ class Family(nn.Module):
             return self._sum(first_phase(x), scale_C, phased=True)
         if x.shape[2] % 2 or x.shape[3] % 2:
             return self._sum(x, scale_C)
-        return joined(self._sum(phases(x), scale_C, phased=True))
+        return from_polyphase(self._sum(to_polyphase(x), scale_C, phased=True))
 
     def _sum(self, x: Tensor, scale_C: Tensor, *, phased: bool = False) -> Tensor:
         first, *others = self.layers

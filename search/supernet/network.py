@@ -33,7 +33,7 @@ from nasarch.models.stem import build_stem
 from .candidates import check_candidates
 from .channel_sampling import Choice, Sampler
 from .convolutions import NormedConv
-from .outgoing import Fan, are_alike, shuffle_order
+from .outgoing import OutgoingEdges, are_alike, shuffle_order
 
 
 class SearchCell(nn.Module):
@@ -59,8 +59,8 @@ class SearchCell(nn.Module):
         self.inner, self.concat, self.channels, self.partial = space.inner_nodes, space.concat(), channels, partial
         order_C = torch.arange(channels) if sampled else shuffle_order(channels, partial)
 
-        def fan(sources: Sequence[int], stride: int) -> Fan:
-            return Fan(space, candidates_EO, sources, order_C, channels // partial, stride)
+        def fan(sources: Sequence[int], stride: int) -> OutgoingEdges:
+            return OutgoingEdges(space, candidates_EO, sources, order_C, channels // partial, stride)
 
         alike = not sampled and are_alike(space, candidates_EO, range(space.inputs))
         readers = [fan(range(space.inputs), stride)] if alike else [fan([i], stride) for i in range(space.inputs)]

@@ -3,7 +3,7 @@
 All edges that leave a node read the same tensor:
 - operations with weights are built once, as wide as there are edges that carry them (convolutions.py);
 - operations without weights and the bypassed channels give the same on every edge: computed once, they reach all targets by one
-  1x1 convolution whose matrix holds mixing weights, its rows in the order of the shuffled channels (`Direct`);
+  1x1 convolution whose matrix holds mixing weights, its rows in the order of the shuffled channels (`WeightFreeOperations`);
 - `none` is never computed;
 - two nodes whose edges reach the same nodes by the same operations (the inputs of most cells) leave together.
 """
@@ -29,7 +29,7 @@ def is_weightless(name: str, stride: int) -> bool:
     return name in ("max_pool_3x3", "avg_pool_3x3") or (name == "skip_connect" and stride == 1)
 
 
-class Direct(nn.Module):
+class WeightFreeOperations(nn.Module):
     """Operations without weights, and the bypass, to all E targets of a node by one matrix of mixing weights [E * C, features].
 
     The features stand side by side: the taken channels themselves (skip), their poolings, the bypassed channels.
@@ -55,7 +55,7 @@ def _pool(name: str, channels: int, stride: int) -> nn.Module:
     return pool if name == "skip_connect" else nn.Sequential(pool, nn.BatchNorm2d(channels, affine=False))
 
 
-class Fan(nn.Module):
+class OutgoingEdges(nn.Module):
     """All that leaves one node of a cell, or two that are alike: [B, C, H, W] each -> (target, share) pairs, whose sums by target make
     the next nodes.
 
@@ -87,7 +87,7 @@ class Fan(nn.Module):
             self._add(share, torch.cat(blocks), [[rows[e] for e in edges] for rows in rows_S], sum(columns, []))
         if weightless or (rows_S[0] and taken < channels):
             names = [space.operations[o] for o in weightless]
-            direct = Direct(names, len(sources) * taken, channels, len(sources) * (channels - taken), stride)
+            direct = WeightFreeOperations(names, len(sources) * taken, channels, len(sources) * (channels - taken), stride)
             self._add(direct, _matrix_entries(place_SEO, weightless, taken, order_C), rows_S, weightless)
         self.targets = [[space.edges[e].target for e in edges[0]] for edges, _ in self.contents]
 
@@ -95,7 +95,11 @@ class Fan(nn.Module):
     def is_linear(self) -> bool:
         """Whether it is one matrix of all channels: skip connections, with the bypass, and nothing else."""
         (share,) = self.shares if len(self.shares) == 1 else (None,)
-        return isinstance(share, Direct) and [type(pool) for pool in share.pools] == [nn.Identity] and type(share.bypass) is nn.Identity
+        return (
+            isinstance(share, WeightFreeOperations)
+            and [type(pool) for pool in share.pools] == [nn.Identity]
+            and type(share.bypass) is nn.Identity
+        )
 
     def _add(self, share: nn.Module, entries: Tensor, edges: list[list[int]], columns: list[int]) -> None:
         self.shares.append(share)
@@ -115,7 +119,7 @@ class Fan(nn.Module):
 
     def _run_sampled(self, choice: Choice, share: nn.Module, taken: Tensor, bypassed: Tensor, mix: Tensor) -> Sequence[Tensor]:
         """The shares of all channels, which have returned to their places."""
-        if isinstance(share, Direct):
+        if isinstance(share, WeightFreeOperations):
             return share(taken, bypassed, returned(mix.unflatten(0, (-1, sum(self.widths))), choice, 1).flatten(0, 1))
         wide = [F.pad(part.permute(0, 2, 3, 1), (0, self.widths[1])) for part in share(taken, bypassed, mix)]
         return [returned(part, choice, 3).permute(0, 3, 1, 2) for part in wide]

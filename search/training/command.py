@@ -19,12 +19,12 @@ from nasarch.compute import device_name, keep_freed_memory, pick_device, set_tf3
 from nasarch.data.dataset import Dataset
 from nasarch.data.load import load
 from nasarch.runtime import distributed
-from nasarch.runtime.progress import Live, to_all
+from nasarch.runtime.progress import ProgressDisplay, to_all
 from nasarch.runtime.run_folder import as_json, check_unused, make_folder, plain, usual_folder
-from nasarch.runtime.tensorboard import Board
+from nasarch.runtime.tensorboard import TensorBoardLogger
 from nasarch.search.report.summary import duration
 
-from .plan import TrainJob, TrainPlan, located, resumed, subject
+from .plan import TrainOptions, TrainPlan, located, resumed, subject
 from .recipes import Training, in_proportion, recipe, remarks_on
 from .record import check_recordable, record
 from .run import Report, Result, run, summary
@@ -36,7 +36,7 @@ Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL|GENOT
 def command(arguments: Sequence[str]) -> Callable[..., None]:
     """The command, its flags' defaults those of the recipe that the arguments name."""
     name = _named_recipe(arguments)
-    usual, told = recipe(name).settings, TrainJob(recipe=name)
+    usual, told = recipe(name).settings, TrainOptions(recipe=name)
 
     def train_command(model: Source = "", settings: Any = usual, job: Any = told) -> None:
         train(model, settings, job)
@@ -50,7 +50,7 @@ def command(arguments: Sequence[str]) -> Callable[..., None]:
     train_command.__annotations__ = {
         "model": Source,
         "settings": Annotated[Training, tyro.conf.arg(name="")],
-        "job": Annotated[TrainJob, tyro.conf.arg(name="")],
+        "job": Annotated[TrainOptions, tyro.conf.arg(name="")],
         "return": None,
     }
     return train_command
@@ -58,7 +58,7 @@ def command(arguments: Sequence[str]) -> Callable[..., None]:
 
 def _named_recipe(arguments: Sequence[str]) -> str:
     """What follows --recipe; the last one counts, as for the parser."""
-    found = TrainJob.recipe
+    found = TrainOptions.recipe
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         if argument == "--recipe" and following:
             found = following
@@ -67,7 +67,7 @@ def _named_recipe(arguments: Sequence[str]) -> str:
     return found
 
 
-def train(source: str, settings: Training, job: TrainJob) -> None:
+def train(source: str, settings: Training, job: TrainOptions) -> None:
     """Train the network of a model or genotype with every seed, or finish that."""
     remarks, kept, named = list[str](), None, source
     source = located(source)
@@ -85,12 +85,12 @@ def train(source: str, settings: Training, job: TrainJob) -> None:
         remarks.append(f"learning rate {settings.lr:.4g}, scaled by the batch size, {settings.batch_size} / {usual.batch_size}")
     else:
         remarks += remarks_on(settings, recipe(job.recipe).settings)
-    device = pick_device(distributed.join(job.device))
+    device = pick_device(distributed.init(job.device))
     set_tf32(job.tf32)
     try:
-        folder = distributed.first_has(job.resume or job.out or usual_folder("train", named, job.data))
+        folder = distributed.broadcast_from_main(job.resume or job.out or usual_folder("train", named, job.data))
         if job.resume is None:
-            distributed.first_does(lambda: check_unused(folder))
+            distributed.run_on_main(lambda: check_unused(folder))
         data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
         _check_test(data, job)
         plan = TrainPlan(
@@ -107,10 +107,10 @@ def train(source: str, settings: Training, job: TrainJob) -> None:
             check_recordable(plan)
         _train(plan, folder)
     finally:
-        distributed.leave()
+        distributed.destroy()
 
 
-def _told_before(source: str, folder: Path) -> tuple[str, Training, TrainJob, Genotype]:
+def _told_before(source: str, folder: Path) -> tuple[str, Training, TrainOptions, Genotype]:
     """Source, settings, job and cells of the training in the folder, which is of this source if one is given.
 
     Raises:
@@ -122,16 +122,16 @@ def _told_before(source: str, folder: Path) -> tuple[str, Training, TrainJob, Ge
     return found
 
 
-def _uncounted(settings: Training, job: TrainJob, own: Training, own_job: TrainJob) -> list[str]:
+def _uncounted(settings: Training, job: TrainOptions, own: Training, own_job: TrainOptions) -> list[str]:
     """That flags given beside --resume don't count, where they say otherwise than the folder."""
-    usual = asdict(recipe(job.recipe).settings) | asdict(TrainJob())
+    usual = asdict(recipe(job.recipe).settings) | asdict(TrainOptions())
     told, kept = asdict(settings) | asdict(job), asdict(own) | asdict(own_job)
     others = [key for key, default in usual.items() if key != "resume" and told[key] not in (default, kept[key])]
     flags = ", ".join(f"--{key.replace('_', '-')} {told[key]} (there {kept[key]})" for key in others)
     return [f"--resume goes on with the settings of its folder, so these don't count: {flags}"] if others else []
 
 
-def _check_test(data: Dataset, job: TrainJob) -> None:
+def _check_test(data: Dataset, job: TrainOptions) -> None:
     if job.test and data.test is None:
         raise ValueError(
             f"data {data.name!r} has no test part, so there would be no accuracy: add one (folders train/ and test/), or train all the "
@@ -143,9 +143,9 @@ def _train(plan: TrainPlan, folder: Path) -> None:
     """Every seed, and the figures of all."""
     if plan.device.type == "cpu":
         keep_freed_memory()
-    console = Console(quiet=not distributed.is_first())
+    console = Console(quiet=not distributed.is_main())
     job, settings, data = plan.job, plan.settings, plan.data
-    where = device_name(plan.device) + (f", {distributed.count()} processes" if distributed.count() > 1 else "")
+    where = device_name(plan.device) + (f", {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     console.print(
         f"{plan.subject.source} ({plan.subject.size}) on {data.name}: {len(data.train):,} images; {where}", highlight=False, soft_wrap=True
     )
@@ -154,9 +154,9 @@ def _train(plan: TrainPlan, folder: Path) -> None:
     for words in plan.remarks:
         console.print(f"note: {words}", highlight=False, soft_wrap=True)
     seeds = range(job.seed, job.seed + job.runs)
-    if distributed.is_first():
+    if distributed.is_main():
         make_folder(folder)
-    if len(seeds) > 1 and distributed.is_first():
+    if len(seeds) > 1 and distributed.is_main():
         config = {
             "source": plan.subject.source,
             "genotype": plan.subject.genotype.to_dict(),
@@ -169,17 +169,17 @@ def _train(plan: TrainPlan, folder: Path) -> None:
     except KeyboardInterrupt:
         console.print(f"stopped; to go on: nasarch train --resume {folder}", soft_wrap=True, highlight=False)
         raise
-    if distributed.is_first():
+    if distributed.is_main():
         _conclude(plan, results, folder, console)
 
 
 def _one(plan: TrainPlan, seed: int, folder: Path, console: Console) -> Result:
-    if distributed.is_first():
+    if distributed.is_main():
         make_folder(folder)
     with ExitStack() as stack:
-        reports: list[Report] = [partial(report, stack.enter_context(Live(console)), f"seed {seed}")]
-        if plan.job.tensorboard and distributed.is_first():
-            board = stack.enter_context(Board(folder / "events"))
+        reports: list[Report] = [partial(report, stack.enter_context(ProgressDisplay(console)), f"seed {seed}")]
+        if plan.job.tensorboard and distributed.is_main():
+            board = stack.enter_context(TensorBoardLogger(folder / "events"))
             reports.append(lambda progress: on_board(board, progress))
         result = run(plan, seed, folder, to_all(reports))
     console.print(f"seed {seed}: {_figures(result)}; {duration(result['seconds'])}", highlight=False, soft_wrap=True)

@@ -37,12 +37,12 @@ class Workers(Protocol):
 def evaluate(net: nn.Module, part: Images | Files, data: Dataset, *, batch_size: int, device: torch.device, job: Workers) -> Score:
     """Of several processes each looks at its share of the images; all have to ask at the same time. In the precision of the weights."""
     net.eval()
-    share = part.subset(torch.arange(distributed.rank(), len(part), distributed.count())) if distributed.count() > 1 else part
+    share = part.subset(torch.arange(distributed.rank(), len(part), distributed.world_size())) if distributed.world_size() > 1 else part
     top = min(TOP, data.num_classes)
     sums = torch.zeros(3, dtype=torch.float64, device=device if device.type != "mps" else "cpu")
     for x, y in in_order(share, data, batch_size=batch_size, device=device, workers=job.workers):
         logits = net(x).float()
         first, best = (percent * len(y) for percent in accuracy(logits, y, topk=(1, top)))
         sums += torch.stack([F.cross_entropy(logits, y, reduction="sum"), first, best]).to(sums)
-    loss, first, best = (value / len(part) for value in distributed.total(sums.tolist(), device))
+    loss, first, best = (value / len(part) for value in distributed.all_reduce_sum(sums.tolist(), device))
     return Score(len(part), loss, first, best if data.num_classes >= TOP else None)

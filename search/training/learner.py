@@ -29,12 +29,12 @@ from timm.loss import LabelSmoothingCrossEntropy, SoftTargetCrossEntropy
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
-from nasarch.data.loader import Batch, Batches
+from nasarch.data.loader import Batch, BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.engine.place import Meter
-from nasarch.search.kernels.fast_depthwise import quicken
+from nasarch.search.kernels.fast_depthwise import use_fast_depthwise
 
 from .colour_jitter import jittered
 from .recipes import Training
@@ -105,7 +105,7 @@ class Learner:
     ) -> None:
         self.device = next(net.parameters()).device
         self.is_channels_last = self.device.type == "cpu" and precision is None
-        self.net = quicken(net.to(memory_format=torch.channels_last)) if self.is_channels_last else net
+        self.net = use_fast_depthwise(net.to(memory_format=torch.channels_last)) if self.is_channels_last else net
         self.settings, self.seed, self.precision, self.steps = settings, seed, precision, steps
         self.optimizer = sgd(net, settings)
         self.ema = ModelEmaV3(net, settings.ema, use_warmup=True) if settings.ema else None
@@ -155,7 +155,7 @@ class Learner:
 
     def _descend(self, number: int) -> None:
         parameters = list(self.net.parameters())
-        distributed.average(parameter.grad for parameter in parameters)
+        distributed.all_reduce_mean(parameter.grad for parameter in parameters)
         self.scaler.unscale_(self.optimizer)
         if self.settings.clip:
             nn.utils.clip_grad_norm_(parameters, self.settings.clip)
@@ -172,8 +172,8 @@ class Learner:
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on. Of several processes all have to ask at the same time."""
         for net in (self.net, self.result()):
-            distributed.average([buffer for buffer in net.buffers() if buffer.is_floating_point()])
-        distributed.check_same(repr(self.net.fc.weight.sum().item()) if distributed.count() > 1 else "", "weights")
+            distributed.all_reduce_mean([buffer for buffer in net.buffers() if buffer.is_floating_point()])
+        distributed.check_same(repr(self.net.fc.weight.sum().item()) if distributed.world_size() > 1 else "", "weights")
         return {
             "net": self.net.state_dict(),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
@@ -226,7 +226,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def fit(learner: Trainee, batches: Batches, checkpoint: Checkpoint) -> Iterator[Progress]:
+def fit(learner: Trainee, batches: BatchLoader, checkpoint: Checkpoint) -> Iterator[Progress]:
     """Train over the batches, from where the checkpoint is; report twice a second and at an epoch's end, and keep the state there.
 
     Raises:
@@ -256,7 +256,7 @@ def fit(learner: Trainee, batches: Batches, checkpoint: Checkpoint) -> Iterator[
                     learning_rate=rate,
                     drop_path=drop,
                 )
-            stops = distributed.agreed_stop(checkpoint.stop_requested, step, learner.device, ends=ends)
+            stops = distributed.stop_agreed(checkpoint.stop_requested, step, learner.device, ends=ends)
             if stops and not ends:
                 meter.check(f"epoch {epoch + 1}", step)
                 _keep(learner, batches, meter, checkpoint, epoch, step)
@@ -267,20 +267,20 @@ def fit(learner: Trainee, batches: Batches, checkpoint: Checkpoint) -> Iterator[
             raise KeyboardInterrupt
 
 
-def _keep(learner: Trainee, batches: Batches, meter: Meter, checkpoint: Checkpoint, epochs: int, step: int) -> None:
+def _keep(learner: Trainee, batches: BatchLoader, meter: Meter, checkpoint: Checkpoint, epochs: int, step: int) -> None:
     """Everything, after `step` steps of the epoch that follows `epochs` whole ones."""
     state = learner.state_dict() | {"epochs": epochs, "step": step, "batches": batches.state_dict(), "meter": meter.state_dict()}
     if checkpoint.path is not None:
         checkpoint.keep(STAGE, state)
 
 
-def _take_up(learner: Trainee, batches: Batches, meter: Meter, checkpoint: Checkpoint) -> tuple[int, int]:
+def _take_up(learner: Trainee, batches: BatchLoader, meter: Meter, checkpoint: Checkpoint) -> tuple[int, int]:
     """Load what was kept: the epochs that are over, and the steps of the next one."""
     state = checkpoint.stage(STAGE)
     if state is None:
         return 0, 0
     learner.load_state_dict(state)
     batches.load_state_dict(state["batches"])
-    if distributed.is_first():  # its sums are those of all processes
+    if distributed.is_main():  # its sums are those of all processes
         meter.load_state_dict(state["meter"])
     return state["epochs"], state["step"]

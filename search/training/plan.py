@@ -18,14 +18,14 @@ from nasarch.models.network import CellNetwork
 from nasarch.models.zoo import GENERIC, MODELS, Model
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import with_paths
-from nasarch.search.engine.context import LARGE, Precision
+from nasarch.search.engine.context import IMAGENET_STEM_SIZE, Precision
 from nasarch.search.supernet.network import seeded
 
 from .recipes import RECIPES, Recipe, Training
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainJob:
+class TrainOptions:
     """What a training is told besides its settings.
 
     Args:
@@ -166,7 +166,7 @@ def _cells(model: Model) -> Genotype:
 
 def _check_images(model: Model, name: str, settings: Training, data: Dataset) -> None:
     side = min(data.size)
-    if model.network.stem == "imagenet" and side < LARGE:
+    if model.network.stem == "imagenet" and side < IMAGENET_STEM_SIZE:
         raise ValueError(
             f"recipe {name} trains networks of ImageNet's stem, which begins with an eighth of the image's side; the images of data "
             f"{data.name!r} have {side} pixels: take --size 224, or a network with CIFAR's stem and --recipe cifar"
@@ -188,7 +188,7 @@ def _inputs(model: Model, data: Dataset) -> dict[str, Any]:
         "mean": data.mean,
         "std": data.std,
         "interpolation": "bilinear",
-        "crop_pct": 0.875 if min(data.size) >= LARGE else 1.0,
+        "crop_pct": 0.875 if min(data.size) >= IMAGENET_STEM_SIZE else 1.0,
         "description": f"trained by nasarch on {data.name}",
     }
 
@@ -206,21 +206,21 @@ class TrainPlan:
     settings: Training
     data: Dataset
     device: torch.device
-    job: TrainJob
+    job: TrainOptions
     words: str
     remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        size, pairs = self.settings.batch_size, 2 * distributed.count()
+        size, pairs = self.settings.batch_size, 2 * distributed.world_size()
         if self.settings.mixup and size % pairs:
-            shared = f" over {distributed.count()} processes" if distributed.count() > 1 else ""
+            shared = f" over {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
             raise ValueError(
                 f"--mixup mixes images in pairs, and a batch of {size}{shared} leaves one alone: choose --batch-size "
                 f"{max(1, size // pairs) * pairs}, or leave --mixup out"
             )
 
 
-def resumed(folder: Path) -> tuple[str, Training, TrainJob, Genotype]:
+def resumed(folder: Path) -> tuple[str, Training, TrainOptions, Genotype]:
     """Source, settings, job and cells of the training in `folder`.
 
     Raises:
@@ -228,8 +228,8 @@ def resumed(folder: Path) -> tuple[str, Training, TrainJob, Genotype]:
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        told: dict[str, Any] = with_paths(TrainJob, config["train"])
-        settings, job = Training(**config["settings"]), TrainJob(**told | {"resume": folder})
+        told: dict[str, Any] = with_paths(TrainOptions, config["train"])
+        settings, job = Training(**config["settings"]), TrainOptions(**told | {"resume": folder})
         return str(config["source"]), settings, job, Genotype.from_dict(config["genotype"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no training to resume in {folder} ({error}): give the folder of a training, with its config.json") from error

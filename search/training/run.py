@@ -31,10 +31,10 @@ from torch import nn
 
 from nasarch.atomic import write_text
 from nasarch.compute import device_name
-from nasarch.data.loader import Batches
+from nasarch.data.loader import BatchLoader
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
-from nasarch.runtime.run_folder import Lines, as_json, plain
+from nasarch.runtime.run_folder import JsonLines, as_json, plain
 from nasarch.search.engine.context import TYPES
 from nasarch.search.runs.metrics import peak_memory
 from nasarch.search.runs.run import PACKAGES, stopping_at_signals
@@ -59,15 +59,15 @@ def run(plan: TrainPlan, seed: int, folder: Path, report: Report) -> Result:
             or a weight is no finite number: says where, and leaves the checkpoint.
         KeyboardInterrupt: it was stopped.
     """
-    finished = distributed.first_does(lambda: read_result(folder) if (folder / "result.json").exists() else None)
+    finished = distributed.run_on_main(lambda: read_result(folder) if (folder / "result.json").exists() else None)
     if finished is not None:
         return finished
     config = _config(plan, seed)
     checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
     batches, fresh = _batches(plan, seed), checkpoint.stage(STAGE) is None
     learner = _learner(plan, seed, fresh=fresh, steps=len(batches))
-    config["begun_from"] = distributed.first_does(lambda: _begun_from(plan, None if fresh else folder))
-    if distributed.is_first():
+    config["begun_from"] = distributed.run_on_main(lambda: _begun_from(plan, None if fresh else folder))
+    if distributed.is_main():
         write_text(folder / "config.json", as_json(config))
     with stopping_at_signals(checkpoint):
         try:
@@ -82,7 +82,7 @@ def run(plan: TrainPlan, seed: int, folder: Path, report: Report) -> Result:
         raise ValueError(f"the loss on the test images is {score.loss}: {_remedy(folder)}")
     bare = plan.subject.build(seed, aux_head=False)
     result = _result(plan, config, last, score, sum(parameter.numel() for parameter in bare.parameters()))
-    if distributed.is_first():
+    if distributed.is_main():
         save_model(bare, trained.state_dict(), folder / "model", plan.data.class_names)
         write_text(folder / "result.json", as_json(result))
         (folder / "checkpoint.pt").unlink(missing_ok=True)
@@ -138,8 +138,8 @@ def _learner(plan: TrainPlan, seed: int, *, fresh: bool, steps: int | None = Non
     return Learner(net.to(plan.device), plan.settings, seed=seed, colours=colours, precision=TYPES[plan.job.amp], steps=steps)
 
 
-def _batches(plan: TrainPlan, seed: int) -> Batches:
-    return Batches(
+def _batches(plan: TrainPlan, seed: int) -> BatchLoader:
+    return BatchLoader(
         plan.data.train,
         plan.data,
         batch_size=plan.settings.batch_size,
@@ -148,26 +148,26 @@ def _batches(plan: TrainPlan, seed: int) -> Batches:
         device=plan.device,
         workers=plan.job.workers,
         rank=distributed.rank(),
-        ranks=distributed.count(),
+        ranks=distributed.world_size(),
     )
 
 
 def _test_batch(plan: TrainPlan) -> int:
-    return max(1, plan.settings.batch_size // distributed.count())
+    return max(1, plan.settings.batch_size // distributed.world_size())
 
 
-def _follow(learner: Learner, batches: Batches, checkpoint: Checkpoint, folder: Path, report: Report) -> dict[str, Any]:
+def _follow(learner: Learner, batches: BatchLoader, checkpoint: Checkpoint, folder: Path, report: Report) -> dict[str, Any]:
     """Drive the training to its end, writing down every epoch; what was written of epochs to be trained again is dropped."""
-    lines, start = Lines(folder / "metrics.jsonl", checkpoint.epochs), time.perf_counter()
+    lines, start = JsonLines(folder / "metrics.jsonl", checkpoint.epochs), time.perf_counter()
     before = json.loads(lines.lines[-1])["seconds"] if lines.lines else 0.0
     for progress in fit(learner, batches, checkpoint):
-        if not distributed.is_first():
+        if not distributed.is_main():
             continue
         report(progress)
         if progress.ends_epoch:
             seconds = round(before + time.perf_counter() - start, 3)
             lines.add(asdict(progress) | {"memory": peak_memory(), "seconds": seconds})
-    return distributed.first_has(json.loads(lines.lines[-1]) if distributed.is_first() else {})
+    return distributed.broadcast_from_main(json.loads(lines.lines[-1]) if distributed.is_main() else {})
 
 
 def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
         "seed": seed,
         "amp": plan.job.amp,
         "tf32": plan.job.tf32,
-        "processes": distributed.count(),
+        "processes": distributed.world_size(),
         "train": plain(plan.job) | {"seed": seed, "runs": 1},
         "data": {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest},
         "device": device_name(plan.device),

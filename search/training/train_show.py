@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from nasarch.runtime.progress import Live
-from nasarch.runtime.tensorboard import Board
+from nasarch.runtime.progress import ProgressDisplay
+from nasarch.runtime.tensorboard import TensorBoardLogger
 
 from .learner import Progress
 
 FIGURES = ("loss", "accuracy", "learning_rate", "drop_path", "images_per_second")
 
 
-def report(live: Live, title: str, place: Progress) -> None:
+def report(live: ProgressDisplay, title: str, place: Progress) -> None:
     """Where the training is, and its figures."""
     live.say(
         f"{title}, epoch {place.epoch} of {place.epochs}",
@@ -22,7 +22,7 @@ def report(live: Live, title: str, place: Progress) -> None:
     )
 
 
-def on_board(board: Board, place: Progress) -> None:
+def on_board(board: TensorBoardLogger, place: Progress) -> None:
     """The end of an epoch as events."""
     if place.ends_epoch:
         for name in FIGURES:

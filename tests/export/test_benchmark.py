@@ -15,12 +15,12 @@ import torch
 from nasarch.cli import main
 from nasarch.export import benchmark, cli_bench, rivals
 from nasarch.export.benchmark import EAGER, Side, bench
-from nasarch.export.rivals import RIVALS, Rival, nearest
+from nasarch.export.rivals import RIVALS, Baseline, nearest
 from nasarch.export.source.find import Subject
 from nasarch.models.profile import multi_adds
 from tests.helpers.exported import Tiny
 
-TINY = Rival("test_resnet", (3, 160, 160), 10**8)
+TINY = Baseline("test_resnet", (3, 160, 160), 10**8)
 SIDES = [EAGER, "ONNX float32", "ONNX int8", "timm's test_resnet, PyTorch eager", "timm's test_resnet, ONNX float32"]
 
 
@@ -36,14 +36,14 @@ def one_thread() -> Iterator[None]:
 def test_the_nearest_rival_is_that_of_the_nearest_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {"a": 100, "b": 300, "c": 1000}
     monkeypatch.setattr(rivals, "RIVALS", tuple(costs))
-    monkeypatch.setattr(rivals, "_rival", lambda name: Rival(name, (3, 8, 8), costs[name]))
+    monkeypatch.setattr(rivals, "_rival", lambda name: Baseline(name, (3, 8, 8), costs[name]))
     assert [nearest(cost).name for cost in (1, 170, 180, 500, 600, 10**9)] == ["a", "a", "b", "b", "c", "c"]
 
 
 def test_rivals_cost_what_the_profile_counts() -> None:
     assert all(map(timm.is_model, RIVALS)) and len(set(RIVALS)) == len(RIVALS)
     found = rivals._rival("mobilenetv2_100")
-    assert found == Rival("mobilenetv2_100", (3, 224, 224), 300_774_272)
+    assert found == Baseline("mobilenetv2_100", (3, 224, 224), 300_774_272)
     assert multi_adds(timm.create_model("mobilenetv3_small_100"), (3, 224, 224)) == rivals._rival("mobilenetv3_small_100").multi_adds
 
 
@@ -138,7 +138,7 @@ def test_each_argument_of_bench_reaches_what_it_is_for(monkeypatch: pytest.Monke
         names = [f"{title} float32", *[f"{title} int8"] * int8]
         return {name: Side(lambda: None, lambda: None) for name in names}
 
-    rival = Rival("test_resnet", (3, 20, 20), 123)
+    rival = Baseline("test_resnet", (3, 20, 20), 123)
     monkeypatch.setattr(benchmark, "find_subject", lambda source: given.append(source) or Subject(Counting("mine"), None, True))
     monkeypatch.setattr(benchmark, "nearest", lambda cost: given.append(cost) or rival)
     monkeypatch.setattr(timm, "create_model", lambda name: Counting(name).train())
@@ -206,7 +206,7 @@ def test_the_command_prints_a_table_and_json(quick: None, capsys: pytest.Capture
 
 def test_the_table_has_units_ratios_and_what_int8_means(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     row = benchmark.Row(name=EAGER, latency_ms=3.25, latency_quartiles_ms=(3, 4), images_per_second=7, latency_ratio=1, throughput_ratio=1)
-    found = benchmark.Bench(
+    found = benchmark.SearchContext(
         model="m",
         input_size=(3, 32, 32),
         multi_adds=2_000_000,

@@ -31,7 +31,7 @@ def typed(changes: dict[str, Any]) -> list[str]:
     return [word for name, value in changes.items() for word in words(name, value)]
 
 
-class Told:
+class CapturedCall:
     """What a command hands on: to `load`, to what searches or trains, and to the switches of TF32."""
 
     def __init__(self) -> None:
@@ -44,9 +44,9 @@ class Told:
         self.plan, self.folder = plan, folder
 
 
-def catch_searches(monkeypatch: pytest.MonkeyPatch) -> Told:
+def catch_searches(monkeypatch: pytest.MonkeyPatch) -> CapturedCall:
     """Of `nasarch search`; the images are those of three colours, named as the data."""
-    found, images = Told(), data()
+    found, images = CapturedCall(), data()
 
     def load(name: str, **how: Any) -> Dataset:
         found.load = {"name": name, **how}
@@ -58,9 +58,9 @@ def catch_searches(monkeypatch: pytest.MonkeyPatch) -> Told:
     return found
 
 
-def catch_trainings(monkeypatch: pytest.MonkeyPatch) -> Told:
+def catch_trainings(monkeypatch: pytest.MonkeyPatch) -> CapturedCall:
     """Of `nasarch train`; the images are those of three colours."""
-    found, images = Told(), colours()
+    found, images = CapturedCall(), colours()
 
     def load(name: str, **how: Any) -> Dataset:
         found.load = {"name": name, **how}
@@ -72,17 +72,17 @@ def catch_trainings(monkeypatch: pytest.MonkeyPatch) -> Told:
     return found
 
 
-def plan_of(told: Told, *arguments: str, method: str = "ftso") -> Plan:
+def plan_of(told: CapturedCall, *arguments: str, method: str = "ftso") -> Plan:
     """The plan of a search with these flags."""
     return _run(told, "search", method, *arguments)
 
 
-def training_of(told: Told, *arguments: str, model: str = "pc_darts_cifar") -> TrainPlan:
+def training_of(told: CapturedCall, *arguments: str, model: str = "pc_darts_cifar") -> TrainPlan:
     """The plan of a training with these flags."""
     return _run(told, "train", model, *arguments)
 
 
-def _run(told: Told, *arguments: str) -> Any:
+def _run(told: CapturedCall, *arguments: str) -> Any:
     told.plan = None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["/somewhere/bin/nasarch", *arguments])

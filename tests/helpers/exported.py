@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from nasarch.cells.genotype import Genotype
 from nasarch.data.dataset import Augmentation, Images
 from nasarch.data.load import load
-from nasarch.data.loader import Batches
+from nasarch.data.loader import BatchLoader
 from nasarch.export.onnx.check import Agreement, sample_images
 from nasarch.export.onnx.float32 import OnnxReport
 
@@ -150,7 +150,7 @@ def reader_of_digits() -> Any:
     torch.manual_seed(0)
     model = timm.create_model("ftso_nats_cifar", cells=1, channels=8, pretrained_cfg_overlay=scale).train()
     optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
-    batches = Batches(data.train, data, batch_size=50, seed=0, augmentation=Augmentation())
+    batches = BatchLoader(data.train, data, batch_size=50, seed=0, augmentation=Augmentation())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 0.01, total_steps=EPOCHS * len(batches))
     for _ in range(EPOCHS):
         for images, labels in batches:

@@ -18,7 +18,7 @@ from PIL import Image
 from nasarch.export.detection.coco import load_scenes
 from nasarch.export.detection.export import export_ssd
 from nasarch.export.detection.run import DetectPlan
-from nasarch.export.detection.settings import DetectJob, DetectTraining
+from nasarch.export.detection.settings import DetectOptions, DetectTraining
 from nasarch.export.detection.train import _backbone
 from nasarch.export.onnx.check import sample_pixels
 from nasarch.export.ssd.detector import save, ssd
@@ -58,8 +58,8 @@ def data(folder: Path, train: int = 16, val: int = 6) -> Path:
     return folder
 
 
-def job(data: Path, out: Path, **told: Any) -> DetectJob:
-    return DetectJob(**{"data": data, "out": out, "workers": 0, "device": "cpu", **told})
+def job(data: Path, out: Path, **told: Any) -> DetectOptions:
+    return DetectOptions(**{"data": data, "out": out, "workers": 0, "device": "cpu", **told})
 
 
 def command(data: Path, out: Path, *more: str) -> list[str]:

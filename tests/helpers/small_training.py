@@ -10,7 +10,7 @@ import torch
 
 from nasarch.cells.genotype import Cell, Genotype, Op, resolve
 from nasarch.data.dataset import Dataset
-from nasarch.search.training.plan import TrainJob, TrainPlan, subject
+from nasarch.search.training.plan import TrainOptions, TrainPlan, subject
 from nasarch.search.training.recipes import RECIPES, Training
 from tests.helpers.coloured_images import data
 
@@ -35,7 +35,7 @@ def rewired(name: str = "rewired") -> Genotype:
 
 def plan(settings: Training = SETTINGS, *, source: str | Path = "pc_darts_cifar", on: Dataset | None = None, **job: Any) -> TrainPlan:
     on = on or colours()
-    told = TrainJob(**{"recipe": "cifar", "device": "cpu", **job})
+    told = TrainOptions(**{"recipe": "cifar", "device": "cpu", **job})
     named = RECIPES[told.recipe]
     return TrainPlan(
         subject=subject(str(source), named, settings, on),

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from nasarch.cells.space import DARTS, Space
 from nasarch.data.dataset import Augmentation, Dataset, Images
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.relaxation import Relaxation
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.result import SearchResult
 from nasarch.search.engine.updates import Update
 from nasarch.search.supernet.candidates import check_candidates
 
@@ -41,12 +41,12 @@ class Searched(NamedTuple):
     """The stages, what each would have ended with when it was asked after its last epoch, and the result."""
 
     stages: list[Stage]
-    presented: list[Found]
-    found: Found
+    presented: list[SearchResult]
+    found: SearchResult
 
 
 @dataclass(frozen=True, kw_only=True)
-class Staged(Bench):
+class Staged(SearchContext):
     """A workplace whose networks are descriptions, and whose stages set alpha and beta to `scores` (in float64) and end."""
 
     scores: Sequence[Scores] = ()

@@ -6,18 +6,18 @@ from nasarch.search.recipes.darts import Darts
 
 from .cells import darts_rule
 from .gradients import finite_differences, first_order, through_the_step
-from .learner import Ground, Learner, cosine
+from .learner import Learner, LiteralSetup, cosine
 from .record import Ended, Stage
 from .softmaxes import candidates, equal_edges, operation_weights, start
 
 
-def search(ground: Ground, settings: Darts) -> Ended:
+def search(ground: LiteralSetup, settings: Darts) -> Ended:
     """While not converged: update alpha by descending L_val(w - xi d L_train, alpha), then w by descending L_train(w, alpha)."""
     space = ground.space.with_nodes(settings.nodes) if ground.space.name == "darts" else ground.space
     allowed, ended = candidates(space), Ended()
     train, valid = ground.sides(settings, settings.fractions)
     others = valid.endless()
-    alpha, _ = start(space, settings.spread, ground.seed)
+    alpha, _ = start(space, settings.init_std, ground.seed)
     edges_ZE = equal_edges(space, allowed)
     net = ground.network(allowed, space=space, channels=settings.channels, layers=settings.layers)
     learner = Learner(net, [alpha], lambda: (operation_weights(space, alpha, allowed), edges_ZE), settings, ended)

@@ -13,7 +13,7 @@ from nasarch.search.recipes.dots import Dots
 from .cells import Derived, best_operation, darts_rule, derived
 from .data import Batch, Side
 from .gradients import first_order
-from .learner import Ground, Learner, cosine
+from .learner import Learner, LiteralSetup, cosine
 from .record import Ended, Stage
 from .softmaxes import (
     Allowed,
@@ -31,7 +31,7 @@ GROUPS = (("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect"), ("sep_conv_3
 LEAST = 1e-7  # of an operation's weight in the tables
 
 
-def search(ground: Ground, settings: Dots) -> Ended:
+def search(ground: LiteralSetup, settings: Dots) -> Ended:
     """One cosine of the learning rate over both stages, the second of which begins with new weights."""
     space, ended = ground.space.with_nodes(settings.nodes), Ended()
     allowed = _operations(ground, space, settings, ended)
@@ -43,7 +43,7 @@ def _rate(settings: Dots, epoch: int) -> float:
     return cosine(settings.lr, settings.lr_end, epoch, settings.operation_epochs + settings.topology_epochs)
 
 
-def _operations(ground: Ground, space: Space, settings: Dots, ended: Ended) -> Allowed:
+def _operations(ground: LiteralSetup, space: Space, settings: Dots, ended: Ended) -> Allowed:
     """Eq. 4 to 8: the best operation of each group stays on its edge (Table 5: of all but `none`, in one group)."""
     allowed, groups = candidates(space), GROUPS if settings.grouped else None
     alpha, _ = start(space, 0.0, ground.seed)
@@ -69,7 +69,7 @@ def _operations(ground: Ground, space: Space, settings: Dots, ended: Ended) -> A
     return [[[name in names for name in space.operations] for names in kind] for kind in best]
 
 
-def _topology(ground: Ground, space: Space, settings: Dots, allowed: Allowed, ended: Ended) -> None:
+def _topology(ground: LiteralSetup, space: Space, settings: Dots, allowed: Allowed, ended: Ended) -> None:
     """Eq. 9 to 12: the best pair of edges of each node stays, the better of the operations that are left on each."""
     alpha, beta = start(space, 0.0, ground.seed)[0], pairs(space)
     temperature = settings.topology_start
@@ -98,7 +98,7 @@ def _topology(ground: Ground, space: Space, settings: Dots, allowed: Allowed, en
     ended.stages.append(Stage(net, alpha, beta, allowed))
 
 
-def _sides(ground: Ground, settings: Dots, levels: int) -> tuple[Side, Iterator[Batch] | None]:
+def _sides(ground: LiteralSetup, settings: Dots, levels: int) -> tuple[Side, Iterator[Batch] | None]:
     """Eq. 8: a side for each level; eq. 12: all images for both."""
     if levels == 1:
         return ground.whole(settings), None

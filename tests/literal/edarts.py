@@ -9,14 +9,14 @@ from nasarch.search.recipes.edarts import Edarts
 
 from .cells import best_operation, best_weight, darts_rule, derived
 from .gradients import finite_differences, first_order
-from .learner import Ground, Learner, cosine
+from .learner import Learner, LiteralSetup, cosine
 from .record import Ended, Stage
 from .softmaxes import candidates, equal_edges, operation_weights, start
 
 CONSTANTS = {"sep_conv_3x3": 0.0006, "sep_conv_5x5": 0.0004, "dil_conv_5x5": -0.0006, "dil_conv_3x3": -0.0004}  # sec. IV-C
 
 
-def search(ground: Ground, settings: Edarts) -> Ended:
+def search(ground: LiteralSetup, settings: Edarts) -> Ended:
     """alpha moves in the last step but one of an epoch (`sparse`); the constants are added where the reading says."""
     space, ended = ground.space.with_nodes(settings.nodes), Ended()
     sources = None if settings.path is None else [[int(letter) for letter in group] for group in settings.path.split("-")]
@@ -26,7 +26,7 @@ def search(ground: Ground, settings: Edarts) -> Ended:
     share = 0.5 if settings.images is None else settings.images / count
     train, valid = ground.sides(settings, (share, share))
     others = valid.endless()
-    alpha, _ = start(space, settings.spread, ground.seed)
+    alpha, _ = start(space, settings.init_std, ground.seed)
     constants_O = torch.tensor([CONSTANTS.get(name, 0.0) for name in space.operations], dtype=torch.float64)
     if settings.attention == "start":
         alpha.data += constants_O

@@ -10,14 +10,14 @@ from nasarch.search.recipes.ftso import Ftso
 
 from .cells import Derived, best_operation, derived
 from .gradients import first_order
-from .learner import Ground, Learner, cosine
+from .learner import Learner, LiteralSetup, cosine
 from .record import Ended, Stage
 from .softmaxes import Allowed, Logits, candidates, edge_weights, equal_edges, incoming, operation_weights, start
 
 TIE = 1e-5
 
 
-def search(ground: Ground, settings: Ftso) -> Ended:
+def search(ground: LiteralSetup, settings: Ftso) -> Ended:
     """NATS-Bench keeps all edges: nothing is to be found there but operators."""
     ended = Ended()
     if ground.space.name == "nats":
@@ -30,7 +30,7 @@ def search(ground: Ground, settings: Ftso) -> Ended:
     return _operators(ground, space, settings, found, edges_ZE, ended) if settings.operator == "gradient" else ended
 
 
-def _topology(ground: Ground, space: Space, settings: Ftso, ended: Ended) -> tuple[Derived, Tensor]:
+def _topology(ground: LiteralSetup, space: Space, settings: Ftso, ended: Ended) -> tuple[Derived, Tensor]:
     """Algorithm 1: while in the first epoch, update beta on L_val, then w on L_train; prune what is below the second largest beta."""
     allowed = candidates(space, settings.topology_operation)
     alpha, beta = start(space, 0.0, ground.seed, edges=True)
@@ -79,7 +79,7 @@ def _pruned(space: Space, settings: Ftso, operations_ZEO: Tensor, edges_ZE: Tens
     return derived(space, choice, name, edges_ZE)
 
 
-def _operators(ground: Ground, space: Space, settings: Ftso, topology: Derived, edges_ZE: Tensor, ended: Ended) -> Ended:
+def _operators(ground: LiteralSetup, space: Space, settings: Ftso, topology: Derived, edges_ZE: Tensor, ended: Ended) -> Ended:
     """Algorithm 2: alpha on L_val, then w on L_train, on the edges that are left; beta has done its work."""
     kept = [
         [[space.edges.index((i, j)) for _, i in node] for j, node in zip(space.inner_nodes, topology.cells[kind], strict=True)]

@@ -13,7 +13,7 @@ from .data import Batch
 from .network import Network, cross_entropy
 from .optimisers import Sgd
 
-Weights = Callable[[], tuple[Tensor, Tensor]]  # operation weights [Z, E, O] and edge weights [Z, E], from alpha and beta
+ArchitectureWeights = Callable[[], tuple[Tensor, Tensor]]  # operation weights [Z, E, O] and edge weights [Z, E], from alpha and beta
 
 
 def grad(loss: Tensor, inputs: Sequence[Tensor], **options: bool) -> list[Tensor]:
@@ -21,13 +21,13 @@ def grad(loss: Tensor, inputs: Sequence[Tensor], **options: bool) -> list[Tensor
     return list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True, **options))
 
 
-def first_order(net: Network, arch: Sequence[Tensor], weights: Weights, valid: Batch) -> list[Tensor]:
+def first_order(net: Network, arch: Sequence[Tensor], weights: ArchitectureWeights, valid: Batch) -> list[Tensor]:
     """d L_val(w, alpha) / d alpha (Liu et al. 2019, sec. 2.3 with xi = 0)."""
     return grad(net.loss(valid, weights()), arch)
 
 
 def finite_differences(
-    net: Network, arch: Sequence[Tensor], weights: Weights, train: Batch, valid: Batch, sgd: Sgd, rate: float
+    net: Network, arch: Sequence[Tensor], weights: ArchitectureWeights, train: Batch, valid: Batch, sgd: Sgd, rate: float
 ) -> list[Tensor]:
     """Eq. 7 and 8: d L_val(w') / d alpha - xi (d L_train(w+) - d L_train(w-)) / d alpha / (2 h), h = 0.01 / |d L_val(w') / d w'|."""
     before = [w.detach().clone() for w in net.parameters]
@@ -51,7 +51,7 @@ def _put(net: Network, values: Sequence[Tensor]) -> None:
 
 
 def through_the_step(
-    net: Network, arch: Sequence[Tensor], weights: Weights, train: Batch, valid: Batch, sgd: Sgd, rate: float
+    net: Network, arch: Sequence[Tensor], weights: ArchitectureWeights, train: Batch, valid: Batch, sgd: Sgd, rate: float
 ) -> list[Tensor]:
     """Eq. 5 and 6: d L_val(w - xi * step(w, alpha), alpha) / d alpha, the weight step itself differentiated."""
     slope = grad(net.loss(train, weights()), net.parameters, create_graph=True)

@@ -14,7 +14,7 @@ from nasarch.data.dataset import Dataset
 
 from .cells import Derived
 from .data import Batch, Side, split
-from .gradients import Weights, grad
+from .gradients import ArchitectureWeights, grad
 from .network import Network, cross_entropy
 from .optimisers import Adam, Sgd
 from .record import Ended, Epoch, Meter
@@ -22,7 +22,7 @@ from .softmaxes import Allowed
 
 
 @dataclass(frozen=True)
-class Ground:
+class LiteralSetup:
     """The data, the space and the seed of a search; `parts` are the images of either side, in place of a split by the seed."""
 
     data: Dataset
@@ -52,7 +52,7 @@ class Ground:
 class Learner:
     """A network and architecture parameters, each with its optimiser."""
 
-    def __init__(self, net: Network, arch: Sequence[Tensor], weights: Weights, settings: Any, ended: Ended) -> None:
+    def __init__(self, net: Network, arch: Sequence[Tensor], weights: ArchitectureWeights, settings: Any, ended: Ended) -> None:
         self.net, self.arch, self.weights, self.ended = net, list(arch), weights, ended
         self.sgd = Sgd(net.parameters, momentum=settings.momentum, weight_decay=settings.weight_decay, clip=settings.clip)
         self.adam = Adam(self.arch, rate=settings.arch_lr, weight_decay=settings.arch_weight_decay)

@@ -8,18 +8,18 @@ from nasarch.search.recipes.pc_darts import PcDarts
 
 from .cells import darts_rule
 from .gradients import first_order
-from .learner import Ground, Learner, cosine
+from .learner import Learner, LiteralSetup, cosine
 from .record import Ended, Stage
 from .softmaxes import candidates, edge_weights, equal_edges, operation_weights, start
 
 
-def search(ground: Ground, settings: PcDarts) -> Ended:
+def search(ground: LiteralSetup, settings: PcDarts) -> Ended:
     """The weights alone in the first epochs; then alpha and beta on L_val and w on L_train in turn, w seeing every batch."""
     space = ground.space.with_nodes(settings.nodes) if ground.space.name == "darts" else ground.space
     allowed, ended = candidates(space), Ended()
     train, valid = ground.sides(settings, settings.fractions)
     others = valid.endless()
-    alpha, beta = start(space, settings.spread, ground.seed, edges=settings.edge_normalisation)
+    alpha, beta = start(space, settings.init_std, ground.seed, edges=settings.edge_normalisation)
     arch = [alpha, *beta.values()]
 
     def weights() -> tuple[Tensor, Tensor]:

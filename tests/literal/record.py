@@ -15,7 +15,7 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_pre_hook
 from nasarch.cells.genotype import Genotype
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.relaxation import Relaxation
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.result import SearchResult
 from nasarch.search.supernet.network import Supernet
 
 from .cells import Clear, Derived
@@ -86,7 +86,7 @@ class Watched:
     nets: list[Supernet] = field(default_factory=list)
     archs: list[Relaxation] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    found: Found | None = None
+    found: SearchResult | None = None
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
@@ -150,7 +150,7 @@ def same_margins(ours: Sequence[Any], theirs: Sequence[Clear], where: str) -> No
         near(margin.lead or 0.0, clear.lead or 0.0, f"lead of a margin, {where}")
 
 
-def same_found(found: Found, epoch: Epoch, where: str) -> None:
+def same_found(found: SearchResult, epoch: Epoch, where: str) -> None:
     same_cell(found.genotype, epoch.derived.cells, where)
     same_margins(found.margins, epoch.derived.margins, where)
     near(found.weights.operations_ZEO, epoch.operations_ZEO, f"operation weights, {where}")

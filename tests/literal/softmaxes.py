@@ -29,15 +29,15 @@ def incoming(space: Space, node: int) -> list[int]:
     return [e for e, edge in enumerate(space.edges) if edge.target == node]
 
 
-def start(space: Space, spread: float, seed: int, *, edges: bool = False) -> tuple[Tensor, Logits]:
+def start(space: Space, init_std: float, seed: int, *, edges: bool = False) -> tuple[Tensor, Logits]:
     """alpha, and beta of each edge if asked for, at spread * randn: alpha's table is drawn first, then beta's [Z, N, most edges]."""
     generator = torch.Generator().manual_seed(seed)
     shape = len(space.kinds), len(space.edges), len(space.operations)
-    alpha = (spread * torch.randn(*shape, generator=generator, dtype=torch.float64)).requires_grad_()
+    alpha = (init_std * torch.randn(*shape, generator=generator, dtype=torch.float64)).requires_grad_()
     if not edges:
         return alpha, {}
     nodes, most = list(space.inner_nodes), len(incoming(space, space.inner_nodes[-1]))
-    table = spread * torch.randn(shape[0], len(nodes), most, generator=generator, dtype=torch.float64)
+    table = init_std * torch.randn(shape[0], len(nodes), most, generator=generator, dtype=torch.float64)
     beta = {(z, j): table[z, n, : len(incoming(space, j))].clone() for z in range(shape[0]) for n, j in enumerate(nodes)}
     return alpha, {place: logits.requires_grad_() for place, logits in beta.items()}
 

@@ -25,7 +25,7 @@ from tests.helpers.small_detector import data as rectangles
 
 SEARCH = ["search", "ftso", "--device", "cpu", "--layers", "3", "--channels", "4", "--batch-size", "64", "--size", "8", "--iterations", "1"]
 TRAIN = ["train", "pc_darts_cifar", *small_training.COMMAND, "--epochs", "1"]
-BUDGET = ["--size", "8", "--cells", "3", "--channels", "4", "--epochs", "1", "--images", "64", "--judged-on", "32", "--seeds", "1"]
+BUDGET = ["--size", "8", "--cells", "3", "--channels", "4", "--epochs", "1", "--images", "64", "--val-images", "32", "--seeds", "1"]
 COMPARE = ["compare", "pc_darts_cifar", "darts_v2_cifar", *BUDGET, "--device", "cpu"]
 ENDS = {"search": "genotype.json", "train": "result.json"}  # the file without which a run is not over
 

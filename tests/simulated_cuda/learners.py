@@ -15,11 +15,11 @@ from unittest import mock
 import torch
 
 from nasarch.cells.genotype import resolve
-from nasarch.data.loader import Batches
+from nasarch.data.loader import BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.fused.learner import FleetLearner, judge
-from nasarch.search.fused.network import Fleet
+from nasarch.search.fused.learner import FusedLearner, judge
+from nasarch.search.fused.network import FusedNetwork
 from nasarch.search.training import learner as train
 from nasarch.search.training.evaluate import evaluate
 from nasarch.search.training.learner import Learner
@@ -69,7 +69,7 @@ def fit(cuda: SimulatedCuda, learner: Any, settings: Training) -> None:
         mock.patch.object(train, "INTERVAL", 0.0),
         parted_batches(cuda),
     ):
-        batches = Batches(images.train, images, batch_size=BATCH_SIZE, seed=0, device="cuda", augmentation=augmentation)
+        batches = BatchLoader(images.train, images, batch_size=BATCH_SIZE, seed=0, device="cuda", augmentation=augmentation)
         reports = [*train.fit(learner, batches, Checkpoint())]
     assert len(reports) == 2 * len(batches) and reports[-1].ends_epoch
 
@@ -78,7 +78,7 @@ def fleet(cuda: SimulatedCuda) -> None:
     """Three networks of other operations, trained and judged as one."""
     nets = [network(name) for name in ("darts_v1_cifar", "pc_darts_cifar", "ftso_cifar")]
     settings, images = replace(PLAIN, drop_path=0.4), data()
-    learner = FleetLearner(Fleet(nets, cells=CELLS, channels=CHANNELS).to("cuda"), settings, seed=0)
+    learner = FusedLearner(FusedNetwork(nets, cells=CELLS, channels=CHANNELS).to("cuda"), settings, seed=0)
     fit(cuda, learner, settings)
     told = SimpleNamespace(workers=0)
     assert len(judge(learner.net, images.train, images, batch_size=7, device=learner.device, job=told)) == len(nets)

@@ -21,10 +21,10 @@ from unittest import mock
 import torch
 
 from nasarch.data.dataset import Augmentation, Dataset, Images
-from nasarch.data.loader import Batches
+from nasarch.data.loader import BatchLoader
 from nasarch.search.engine import context as bench
 from nasarch.search.engine import loop
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.updates import Update
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from tests.simulated_cuda.steps import STEP
@@ -76,7 +76,7 @@ SEARCHES: dict[str, tuple[ModuleType, Any, dict[str, Any]]] = {
 def search(method: ModuleType, recipe: Any, context: dict[str, Any], cuda: SimulatedCuda) -> None:
     """A whole search, to its end."""
     with parted(cuda):
-        progress = method.search(Bench(**{"data": data(), "device": "cuda", **context}), recipe)
+        progress = method.search(SearchContext(**{"data": data(), "device": "cuda", **context}), recipe)
         reports = []
         while True:
             try:
@@ -116,14 +116,14 @@ def cuda_during(cuda: SimulatedCuda, part: str, do: Callable[..., Any], *told: A
 @contextmanager
 def parted_batches(cuda: SimulatedCuda) -> Iterator[None]:
     """The making of batches is noted by itself."""
-    iterate = Batches.__iter__
+    iterate = BatchLoader.__iter__
 
-    def parted(self: Batches) -> Iterator[Any]:
+    def parted(self: BatchLoader) -> Iterator[Any]:
         source = iterate(self)
         while (batch := cuda_during(cuda, BATCH, next, source, None)) is not None:
             yield batch
 
-    with mock.patch.object(Batches, "__iter__", parted):
+    with mock.patch.object(BatchLoader, "__iter__", parted):
         yield
 
 

@@ -28,7 +28,7 @@ from nasarch.export.detection.export import SsdReport
 from nasarch.export.detection.learner import Learner, Progress, fit
 from nasarch.export.detection.loader import Drawn, transforms
 from nasarch.export.detection.run import DetectPlan, build, run
-from nasarch.export.detection.settings import DetectJob, DetectTraining
+from nasarch.export.detection.settings import DetectOptions, DetectTraining
 from nasarch.export.detection.train import train
 from nasarch.export.ssd.check import SsdAgreement, Tolerance
 from nasarch.export.ssd.design import Design
@@ -87,19 +87,21 @@ def test_the_defaults_are_those_of_torchvisions_reference() -> None:
     assert {key: found[key] for key in DESIGN} == DESIGN and (found["extras"], found["scales"]) == (DEFAULTS["extras"], DEFAULTS["scales"])
     assert (found["mean"], found["std"]) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     told = {"backbone": "pc_darts_imagenet", "workers": 2, "pretrained": True, "seed": 0, "device": "auto", "amp": "off", "tf32": False}
-    assert {key: value for key, value in asdict(DetectJob()).items() if value is not None} == {**told, "evaluate": True}
+    assert {key: value for key, value in asdict(DetectOptions()).items() if value is not None} == {**told, "evaluate": True}
 
 
 @pytest.mark.parametrize("name", [*SETTING, *JOB])
 def test_a_flag_of_the_training_changes_its_own_setting_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [*SETTING] == [one.name for one in fields(DetectTraining)] and [*JOB] == [one.name for one in fields(DetectJob)]
-    seen = list[tuple[DetectTraining, DetectJob]]()
+    assert [*SETTING] == [one.name for one in fields(DetectTraining)] and [*JOB] == [one.name for one in fields(DetectOptions)]
+    seen = list[tuple[DetectTraining, DetectOptions]]()
     monkeypatch.setattr(detect_command, "train", lambda *told: seen.append(told))
     words, value = {**SETTING, **JOB}[name]
     flag = f"--{'no-' * (value is False)}{name.replace('_', '-')}"
     assert main(["detect", "train", flag, *words]) == 0
     assert seen == [
-        (replace(DetectTraining(), **{name: value}), DetectJob()) if name in SETTING else (DetectTraining(), DetectJob(**{name: value}))
+        (replace(DetectTraining(), **{name: value}), DetectOptions())
+        if name in SETTING
+        else (DetectTraining(), DetectOptions(**{name: value}))
     ]
 
 
@@ -120,9 +122,9 @@ def test_settings_end_where_they_mean_nothing(name: str) -> None:
         else:
             with pytest.raises(ValueError, match=f"--{name.replace('_', '-')} {value}: choose"):
                 DetectTraining(**{name: value})
-    assert DetectJob(workers=0).workers == 0
+    assert DetectOptions(workers=0).workers == 0
     with pytest.raises(ValueError, match="--workers -1: choose 0 or more"):
-        DetectJob(workers=-1)
+        DetectOptions(workers=-1)
 
 
 GOOD: dict[str, Any] = {"backbone": "resnet18", "arguments": {}, "class_names": ("a", "b"), "category_ids": (3, 7)}
@@ -179,7 +181,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> Any:
     seen = list[tuple[DetectPlan, Path]]()
     monkeypatch.setattr(detect_command, "_train", lambda *told: seen.append(told))
 
-    def of(settings: DetectTraining, what: DetectJob) -> tuple[DetectPlan, Path]:
+    def of(settings: DetectTraining, what: DetectOptions) -> tuple[DetectPlan, Path]:
         train(settings, what)
         return seen.pop()
 
@@ -402,7 +404,7 @@ def test_a_resumed_run_has_its_own_settings_whatever_is_said_beside(tmp_path: Pa
     assert backbone.colours == {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     seen = list[Any]()
     monkeypatch.setattr(detect_command, "_train", lambda *given: seen.append(given))
-    train(replace(SETTINGS, epochs=99), DetectJob(resume=tmp_path / "run", seed=1, data=tmp_path / "other"))
+    train(replace(SETTINGS, epochs=99), DetectOptions(resume=tmp_path / "run", seed=1, data=tmp_path / "other"))
     assert seen[0][0].settings == settings and seen[0][0].job.seed == 7 and seen[0][1] == tmp_path / "run"
 
 

@@ -168,7 +168,7 @@ def process(rank: int, folder: str) -> None:
     state = learner.state_dict()["model"]
     rows = coco_metrics.detect(learner.model.float(), what.train, batch_size=2, workers=0)
     torch.save({"state": state, "rows": len(rows), "images": len({row["image_id"] for row in rows})}, Path(folder) / f"{rank}.pt")
-    distributed.leave()
+    distributed.destroy()
 
 
 def _in_double(learner: Learner, batch: Any) -> None:

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from nasarch.export.onnx.calibration import LEAST, MOST_CALIBRATING, MOST_HELD_BACK, Calibration, _drawn, _Found, _Part, calibration
-from nasarch.export.onnx.top1_agreement import Judgement, batches, judge
+from nasarch.export.onnx.top1_agreement import Top1Agreement, batches, judge
 from nasarch.export.onnx.uint8_input import Scaling
 from tests.helpers.datasets import as_tar, as_tree, encoded
 
@@ -226,7 +226,7 @@ def test_a_judgement_counts_classes_that_stay_and_right_answers() -> None:
     one_hot = {name: torch.nn.functional.one_hot(classes, 2).float() for name, classes in answers.items()}
     exact, own = (lambda _, name=name: one_hot[name] for name in answers)  # type: ignore[misc]
     seen = judge(exact, own, [torch.zeros(4, 3, 2, 2)], "four images", torch.tensor([0, 1, 1, 1]))
-    assert seen == Judgement("four images", 4, 0.75, 0.75, 0.5) and not seen.holds
+    assert seen == Top1Agreement("four images", 4, 0.75, 0.75, 0.5) and not seen.holds
     assert str(seen) == "the class that float32 says for 75.0 % of 4 images of four images, accuracy 50.0 % (float32 75.0 %)"
     assert "accuracy" not in str(judge(exact, own, [torch.zeros(4, 3, 2, 2)], "four images"))
 

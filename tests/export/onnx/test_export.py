@@ -20,7 +20,7 @@ from nasarch.data.dataset import Images
 from nasarch.data.load import load
 from nasarch.export.onnx import variants
 from nasarch.export.onnx.check import compare, open_session, run, sample_images
-from nasarch.export.onnx.export import Forms, Written, export_model
+from nasarch.export.onnx.export import ExportVariants, Written, export_model
 from nasarch.export.onnx.float16 import compare_half, halved
 from nasarch.export.onnx.float32 import Checked, ExportError, checked, export_onnx
 from nasarch.export.onnx.graph import reduction
@@ -52,7 +52,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """A trained network in all forms, heights and widths in multiples of 4."""
     folder = tmp_path_factory.mktemp("exported")
-    forms = Forms(dynamic_size=True, uint8_input=True, fp16=True, int8=True, calibrate="digits")
+    forms = ExportVariants(dynamic_size=True, uint8_input=True, fp16=True, int8=True, calibrate="digits")
     return Exported(folder, export_model(trained, folder, forms=forms))
 
 
@@ -181,11 +181,13 @@ def test_a_form_that_is_refused_leaves_a_folder_for_the_hub_alone(hub_folder: Pa
     before, quantised = contents(hub_folder), variants.quantised
     monkeypatch.setattr(variants, "quantised", lambda proto, batches: quantised(proto, (batch * 1e-3 for batch in batches)))
     with pytest.raises(ExportError, match="refused: int8"):
-        export_model(hub_folder, hub_folder, forms=Forms(fp16=True, int8=True, calibrate="digits"))
+        export_model(hub_folder, hub_folder, forms=ExportVariants(fp16=True, int8=True, calibrate="digits"))
     assert contents(hub_folder) == before
 
 
-@pytest.mark.parametrize("told", [{"source": "pc_darts_cifar"}, {"size": 16}, {"data": "digits"}, {"forms": Forms(dynamic_size=True)}])
+@pytest.mark.parametrize(
+    "told", [{"source": "pc_darts_cifar"}, {"size": 16}, {"data": "digits"}, {"forms": ExportVariants(dynamic_size=True)}]
+)
 def test_what_the_card_of_a_folder_does_not_describe_is_not_written_there(hub_folder: Path, told: dict[str, Any]) -> None:
     before = contents(hub_folder)
     with pytest.raises(ValueError, match=r"the card in .*reader describes its own model .* give another folder"):
@@ -198,7 +200,7 @@ def test_what_the_card_of_a_folder_does_not_describe_is_not_written_there(hub_fo
 
 @pytest.mark.parametrize(("flags", "name", "type"), [({"fp16": True}, "x", "tensor(float)"), ({"uint8_input": True}, "x", "tensor(uint8)")])
 def test_a_file_holds_the_one_form_that_is_asked_for(trained: Path, tmp_path: Path, flags: dict[str, Any], name: str, type: str) -> None:
-    (report,) = export_model(trained, tmp_path / f"{name}.onnx", forms=Forms(**flags)).reports
+    (report,) = export_model(trained, tmp_path / f"{name}.onnx", forms=ExportVariants(**flags)).reports
     assert files(tmp_path) == [f"{name}.onnx"] and report.path == tmp_path / f"{name}.onnx"
     (taken,) = open_session(report.path).get_inputs()
     assert taken.type == type and taken.shape[0] == "batch" and SIDE in taken.shape
@@ -233,9 +235,9 @@ def test_a_bad_int8_file_is_refused_unless_it_is_forced(trained: Path, tmp_path:
     quantised = variants.quantised
     monkeypatch.setattr(variants, "quantised", lambda proto, batches: quantised(proto, (batch * 1e-3 for batch in batches)))
     with pytest.raises(ExportError, match=r"refused: int8 gives the class that float32 says for .* % of 297 images .* --force") as refusal:
-        export_model(trained, f"{tmp_path}/new/", forms=Forms(fp16=True, int8=True, calibrate="digits"))
+        export_model(trained, f"{tmp_path}/new/", forms=ExportVariants(fp16=True, int8=True, calibrate="digits"))
     assert "\n" not in str(refusal.value) and not [*tmp_path.iterdir()], "neither the other forms nor a folder are left"
-    written = export_model(trained, tmp_path / "forced.onnx", forms=Forms(int8=True, calibrate="digits", force=True))
+    written = export_model(trained, tmp_path / "forced.onnx", forms=ExportVariants(int8=True, calibrate="digits", force=True))
     assert "forced" in str(written) and files(tmp_path) == ["forced.onnx"]
     said = json.loads(open_session(tmp_path / "forced.onnx").get_modelmeta().custom_metadata_map["judged"])
     assert said["same_class_as_float32"] < 0.95
@@ -287,13 +289,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_does_not_fit_together_is_refused(trained: Path, tmp_path: Path, mistake: str) -> None:
     flags, message = MISTAKES[mistake]
     with pytest.raises(ValueError, match=message):
-        export_model(trained, tmp_path / "a.onnx", forms=Forms(**flags))
+        export_model(trained, tmp_path / "a.onnx", forms=ExportVariants(**flags))
     assert not files(tmp_path)
 
 
 def test_several_forms_need_a_folder(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a.onnx is one file, and pixels and float16 are several; give a folder"):
-        export_model(trained, tmp_path / "a.onnx", forms=Forms(uint8_input=True, fp16=True))
+        export_model(trained, tmp_path / "a.onnx", forms=ExportVariants(uint8_input=True, fp16=True))
 
 
 @pytest.mark.parametrize("flags", [{"uint8_input": True}, {"fp16": True}])
@@ -305,7 +307,7 @@ def test_a_place_that_cannot_be_written_is_known_before_the_work(
     monkeypatch.setattr(forms, "checked", lambda *_, **__: pytest.fail("the export was begun"))
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="can't write .*file/onnx/model.onnx.*choose"):
-        export_model(trained, f"{tmp_path}/file/", forms=Forms(**flags))
+        export_model(trained, f"{tmp_path}/file/", forms=ExportVariants(**flags))
     assert files(tmp_path) == ["file"]
 
 
@@ -329,6 +331,6 @@ def test_labels_and_statistics_of_a_named_data_set_go_into_the_file() -> None:
 
 
 def test_a_folder_of_images_judges_as_the_named_data_do(trained: Path, tmp_path: Path) -> None:
-    forms = Forms(int8=True, calibrate=str(digit_files(tmp_path / "images", 120)))
+    forms = ExportVariants(int8=True, calibrate=str(digit_files(tmp_path / "images", 120)))
     (report,) = export_model(trained, tmp_path / "a.onnx", forms=forms).reports
     assert report.judgement.images == 60 and report.judgement.source == "images" and report.judgement.after > 0.8  # type: ignore[union-attr]

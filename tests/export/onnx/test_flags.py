@@ -26,9 +26,9 @@ from nasarch.export.onnx import variants
 from nasarch.export.onnx import verify as verifier
 from nasarch.export.onnx.calibration import Calibration
 from nasarch.export.onnx.check import ExportError, open_session
-from nasarch.export.onnx.export import FormReport, Forms, export_forms, export_model
+from nasarch.export.onnx.export import ExportVariants, FormReport, export_forms, export_model
 from nasarch.export.onnx.float32 import checked, export_onnx, input_size, sizes
-from nasarch.export.onnx.untrusted import Foreign, read_onnx
+from nasarch.export.onnx.untrusted import UntrustedModel, read_onnx
 from nasarch.export.onnx.verify import verify
 from nasarch.export.source.find import Subject
 from tests.helpers.exported import graph_of
@@ -90,12 +90,12 @@ ONNX: dict[str, tuple[list[str], dict[str, Any]]] = {
     "checkpoint": (["--checkpoint", "w"], {"checkpoint": Path("w")}),
     "data": (["--data", "cifar10"], {"data": "cifar10"}),
     "size": (["--size", "48"], {"size": 48}),
-    "dynamic size": (["--dynamic-size"], {"forms": Forms(dynamic_size=True)}),
-    "uint8 input": (["--uint8-input"], {"forms": Forms(uint8_input=True)}),
-    "fp16": (["--fp16"], {"forms": Forms(fp16=True)}),
-    "int8": (["--int8", "--calibrate", "digits"], {"forms": Forms(int8=True, calibrate="digits")}),
-    "calibrate": (["--fp16", "--calibrate", "x"], {"forms": Forms(fp16=True, calibrate="x")}),
-    "force": (["--force"], {"forms": Forms(force=True)}),
+    "dynamic size": (["--dynamic-size"], {"forms": ExportVariants(dynamic_size=True)}),
+    "uint8 input": (["--uint8-input"], {"forms": ExportVariants(uint8_input=True)}),
+    "fp16": (["--fp16"], {"forms": ExportVariants(fp16=True)}),
+    "int8": (["--int8", "--calibrate", "digits"], {"forms": ExportVariants(int8=True, calibrate="digits")}),
+    "calibrate": (["--fp16", "--calibrate", "x"], {"forms": ExportVariants(fp16=True, calibrate="x")}),
+    "force": (["--force"], {"forms": ExportVariants(force=True)}),
 }
 
 
@@ -105,7 +105,7 @@ def test_a_flag_of_export_onnx_changes_its_own_argument_alone(flag: str, monkeyp
     monkeypatch.setattr(module, "export_model", lambda *told, **more: seen.append((told, more)) or "what was written")
     words, changed = ONNX[flag]
     assert main(["export", "onnx", "a model", "-o", "there", *words]) == 0
-    usual = {"checkpoint": None, "data": None, "size": None, "forms": Forms()}
+    usual = {"checkpoint": None, "data": None, "size": None, "forms": ExportVariants()}
     assert seen == [(("a model", "there"), {**usual, **changed})] and capsys.readouterr().out == "what was written\n"
 
 
@@ -146,7 +146,7 @@ def test_a_model_is_found_by_source_weights_and_data_and_exported_at_its_size(
     seen = list[Any]()
     monkeypatch.setattr(module, "find_subject", lambda *told: seen.append(told) or "a subject")
     monkeypatch.setattr(module, "export_forms", lambda *told, **more: seen.append((told, more)))
-    forms = Forms(fp16=True)
+    forms = ExportVariants(fp16=True)
     export_model("a model", "there", forms=forms, **given)
     assert seen == [
         ("a model", given.get("checkpoint"), given.get("data")),
@@ -154,7 +154,7 @@ def test_a_model_is_found_by_source_weights_and_data_and_exported_at_its_size(
     ]
     seen.clear()
     export_model("a model", "there")
-    assert seen[1][1]["forms"] == Forms()
+    assert seen[1][1]["forms"] == ExportVariants()
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -181,7 +181,7 @@ def test_each_property_of_each_form_is_the_models_own(quick: Any, tmp_path: Path
     asked = list[Any]()
     images = Calibration("mine", pixels[:20], pixels[20:], torch.zeros(21, dtype=torch.int64))
     monkeypatch.setattr(module, "calibration", lambda *told: asked.append(told) or images)
-    forms = Forms(uint8_input=True, fp16=True, int8=True, calibrate="these")
+    forms = ExportVariants(uint8_input=True, fp16=True, int8=True, calibrate="these")
     written = export_forms(Subject(model, ("ä", "b", "c"), True), f"{tmp_path}/out/", size=None, forms=forms)
     assert asked == [("these", model, (3, 6, 8), ("ä", "b", "c"))] and quick == [((3, 6, 8), None)]
     base = {
@@ -220,13 +220,13 @@ def test_a_size_that_is_asked_for_is_that_of_the_graph_and_of_the_images(
     asked = list[Any]()
     monkeypatch.setattr(module, "calibration", lambda *told: asked.append(told) or None)
     model = Pooled(label_names=["x", "y", "z"]).eval()
-    forms = Forms(fp16=True, calibrate="these", force=True)
+    forms = ExportVariants(fp16=True, calibrate="these", force=True)
     written = export_forms(Subject(model, None, False), tmp_path / "a.onnx", size=10, forms=forms)
     assert asked == [("these", model, (3, 10, 10), ["x", "y", "z"])] and quick == [((3, 10, 10), None)]
     found = told(tmp_path / "a.onnx")
     assert (found["input_size"], found["class_names"]) == ("[3, 10, 10]", '["x", "y", "z"]')
     assert "random" not in str(written) and "the classes have no names" not in str(written)
-    nameless = export_forms(Subject(Pooled().eval(), None, False), tmp_path / "b.onnx", size=None, forms=Forms())
+    nameless = export_forms(Subject(Pooled().eval(), None, False), tmp_path / "b.onnx", size=None, forms=ExportVariants())
     assert "the classes have no names: --data NAME" in str(nameless) and "class_names" not in told(tmp_path / "b.onnx")
 
 
@@ -235,7 +235,7 @@ def test_a_dynamic_size_is_told_and_checked_at_two_sizes(quick: Any, tmp_path: P
     for place, name in ((exporter, "compare"), (variants, "compare_half")):
         own = getattr(place, name)
         monkeypatch.setattr(place, name, lambda twin, session, shape, own=own: shapes.append(shape) or own(twin, session, shape))
-    forms = Forms(dynamic_size=True, fp16=True)
+    forms = ExportVariants(dynamic_size=True, fp16=True)
     export_forms(Subject(Pooled().eval(), None, True), f"{tmp_path}/", size=None, forms=forms)
     assert quick == [((3, 6, 8), 2)] and shapes == [(3, 6, 8), (3, 8, 6)] * 2
     for name in ("model", "model_fp16"):
@@ -300,7 +300,7 @@ def test_a_place_is_a_file_or_a_folder(
 ) -> None:
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert {form: str(path) for form, path in Forms(**flags).places(out).items()} == names
+    assert {form: str(path) for form, path in ExportVariants(**flags).places(out).items()} == names
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -322,7 +322,7 @@ def test_a_form_that_changes_more_than_a_twentieth_of_the_classes_needs_force(
     monkeypatch.setattr(variants, "quantised", wrong)
     monkeypatch.setattr(variants, "halved", wrong)
     monkeypatch.setattr(variants, "compare_half", lambda *_: variants.Agreement(0, 1, 1, 0))
-    forms = Forms(**{form: True}, calibrate="these", force=force)  # type: ignore[arg-type]
+    forms = ExportVariants(**{form: True}, calibrate="these", force=force)  # type: ignore[arg-type]
     subject = Subject(Pooled().eval(), None, False)
     if force:
         said = str(export_forms(subject, tmp_path / "a.onnx", size=None, forms=forms))
@@ -343,7 +343,9 @@ def test_latencies_are_those_of_the_file_and_of_float32_in_this_order(quick: Any
         return [2.0, 6.0]
 
     monkeypatch.setattr(module, "latencies", timed)
-    (report,) = export_forms(Subject(Pooled().eval(), None, True), tmp_path / "a", size=None, forms=Forms(uint8_input=True)).reports
+    (report,) = export_forms(
+        Subject(Pooled().eval(), None, True), tmp_path / "a", size=None, forms=ExportVariants(uint8_input=True)
+    ).reports
     assert isinstance(report, FormReport) and (report.onnx_ms, report.float32_ms) == (2.0, 6.0)
     assert ran == [("tensor(uint8)", (1, 6, 8, 3), torch.uint8), ("tensor(float)", (1, 3, 6, 8), torch.float32)]
     said = str(report)
@@ -458,9 +460,9 @@ def test_a_file_with_its_preprocessing_inside_is_fed_pixels(named: Any, tmp_path
         verify(written(tmp_path / "b.onnx", wrong), model="x")
 
 
-def file_of(**properties: str) -> Foreign:
+def file_of(**properties: str) -> UntrustedModel:
     ends: dict[str, Any] = {"inputs": {"x": ("tensor(float)", ["batch", 3, 6, 8])}, "outputs": {}}
-    return Foreign(path=Path("a.onnx"), size_bytes=1, opset=18, ir_version=8, nodes=1, properties=properties, session=None, **ends)  # type: ignore[arg-type]
+    return UntrustedModel(path=Path("a.onnx"), size_bytes=1, opset=18, ir_version=8, nodes=1, properties=properties, session=None, **ends)  # type: ignore[arg-type]
 
 
 def test_the_preprocessing_that_a_file_states_becomes_the_models() -> None:
@@ -590,5 +592,5 @@ def test_a_read_file_is_described_by_what_is_in_it(tmp_path: Path) -> None:
 
 
 def test_forms_are_made_in_one_order() -> None:
-    assert Forms(uint8_input=True, fp16=True, int8=True, calibrate="x").derived == ["pixels", "float16", "int8"]
-    assert Forms(int8=True, calibrate="x", force=True).derived == ["int8"] and not Forms(dynamic_size=True).derived
+    assert ExportVariants(uint8_input=True, fp16=True, int8=True, calibrate="x").derived == ["pixels", "float16", "int8"]
+    assert ExportVariants(int8=True, calibrate="x", force=True).derived == ["int8"] and not ExportVariants(dynamic_size=True).derived

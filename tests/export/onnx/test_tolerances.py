@@ -20,7 +20,7 @@ from nasarch.export.onnx import verify as verifier
 from nasarch.export.onnx.check import Agreement, ExportError, compare, latencies, open_session, run, sample_images, sample_pixels, worst
 from nasarch.export.onnx.float16 import compare_half
 from nasarch.export.onnx.float32 import export_onnx
-from nasarch.export.onnx.top1_agreement import Judgement, correlation, judge
+from nasarch.export.onnx.top1_agreement import Top1Agreement, correlation, judge
 from nasarch.export.onnx.uint8_input import Scaling
 from nasarch.export.source.find import Subject
 from tests.helpers.exported import Session, bilinear, graph_of
@@ -354,7 +354,7 @@ def test_nineteen_images_of_twenty_have_to_keep_their_class(same: int, count: in
     batches = torch.zeros(count, 3, 2, 2).split(8)
     seen = judge(*(lambda _, line=line: next(line) for line in lines), batches, "x", classes)  # type: ignore[arg-type]
     assert (seen.images, seen.agreement, seen.before, seen.after) == (count, same / count, 1.0, same / count) and seen.holds == holds
-    assert Judgement("x", 1, 0.95).holds and not Judgement("x", 1, 0.9499999).holds
+    assert Top1Agreement("x", 1, 0.95).holds and not Top1Agreement("x", 1, 0.9499999).holds
 
 
 def mixed(model: Linear, likeness: float) -> np.ndarray:

@@ -20,7 +20,7 @@ from nasarch.cells.genotype import resolve
 from nasarch.cli import main
 from nasarch.export.onnx import verify as module
 from nasarch.export.onnx.check import ExportError
-from nasarch.export.onnx.export import Forms, export_model
+from nasarch.export.onnx.export import ExportVariants, export_model
 from nasarch.export.onnx.float32 import export_onnx
 from nasarch.export.onnx.top1_agreement import correlation
 from nasarch.export.onnx.uint8_input import scaling_of
@@ -37,7 +37,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a trained network: its model/, its weights, and onnx/ with all forms."""
     folder = tmp_path_factory.mktemp("forms")
     reading(folder / "model")
-    export_model(folder / "model", folder, forms=Forms(uint8_input=True, fp16=True, int8=True, calibrate="digits"))
+    export_model(folder / "model", folder, forms=ExportVariants(uint8_input=True, fp16=True, int8=True, calibrate="digits"))
     return folder
 
 

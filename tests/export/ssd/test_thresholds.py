@@ -24,8 +24,8 @@ from nasarch.export.detection.detect_images import find_images
 from nasarch.export.onnx.check import ExportError, open_session, sample_pixels
 from nasarch.export.onnx.graph import translated
 from nasarch.export.onnx.properties import digest
-from nasarch.export.onnx.untrusted import Foreign
-from nasarch.export.ssd.check import Found, SsdAgreement, Tolerance, compare, match, measured, run, sample_batches
+from nasarch.export.onnx.untrusted import UntrustedModel
+from nasarch.export.ssd.check import SearchResult, SsdAgreement, Tolerance, compare, match, measured, run, sample_batches
 from nasarch.export.ssd.detector import save
 from nasarch.export.ssd.graph import OUTPUTS, Detections, _translations, properties, survivors
 from tests.helpers.exported import bilinear
@@ -116,7 +116,7 @@ def test_pixels_are_resized_without_antialiasing_then_scaled_by_channel() -> Non
 # --- the check ---------------------------------------------------------------------------------------------------------------
 
 
-def found(*rows: tuple[float, float, int]) -> Found:
+def found(*rows: tuple[float, float, int]) -> SearchResult:
     """Boxes of 10 pixels that begin at a place, with a score and a label."""
     boxes = torch.tensor([[x, x, x + 10, x + 10] for x, _, _ in rows], dtype=torch.float64).reshape(-1, 4)
     return {
@@ -300,13 +300,13 @@ def verified(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 LIMITS = {"score_threshold": "0.7", "nms_threshold": "0.3", "detections": "9"}
 
 
-def file_of(model: Any, **changes: Any) -> Foreign:
+def file_of(model: Any, **changes: Any) -> UntrustedModel:
     """As `read_onnx` gives it, with other thresholds than the folder's."""
     told = dict(LIMITS)
     told["weights_sha256"] = digest(nn.ModuleDict({"backbone": model.backbone, "head": model.head}))
     ends: dict[str, Any] = {"inputs": {"pixels": ("tensor(uint8)", [])}, "outputs": {name: ("", []) for name in OUTPUTS}}
     values = {"path": Path("a.onnx"), "size_bytes": 1, "opset": 18, "ir_version": 8, "nodes": 1, "properties": told, "session": None}
-    return Foreign(**{**values, **ends, **changes})
+    return UntrustedModel(**{**values, **ends, **changes})
 
 
 def test_a_file_is_verified_with_its_own_thresholds_on_all_images_that_are_shown(

@@ -17,7 +17,7 @@ from nasarch.export.detection import predict
 from nasarch.export.hub import folder as hub
 from nasarch.export.onnx import export as forms
 from nasarch.export.onnx import verify
-from nasarch.export.onnx.export import Forms
+from nasarch.export.onnx.export import ExportVariants
 from nasarch.models import catalogue, profile
 from nasarch.search.recipes import cost_theorems
 from nasarch.search.report import report
@@ -60,8 +60,8 @@ def check(
 def test_export_onnx_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> None:
     caught = Caught("done")
     monkeypatch.setattr(forms, "export_model", caught)
-    usual = {"checkpoint": None, "data": None, "size": None, "forms": Forms()}
-    assert Forms() == Forms(dynamic_size=False, uint8_input=False, fp16=False, int8=False, calibrate=None, force=False)
+    usual = {"checkpoint": None, "data": None, "size": None, "forms": ExportVariants()}
+    assert ExportVariants() == ExportVariants(dynamic_size=False, uint8_input=False, fp16=False, int8=False, calibrate=None, force=False)
     command = ["export", "onnx", "dots_cifar", "--out", "m.onnx"]
     flags = {
         "checkpoint": ("--checkpoint w.pt", Path("w.pt")),
@@ -70,11 +70,11 @@ def test_export_onnx_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> Non
     }
     check(caught, command, ("dots_cifar", "m.onnx"), usual, flags)
     for typed, wanted in {
-        "--dynamic-size": Forms(dynamic_size=True),
-        "--uint8-input": Forms(uint8_input=True),
-        "--fp16 --force": Forms(fp16=True, force=True),
-        "--int8 --calibrate images": Forms(int8=True, calibrate="images"),
-        "--fp16 --calibrate images": Forms(fp16=True, calibrate="images"),
+        "--dynamic-size": ExportVariants(dynamic_size=True),
+        "--uint8-input": ExportVariants(uint8_input=True),
+        "--fp16 --force": ExportVariants(fp16=True, force=True),
+        "--int8 --calibrate images": ExportVariants(int8=True, calibrate="images"),
+        "--fp16 --calibrate images": ExportVariants(fp16=True, calibrate="images"),
     }.items():
         assert call(caught, *command, *typed.split())[1] == usual | {"forms": wanted}
 

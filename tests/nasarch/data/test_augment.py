@@ -16,8 +16,8 @@ from nasarch.data.augment import random_box
 from nasarch.data.dataset import Augmentation
 from nasarch.data.decoding import random_crop
 from nasarch.data.image_files import File
-from nasarch.data.loader import Batches
-from nasarch.data.sampler import Order
+from nasarch.data.loader import BatchLoader
+from nasarch.data.sampler import EpochSampler
 from tests.helpers.datasets import dataset, encoded, images
 
 SIZES = [(224, 224), (375, 500), (96, 64), (40, 400)]
@@ -67,8 +67,8 @@ def test_a_crop_of_a_file_is_torchvisions_with_the_same_box(size: tuple[int, int
 def test_batches_take_the_crops_of_their_seeds() -> None:
     data = dataset(images(size=(70, 66)), test=None)
     wanted = Augmentation(crop_scale=(0.2, 1.0), flip=True)
-    draws = next(iter(Order(30, (70, 66), wanted, batch_size=30, seed=5)))
-    x_BCHW, y_B = next(iter(Batches(data.train, data, batch_size=30, seed=5, augmentation=wanted)))
+    draws = next(iter(EpochSampler(30, (70, 66), wanted, batch_size=30, seed=5)))
+    x_BCHW, y_B = next(iter(BatchLoader(data.train, data, batch_size=30, seed=5, augmentation=wanted)))
     assert torch.equal(y_B, data.train.labels[draws.image]) and len(set(draws.seeds())) == 30
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (data.mean, data.std))
     for x, image, seed, flipped in zip(x_BCHW, draws.image, draws.seeds(), draws.flip, strict=True):

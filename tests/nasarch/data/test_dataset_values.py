@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from nasarch.data.dataset import Augmentation, Dataset, Images, halves, split, split_indices
-from nasarch.data.disk import Disk
+from nasarch.data.disk import DiskSource
 from nasarch.data.image_files import Files
 from nasarch.data.load import load
-from nasarch.data.loader import Batches, in_order
+from nasarch.data.loader import BatchLoader, in_order
 from tests.helpers.datasets import as_tree, dataset, encoded, images
 
 
@@ -69,7 +69,7 @@ def files(tmp_path: Path) -> Dataset:
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
 def test_as_many_processes_decode_as_are_asked_for(workers: int, files: Dataset) -> None:
-    source = Batches(files.train, files, batch_size=4, seed=0, workers=workers)
+    source = BatchLoader(files.train, files, batch_size=4, seed=0, workers=workers)
     epoch = iter(source)
     next(epoch)
     assert len(multiprocessing.active_children()) == workers
@@ -85,4 +85,4 @@ def test_as_many_processes_decode_as_are_asked_for(workers: int, files: Dataset)
 def test_by_default_every_core_decodes(files: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nasarch.data.disk.cores", lambda: 5)
     assert isinstance(files.train, Files)
-    assert Disk(files.train, "cpu", None, None).workers == 5 and Disk(files.train, "cpu", None, 0).workers == 0
+    assert DiskSource(files.train, "cpu", None, None).workers == 5 and DiskSource(files.train, "cpu", None, 0).workers == 0

@@ -23,7 +23,7 @@ from nasarch.data.decoding import cores
 from nasarch.data.disk import default_workers
 from nasarch.data.image_files import File, Files
 from nasarch.data.load import load
-from nasarch.data.loader import Batches, both_sides, endless, in_order
+from nasarch.data.loader import BatchLoader, endless, in_order, train_and_val_loaders
 from tests.helpers.datasets import as_tar, as_tree, encoded, real, same, two_classes
 
 CROPS = Augmentation(crop_scale=(0.2, 1.0), flip=True)
@@ -56,8 +56,8 @@ def no_process_is_left() -> Iterator[None]:
     assert not multiprocessing.active_children()
 
 
-def batches(data: Dataset, **changes: Any) -> Batches:
-    return Batches(data.train, data, **{"batch_size": 8, "seed": 0, "workers": 0, **changes})
+def batches(data: Dataset, **changes: Any) -> BatchLoader:
+    return BatchLoader(data.train, data, **{"batch_size": 8, "seed": 0, "workers": 0, **changes})
 
 
 # ---- the same as in memory
@@ -69,8 +69,8 @@ def test_files_give_the_batches_of_the_same_images_in_memory(wanted: Augmentatio
     root = as_tree(tmp_path, equal_sized())
     held, left = (replace(load(root, in_memory=in_memory), augmentation=wanted) for in_memory in (True, False))
     assert isinstance(left.train, Files) and held.size == left.size == (80, 72)
-    there = Batches(left.train, held, batch_size=8, seed=3, workers=workers)
-    here = Batches(held.train, held, batch_size=8, seed=3)
+    there = BatchLoader(left.train, held, batch_size=8, seed=3, workers=workers)
+    here = BatchLoader(held.train, held, batch_size=8, seed=3)
     assert same(list(there), list(here)) and same(list(there), list(here))
 
 
@@ -175,11 +175,11 @@ def test_both_sides_share_the_workers_and_leave_the_global_generator_alone(tree:
     data = load(tree, size=32, in_memory=False)
     torch.manual_seed(0)
     before = torch.get_rng_state()
-    train, valid = both_sides(halves(data.train, 0), data, batch_size=5, seed=0, device="cpu", workers=2)
+    train, valid = train_and_val_loaders(halves(data.train, 0), data, batch_size=5, seed=0, device="cpu", workers=2)
     together = list(zip(train, valid, strict=True))
     assert len(multiprocessing.active_children()) == 2 and len(together) == 3
     assert torch.equal(torch.get_rng_state(), before)
-    expected = both_sides(halves(data.train, 0), data, batch_size=5, seed=0, device="cpu", workers=0)
+    expected = train_and_val_loaders(halves(data.train, 0), data, batch_size=5, seed=0, device="cpu", workers=0)
     assert same([a for a, _ in together], expected[0]) and same([b for _, b in together], expected[1])
 
 

@@ -23,7 +23,7 @@ from nasarch.data.dataset import Augmentation, Dataset, Images, split_indices
 from nasarch.data.decoding import random_crop
 from nasarch.data.image_files import File, Files, Listing
 from nasarch.data.load import load
-from nasarch.data.loader import Batch, Batches, both_sides, endless, in_order
+from nasarch.data.loader import Batch, BatchLoader, endless, in_order, train_and_val_loaders
 from tests.helpers.datasets import as_tar, as_tree, dataset, encoded, images
 from tests.literal import data as literal
 
@@ -51,7 +51,7 @@ def taken(batches: Iterator[Batch], count: int) -> list[Batch]:
 def test_three_epochs_are_the_literal_ones(name: str, batch_size: int) -> None:
     data = dataset(augmentation=WANTED[name])
     chosen = torch.tensor([1, 2, 3, 5, 8, 13, 21, 22, 23, 24, 25, 26, 27])
-    source = Batches(data.train.subset(chosen), data, batch_size=batch_size, seed=6)
+    source = BatchLoader(data.train.subset(chosen), data, batch_size=batch_size, seed=6)
     side = literal.Side(data, chosen.tolist(), batch_size, 6)
     for _ in range(3):
         close(list(source), list(side.epoch()))
@@ -63,9 +63,9 @@ def test_three_epochs_are_the_literal_ones(name: str, batch_size: int) -> None:
 def test_what_follows_a_stop_is_what_the_seed_drew(name: str, done: int) -> None:
     """Anchored by the literal order, of which a stop knows nothing."""
     data = dataset(augmentation=WANTED[name])
-    stopped = Batches(data.train, data, batch_size=8, seed=4)
+    stopped = BatchLoader(data.train, data, batch_size=8, seed=4)
     taken(endless(stopped), done)
-    resumed = Batches(data.train, data, batch_size=8, seed=77)
+    resumed = BatchLoader(data.train, data, batch_size=8, seed=77)
     resumed.load_state_dict(stopped.state_dict())
     expected = taken(literal.Side(data, range(30), 8, 4).endless(), done + 6)[done:]
     close(taken(endless(resumed), 6), expected)
@@ -76,7 +76,7 @@ def test_ranks_see_their_images_of_the_literal_batches(count: int, batch_size: i
     """29 = 3 * 8 + 5: two ranks get two images each of the last batch; of 25 images four ranks leave the last one out."""
     data = dataset(images(count=count), augmentation=PADDED)
     for rank in range(ranks):
-        source = Batches(data.train, data, batch_size=batch_size, seed=1, rank=rank, ranks=ranks)
+        source = BatchLoader(data.train, data, batch_size=batch_size, seed=1, rank=rank, ranks=ranks)
         side = literal.Side(data, range(count), batch_size, 1, rank=rank, ranks=ranks)
         for _ in range(2):
             close(list(source), list(side.epoch()))
@@ -88,14 +88,14 @@ def test_both_sides_draw_from_twice_the_seed_and_the_number_after_it() -> None:
     assert [part.tolist() for part in parts] == literal.split(data.train.labels.tolist(), (0.5, 0.5), 3)
     subsets = (data.train.subset(parts[0]), data.train.subset(parts[1]))
     for rank in (0, 1):
-        sides = both_sides(subsets, data, batch_size=6, seed=3, device="cpu", rank=rank, ranks=2)
+        sides = train_and_val_loaders(subsets, data, batch_size=6, seed=3, device="cpu", rank=rank, ranks=2)
         for ours, part, seed in zip(sides, parts, (6, 7), strict=True):
             close(list(ours), list(literal.Side(data, part.tolist(), 6, seed, rank=rank, ranks=2).epoch()))
 
 
 def test_a_sample_is_drawn_once_for_all_and_shown_as_in_evaluation() -> None:
     data = dataset(augmentation=replace(PADDED, cutout=9))
-    source = Batches(data.train, data, batch_size=8, seed=5)
+    source = BatchLoader(data.train, data, batch_size=8, seed=5)
     some = torch.randperm(30, generator=torch.Generator().manual_seed(0))[:8]
     mean, std = literal.statistics(data.train.pixels)
     nothing = literal.Drawn(0, 0, 0, 0, 0, 0)
@@ -107,7 +107,7 @@ def test_a_sample_is_drawn_once_for_all_and_shown_as_in_evaluation() -> None:
 
 def test_an_augmentation_of_its_own_takes_the_place_of_the_datas() -> None:
     data = dataset(augmentation=PADDED)
-    source = Batches(data.train, data, batch_size=10, seed=2, augmentation=Augmentation(flip=True))
+    source = BatchLoader(data.train, data, batch_size=10, seed=2, augmentation=Augmentation(flip=True))
     side = literal.Side(replace(data, augmentation=Augmentation(flip=True)), range(30), 10, 2)
     close(list(source), list(side.epoch()))
 
@@ -196,7 +196,7 @@ def test_files_give_the_literal_batches(wanted: Augmentation, ranks: int, tmp_pa
         for rank in range(ranks):
             side = literal.Side(twin, range(14), 5, 9, rank=rank, ranks=ranks)
             side.mean, side.std = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-            source = Batches(data.train, data, batch_size=5, seed=9, workers=0, rank=rank, ranks=ranks)
+            source = BatchLoader(data.train, data, batch_size=5, seed=9, workers=0, rank=rank, ranks=ranks)
             for _ in range(2):
                 close(list(source), list(side.epoch()))
 
@@ -205,9 +205,9 @@ def test_a_loaded_place_on_disk_is_that_of_the_literal_order(tmp_path: Path) -> 
     files = photos((12, 12))
     data = replace(load(as_tree(tmp_path, files), in_memory=True), augmentation=PADDED)
     left = load(tmp_path, in_memory=False)
-    stopped = Batches(left.train, data, batch_size=4, seed=8, workers=0)
+    stopped = BatchLoader(left.train, data, batch_size=4, seed=8, workers=0)
     taken(endless(stopped), 6)
-    resumed = Batches(left.train, data, batch_size=4, seed=0, workers=0)
+    resumed = BatchLoader(left.train, data, batch_size=4, seed=0, workers=0)
     resumed.load_state_dict(stopped.state_dict())
     close(taken(endless(resumed), 6), taken(literal.Side(data, range(14), 4, 8).endless(), 12)[6:])
 

@@ -15,8 +15,8 @@ from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import NATS
 from nasarch.data.dataset import Dataset
 from nasarch.data.load import load
-from nasarch.search.engine.context import LARGE, Bench
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.context import IMAGENET_STEM_SIZE, SearchContext
+from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -58,7 +58,7 @@ def images(name: str, size: int | None = None) -> Dataset:
     return load("digits" if name == "digits" else SHARED / name, size=size)
 
 
-def search(recipe: Any, bench: Bench, settings: Any) -> Found:
+def search(recipe: Any, bench: SearchContext, settings: Any) -> SearchResult:
     running = recipe.search(bench, settings)
     while True:
         try:
@@ -72,7 +72,7 @@ def few(settings: Any, data: Dataset) -> Any:
     return replace(settings, fractions=(IMAGES / len(data.train),) * 2) if hasattr(settings, "fractions") else settings
 
 
-def check(recipe: Any, bench: Bench, settings: Any) -> Genotype:
+def check(recipe: Any, bench: SearchContext, settings: Any) -> Genotype:
     settings = few(settings, bench.data)
     found, again = (search(recipe, bench, settings) for _ in range(2))
     assert found[:2] == again[:2]
@@ -83,19 +83,19 @@ def check(recipe: Any, bench: Bench, settings: Any) -> Genotype:
 
 @pytest.mark.parametrize(("recipe", "settings"), METHODS.values(), ids=METHODS)
 def test_digits(recipe: Any, settings: Any) -> None:
-    check(recipe, Bench(data=images("digits", 16)), settings)
+    check(recipe, SearchContext(data=images("digits", 16)), settings)
 
 
 @pytest.mark.parametrize(("recipe", "settings"), NATS_METHODS.values(), ids=NATS_METHODS)
 def test_digits_in_the_space_of_nats_bench(recipe: Any, settings: Any) -> None:
-    cells = check(recipe, Bench(data=images("digits", 16), space=NATS), replace(settings, layers=1))
+    cells = check(recipe, SearchContext(data=images("digits", 16), space=NATS), replace(settings, layers=1))
     assert cells.to_nats().count("|") == 9
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "settings"), METHODS.values(), ids=METHODS)
 def test_cifar10(recipe: Any, settings: Any) -> None:
-    cells = check(recipe, Bench(data=images("cifar10-jpeg")), settings)
+    cells = check(recipe, SearchContext(data=images("cifar10-jpeg")), settings)
     assert timm.create_model("nas_cifar", genotype=cells, cells=3, channels=4, device="meta").num_classes == 10
 
 
@@ -103,5 +103,5 @@ def test_cifar10(recipe: Any, settings: Any) -> None:
 @pytest.mark.parametrize(("recipe", "settings"), METHODS.values(), ids=METHODS)
 def test_imagenet_like_images(recipe: Any, settings: Any) -> None:
     data = images("imagenette-subset", 96)
-    assert min(data.size) >= LARGE
-    check(recipe, Bench(data=data), settings)
+    assert min(data.size) >= IMAGENET_STEM_SIZE
+    check(recipe, SearchContext(data=data), settings)

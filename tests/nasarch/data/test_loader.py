@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from nasarch.data.dataset import Augmentation, Dataset, Images, halves
-from nasarch.data.loader import Batches, both_sides, endless, in_order
-from nasarch.data.sampler import Draws, Order
+from nasarch.data.loader import BatchLoader, endless, in_order, train_and_val_loaders
+from nasarch.data.sampler import Draws, EpochSampler
 from tests.helpers.datasets import ALL, dataset, images, same
 
 
@@ -39,15 +39,15 @@ def literal(data: Dataset, part: Images, wanted: Augmentation, draws: Draws) -> 
 )
 def test_batches_equal_plain_slicing_of_each_image(wanted: Augmentation, monkeypatch: pytest.MonkeyPatch) -> None:
     epochs: list[Draws] = []
-    draw = Order.draw
+    draw = EpochSampler.draw
 
-    def remembered(self: Order) -> Draws:
+    def remembered(self: EpochSampler) -> Draws:
         epochs.append(draw(self))
         return epochs[-1]
 
-    monkeypatch.setattr(Order, "draw", remembered)
+    monkeypatch.setattr(EpochSampler, "draw", remembered)
     data = dataset()
-    got = list(Batches(data.train, data, batch_size=8, seed=3, augmentation=wanted))
+    got = list(BatchLoader(data.train, data, batch_size=8, seed=3, augmentation=wanted))
     x_BCHW, y_B = (torch.cat(parts) for parts in zip(*got, strict=True))
     torch.testing.assert_close(x_BCHW.double(), literal(data, data.train, wanted, epochs[0]), rtol=0, atol=5e-6)
     assert torch.equal(y_B, data.train.labels[epochs[0].image])
@@ -56,7 +56,7 @@ def test_batches_equal_plain_slicing_of_each_image(wanted: Augmentation, monkeyp
 
 def test_every_crop_flip_and_centre_occurs() -> None:
     data = dataset(images(5000, size=(4, 6)), test=None, augmentation=Augmentation(padding=2, flip=True, cutout=2))
-    draws = Order(5000, (4, 6), data.augmentation, batch_size=50, seed=0).draw()
+    draws = EpochSampler(5000, (4, 6), data.augmentation, batch_size=50, seed=0).draw()
     corners = set(zip(draws.top.tolist(), draws.left.tolist(), strict=True))
     assert corners == set(itertools.product(range(5), range(5)))
     assert set(zip(draws.row.tolist(), draws.column.tolist(), strict=True)) == set(itertools.product(range(4), range(6)))
@@ -65,7 +65,7 @@ def test_every_crop_flip_and_centre_occurs() -> None:
 
 def test_an_epoch_shows_every_image_once_and_keeps_the_last_smaller_batch() -> None:
     data = dataset(augmentation=Augmentation())
-    source = Batches(data.train, data, batch_size=8, seed=0)
+    source = BatchLoader(data.train, data, batch_size=8, seed=0)
     for _ in range(2):
         epoch = list(source)
         assert [len(y) for _, y in epoch] == [8, 8, 8, 6] and len(source) == 4
@@ -76,12 +76,12 @@ def test_an_epoch_shows_every_image_once_and_keeps_the_last_smaller_batch() -> N
 
 def test_25000_images_in_batches_of_256_are_98_steps() -> None:
     part = Images(torch.zeros(25_000, 3, 1, 1, dtype=torch.uint8), torch.arange(25_000) % 2)
-    assert len(Batches(part, dataset(part, test=None), batch_size=256, seed=0)) == 98
+    assert len(BatchLoader(part, dataset(part, test=None), batch_size=256, seed=0)) == 98
 
 
 def test_batches_follow_their_seed_and_every_epoch_differs() -> None:
     data = dataset()
-    once, again, other = (Batches(data.train, data, batch_size=30, seed=seed) for seed in (0, 0, 1))
+    once, again, other = (BatchLoader(data.train, data, batch_size=30, seed=seed) for seed in (0, 0, 1))
     epochs = [next(iter(once)) for _ in range(3)]
     assert same(epochs, [next(iter(again)) for _ in range(3)])
     assert not torch.equal(epochs[0][0], epochs[1][0]) and not torch.equal(epochs[0][0], next(iter(other))[0])
@@ -90,7 +90,7 @@ def test_batches_follow_their_seed_and_every_epoch_differs() -> None:
 def test_the_order_of_images_does_not_depend_on_the_augmentation() -> None:
     data = dataset(images(classes=30), class_names=tuple(map(str, range(30))), test=None)
     plain, augmented, cropped = (
-        Batches(data.train, data, batch_size=7, seed=2, augmentation=wanted)
+        BatchLoader(data.train, data, batch_size=7, seed=2, augmentation=wanted)
         for wanted in (Augmentation(), ALL, Augmentation(crop_scale=(0.5, 1.0)))
     )
     for _ in range(3):
@@ -99,7 +99,7 @@ def test_the_order_of_images_does_not_depend_on_the_augmentation() -> None:
 
 def test_the_numbers_that_a_seed_draws_never_change() -> None:
     """A search with the same seed sees the same images with the same crops in every version."""
-    order = Order(8, (32, 32), Augmentation(padding=4, flip=True), batch_size=4, seed=3)
+    order = EpochSampler(8, (32, 32), Augmentation(padding=4, flip=True), batch_size=4, seed=3)
     first, second, third = (torch.stack(draws).tolist() for draws in [*order, next(iter(order))])
     assert first == [[2, 4, 3, 5], [2, 7, 1, 7], [4, 3, 6, 8], [0, 0, 0, 1], [31, 28, 1, 19], [1, 29, 10, 24]]
     assert second == [[1, 0, 6, 7], [0, 2, 2, 0], [8, 0, 5, 6], [0, 0, 0, 0], [26, 5, 8, 14], [27, 30, 7, 24]]
@@ -109,23 +109,23 @@ def test_the_numbers_that_a_seed_draws_never_change() -> None:
 @pytest.mark.parametrize("done", range(10))
 def test_a_loaded_state_continues_bit_identically(done: int) -> None:
     data = dataset()
-    unbroken = endless(Batches(data.train, data, batch_size=8, seed=0))
+    unbroken = endless(BatchLoader(data.train, data, batch_size=8, seed=0))
     expected = [next(unbroken) for _ in range(15)][done:]
-    stopped = Batches(data.train, data, batch_size=8, seed=0)
+    stopped = BatchLoader(data.train, data, batch_size=8, seed=0)
     stream = endless(stopped)
     for _ in range(done):
         next(stream)
     file = io.BytesIO()
     torch.save(stopped.state_dict(), file)
     file.seek(0)
-    resumed = Batches(data.train, data, batch_size=8, seed=99)
+    resumed = BatchLoader(data.train, data, batch_size=8, seed=99)
     resumed.load_state_dict(torch.load(file, weights_only=True))
     assert same(expected, itertools.islice(endless(resumed), 15 - done))
 
 
 def test_an_epoch_left_early_is_continued() -> None:
     data = dataset()
-    whole, broken = (Batches(data.train, data, batch_size=8, seed=0) for _ in range(2))
+    whole, broken = (BatchLoader(data.train, data, batch_size=8, seed=0) for _ in range(2))
     pieces = [*itertools.islice(broken, 1), *itertools.islice(broken, 2), *broken, *broken]
     assert same([*whole, *whole], pieces)
 
@@ -135,7 +135,7 @@ def test_an_epoch_left_early_is_continued() -> None:
 )
 def test_a_state_of_other_batches_is_refused(change: dict[str, Any], named: str) -> None:
     data = dataset()
-    source = Batches(data.train, data, batch_size=8, seed=0)
+    source = BatchLoader(data.train, data, batch_size=8, seed=0)
     with pytest.raises(ValueError, match=named):
         source.load_state_dict({**source.state_dict(), **change})
 
@@ -144,15 +144,15 @@ def test_a_state_of_other_batches_is_refused(change: dict[str, Any], named: str)
 def test_a_batch_that_the_data_cannot_fill_is_refused(batch_size: int) -> None:
     data = dataset()
     with pytest.raises(ValueError, match=f"batch size {batch_size}: data 'noise' has 30 images here; choose 1 to 30"):
-        Batches(data.train, data, batch_size=batch_size, seed=0)
+        BatchLoader(data.train, data, batch_size=batch_size, seed=0)
 
 
 @pytest.mark.parametrize("batch_size", [8, 9, 10])
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_the_shares_of_all_ranks_are_the_batches_of_one(ranks: int, batch_size: int) -> None:
     data = dataset(images(count=61))
-    alone = list(Batches(data.train, data, batch_size=batch_size, seed=4))
-    shares = [list(Batches(data.train, data, batch_size=batch_size, seed=4, rank=rank, ranks=ranks)) for rank in range(ranks)]
+    alone = list(BatchLoader(data.train, data, batch_size=batch_size, seed=4))
+    shares = [list(BatchLoader(data.train, data, batch_size=batch_size, seed=4, rank=rank, ranks=ranks)) for rank in range(ranks)]
     assert len({len(share) for share in shares}) == 1
     for number, of_ranks in enumerate(zip(*shares, strict=True)):
         x, y = alone[number]
@@ -167,13 +167,13 @@ def test_the_shares_of_all_ranks_are_the_batches_of_one(ranks: int, batch_size: 
 def test_a_last_batch_too_small_for_all_ranks_is_left_out(count: int, ranks: int, steps: int) -> None:
     data = dataset(images(count=count))
     for rank in range(ranks):
-        source = Batches(data.train, data, batch_size=8, seed=0, rank=rank, ranks=ranks)
+        source = BatchLoader(data.train, data, batch_size=8, seed=0, rank=rank, ranks=ranks)
         assert len(source) == len(list(source)) == len(list(source)) == steps
 
 
 def test_a_rank_goes_on_from_the_state_of_another() -> None:
     data = dataset()
-    first, second, resumed = (Batches(data.train, data, batch_size=8, seed=0, rank=rank, ranks=2) for rank in (0, 1, 1))
+    first, second, resumed = (BatchLoader(data.train, data, batch_size=8, seed=0, rank=rank, ranks=2) for rank in (0, 1, 1))
     next(iter(first))
     next(iter(second))
     resumed.load_state_dict(first.state_dict())
@@ -191,15 +191,15 @@ def test_a_rank_goes_on_from_the_state_of_another() -> None:
 def test_impossible_ranks_are_refused(arguments: dict[str, int], named: str) -> None:
     data = dataset()
     with pytest.raises(ValueError, match=named):
-        Batches(data.train, data, batch_size=4, seed=0, **arguments)
+        BatchLoader(data.train, data, batch_size=4, seed=0, **arguments)
 
 
 def test_both_sides_have_orders_of_their_own() -> None:
     data = dataset(augmentation=Augmentation())
     part = data.train
-    train, valid = both_sides((part, part), data, batch_size=30, seed=1, device="cpu")
-    assert same(list(train), list(Batches(part, data, batch_size=30, seed=2)))
-    assert same(list(valid), list(Batches(part, data, batch_size=30, seed=3)))
+    train, valid = train_and_val_loaders((part, part), data, batch_size=30, seed=1, device="cpu")
+    assert same(list(train), list(BatchLoader(part, data, batch_size=30, seed=2)))
+    assert same(list(valid), list(BatchLoader(part, data, batch_size=30, seed=3)))
 
 
 @pytest.mark.parametrize("wanted", [Augmentation(), Augmentation(padding=2, flip=True)])
@@ -209,7 +209,7 @@ def test_images_larger_than_what_they_show_show_their_centre(wanted: Augmentatio
     centred = Images(whole.pixels[:, :, 2:12, 0:12], whole.labels)
     data = dataset(test=None)
     assert margined.size == margined.subset(torch.arange(3)).size == halves(margined, 0)[0].size == (10, 12)
-    got, expected = (Batches(part, data, batch_size=8, seed=0, augmentation=wanted) for part in (margined, centred))
+    got, expected = (BatchLoader(part, data, batch_size=8, seed=0, augmentation=wanted) for part in (margined, centred))
     assert same(list(got), list(expected))
     assert same(list(in_order(margined, data, batch_size=8)), list(in_order(centred, data, batch_size=8)))
 
@@ -227,8 +227,8 @@ def test_evaluation_sees_all_images_in_order_unaugmented() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_gpu_gives_the_same_batches() -> None:
     data = dataset()
-    there = Batches(data.train, data, batch_size=8, seed=0, device="cuda")
-    here = Batches(data.train, data, batch_size=8, seed=0)
+    there = BatchLoader(data.train, data, batch_size=8, seed=0, device="cuda")
+    here = BatchLoader(data.train, data, batch_size=8, seed=0)
     for (x, y), (expected_x, expected_y) in zip(there, here, strict=True):
         assert x.is_cuda
         torch.testing.assert_close(x.cpu(), expected_x)
@@ -237,4 +237,4 @@ def test_a_gpu_gives_the_same_batches() -> None:
 
 def test_another_augmentation_can_be_chosen() -> None:
     data = replace(dataset(), augmentation=Augmentation(cutout=2))
-    assert Batches(data.train, data, batch_size=4, seed=0).augmentation == Augmentation(cutout=2)
+    assert BatchLoader(data.train, data, batch_size=4, seed=0).augmentation == Augmentation(cutout=2)

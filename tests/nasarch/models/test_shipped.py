@@ -28,7 +28,7 @@ from nasarch.models.zoo import GENERIC, MODELS, NATS_BENCH, SHALLOW, check_pretr
 from nasarch.search.training import command as train_command
 from nasarch.search.training import ship
 from nasarch.search.training.evaluate import evaluate
-from nasarch.search.training.plan import TrainJob, TrainPlan
+from nasarch.search.training.plan import TrainOptions, TrainPlan
 from nasarch.search.training.recipes import recipe
 from tests.helpers.small_training import COMMAND, colours
 
@@ -235,7 +235,7 @@ def test_shipped_weights_have_the_accuracy_that_their_card_states(name: str) -> 
     assert data.test is not None and data.digest == shipped.card(name)["data"]["sha256"]
     net = timm.create_model(name, pretrained=True)
     assert tuple(net.pretrained_cfg["mean"]) == pytest.approx(data.mean) and net.pretrained_cfg["label_names"] == data.class_names
-    score = evaluate(net, data.test, data, batch_size=250, device=torch.device("cpu"), job=TrainJob())
+    score = evaluate(net, data.test, data, batch_size=250, device=torch.device("cpu"), job=TrainOptions())
     assert score.top1 == pytest.approx(shipped.accuracy(name), abs=0.05)
 
 

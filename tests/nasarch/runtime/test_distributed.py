@@ -87,10 +87,10 @@ def refused(value: str) -> str:
 
 
 def outcome(work: Callable[[], str]) -> tuple[str, int]:
-    """What `first_does` gives or raises, and how often this process worked."""
+    """What `run_on_main` gives or raises, and how often this process worked."""
     done: list[str] = []
     try:
-        return str(distributed.first_does(lambda: done.append("work") or work())), len(done)
+        return str(distributed.run_on_main(lambda: done.append("work") or work())), len(done)
     except ValueError as error:
         return f"refused: {error}", len(done)
 
@@ -103,22 +103,22 @@ def process(rank: int, folder: str) -> None:
     """One of the processes; writes down all that the tests ask for."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
     tensors = [torch.full((2, 3), float(rank)).t(), None, torch.tensor(10.0 * rank, dtype=torch.float64)]
-    distributed.average(tensors)
+    distributed.all_reduce_mean(tensors)
     said: dict[str, Any] = {
-        "who": (distributed.rank(), distributed.count(), distributed.is_first()),
+        "who": (distributed.rank(), distributed.world_size(), distributed.is_main()),
         "average": tensors,
-        "total": distributed.total([1.0, rank], "cpu"),
+        "total": distributed.all_reduce_sum([1.0, rank], "cpu"),
         "any_of": [distributed.any_of(flag, "cpu") for flag in (rank == 1, False)],
-        "first_has": distributed.first_has({"rank": rank}),
+        "first_has": distributed.broadcast_from_main({"rank": rank}),
         "first_does": [outcome(lambda: f"of {rank}"), outcome(refuse)],
-        "stops": [step for step in range(1, 31) if distributed.agreed_stop(rank == 1 and step > 12, step, "cpu", ends=step in (8, 16, 24))],
+        "stops": [step for step in range(1, 31) if distributed.stop_agreed(rank == 1 and step > 12, step, "cpu", ends=step in (8, 16, 24))],
         "keeps": shared_checkpoint(Path(folder) / "checkpoint.pt", {}).path is not None,
         "drifted": refused(f"cell {rank}"),
         "alike": refused("cell"),
         "after": {name: parameters_after(update, rank=rank) for name, update in UPDATES.items()},
     }
     torch.save(said, Path(folder) / f"{rank}.pt")
-    distributed.leave()
+    distributed.destroy()
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +151,7 @@ def test_processes_know_who_they_are_and_agree(said: list[dict[str, Any]]) -> No
 def test_all_hear_of_a_stop_in_the_same_step(said: list[dict[str, Any]]) -> None:
     """The second process is asked to stop in step 13; they speak at an epoch's end and in each tenth step."""
     assert said[0]["stops"] == said[1]["stops"] == [16, 20, 24, 30]
-    assert distributed.agreed_stop(True, 3, "cpu", ends=False) and not distributed.agreed_stop(False, 10, "cpu", ends=True)
+    assert distributed.stop_agreed(True, 3, "cpu", ends=False) and not distributed.stop_agreed(False, 10, "cpu", ends=True)
 
 
 def test_processes_that_drift_apart_are_stopped(said: list[dict[str, Any]]) -> None:
@@ -161,16 +161,20 @@ def test_processes_that_drift_apart_are_stopped(said: list[dict[str, Any]]) -> N
 
 def test_alone_nothing_is_said_and_nothing_changes() -> None:
     tensor = torch.ones(2)
-    distributed.average([tensor])
+    distributed.all_reduce_mean([tensor])
     distributed.check_same("cell", "cells")
-    assert tensor.tolist() == [1.0, 1.0] and distributed.total([2.0], "cpu") == [2.0] and distributed.first_has("me") == "me"
-    assert (distributed.rank(), distributed.count(), distributed.is_first(), distributed.any_of(False, "cpu")) == (0, 1, True, False)
+    assert (
+        tensor.tolist() == [1.0, 1.0]
+        and distributed.all_reduce_sum([2.0], "cpu") == [2.0]
+        and distributed.broadcast_from_main("me") == "me"
+    )
+    assert (distributed.rank(), distributed.world_size(), distributed.is_main(), distributed.any_of(False, "cpu")) == (0, 1, True, False)
 
 
 def test_one_device_for_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="--device cuda:1 is one device for 2 processes: choose auto, cuda or cpu"):
-        distributed.join("cuda:1")
+        distributed.init("cuda:1")
 
 
 # ---- the command

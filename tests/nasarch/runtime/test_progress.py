@@ -10,10 +10,10 @@ import torch
 from rich.console import Console
 
 from nasarch.cells.genotype import Genotype, resolve
-from nasarch.runtime.progress import Clock, Live
+from nasarch.runtime.progress import Clock, ProgressDisplay
 from nasarch.search.engine import loop
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.runs import history
 from nasarch.search.runs.console import cell_figures, report, stage_name
 
@@ -40,13 +40,13 @@ def progress(epoch: int, step: int, *, stage: str = "topology", ends: bool = Fal
         images_per_second=1234.0,
         learning_rate=0.1,
         temperature=1.0,
-        found=Found(cells, [], Weights(torch.zeros(0), torch.zeros(0))) if ends else None,
+        found=SearchResult(cells, [], ArchitectureWeights(torch.zeros(0), torch.zeros(0))) if ends else None,
     )
 
 
 def said(reports: Iterator[Progress] | list[Progress], *, terminal: bool = False) -> list[str]:
     file = io.StringIO()
-    with Live(Console(file=file, force_terminal=terminal, width=300), " of this stage") as live:
+    with ProgressDisplay(Console(file=file, force_terminal=terminal, width=300), " of this stage") as live:
         for place in reports:
             report(live, "seed 3", place)
     return [line for line in file.getvalue().splitlines() if line]

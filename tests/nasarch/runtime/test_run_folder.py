@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.run_folder import Lines, check_unused, identifier, plain, usual_folder, with_paths, withdraw
-from nasarch.search.runs.options import Job
+from nasarch.runtime.run_folder import JsonLines, check_unused, identifier, plain, usual_folder, with_paths, withdraw
+from nasarch.search.runs.options import SearchOptions
 
 
 def test_a_usual_folder_is_named_by_its_words_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,18 +43,18 @@ def test_a_refused_run_leaves_its_folder_only_with_something_to_keep(names: list
 
 
 def test_paths_of_a_job_are_text_and_paths_again() -> None:
-    job = Job(root=Path("a/b"), out=Path("c"), data="d/e")
+    job = SearchOptions(root=Path("a/b"), out=Path("c"), data="d/e")
     told = plain(job)
     assert told["root"] == "a/b" and told["out"] == "c" and told["split"] is None
-    assert Job(**with_paths(Job, told)) == job and type(with_paths(Job, told)["data"]) is str
+    assert SearchOptions(**with_paths(SearchOptions, told)) == job and type(with_paths(SearchOptions, told)["data"]) is str
 
 
 def test_lines_are_taken_over_dropped_and_added(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text('{"a": 1}\n{"a": 2}\n{"a": 3}\n')
-    assert (Lines(path).count, Lines(path, 2).count, Lines(path, 0).count, Lines(tmp_path / "none").count) == (3, 2, 0, 0)
-    lines = Lines(path, 2)
-    assert lines.last == {"a": 2} and Lines(path, 0).last == {}
+    assert (JsonLines(path).count, JsonLines(path, 2).count, JsonLines(path, 0).count, JsonLines(tmp_path / "none").count) == (3, 2, 0, 0)
+    lines = JsonLines(path, 2)
+    assert lines.last == {"a": 2} and JsonLines(path, 0).last == {}
     lines.drop(lambda line: line["a"] == 1)
     assert path.read_text().count("\n") == 3
     lines.add({"a": 4})

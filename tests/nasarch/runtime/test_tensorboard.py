@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nasarch.cli.main import main
-from nasarch.runtime.tensorboard import Board
-from nasarch.search.engine.context import Bench
+from nasarch.runtime.tensorboard import TensorBoardLogger
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes.ftso import Ftso, search
 from tests.helpers.coloured_images import data
 
@@ -35,8 +35,8 @@ def test_the_ends_of_epochs_are_events(tmp_path: Path) -> None:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
         ends = []
-        with Board(tmp_path) as board:
-            for progress in search(Bench(data=data(), hessian=True), Ftso(epochs=2, layers=3, channels=4, batch_size=8)):
+        with TensorBoardLogger(tmp_path) as board:
+            for progress in search(SearchContext(data=data(), hessian=True), Ftso(epochs=2, layers=3, channels=4, batch_size=8)):
                 board(progress)
                 ends += [progress] if progress.ends_epoch else []
         events = EventAccumulator(str(tmp_path)).Reload()

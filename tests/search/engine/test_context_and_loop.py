@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from nasarch.cells.space import DARTS, NATS
 from nasarch.data.load import load
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.place import Meter
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.result import SearchResult
 from nasarch.search.engine.updates import first_order, weights_only
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.supernet.candidates import all_candidates
@@ -30,7 +30,7 @@ from tests.literal.small import data, in_float64
 
 SPACE = DARTS.with_nodes(2)
 SMALL = {"epochs": 3, "nodes": 2, "layers": 3, "channels": 4, "batch_size": 6}
-WATCHED = pc_darts.PcDarts(warmup=1, spread=0.5, **SMALL)
+WATCHED = pc_darts.PcDarts(warmup=1, init_std=0.5, **SMALL)
 
 
 # ---- the workplace
@@ -41,13 +41,15 @@ WATCHED = pc_darts.PcDarts(warmup=1, spread=0.5, **SMALL)
     [(DARTS, (64, 64), 3), (DARTS, (64, 63), 1), (DARTS, (63, 64), 1), (DARTS, (70, 66), 3), (NATS, (64, 64), 1)],
 )
 def test_the_stem_is_imagenets_from_64_pixels_on(space: Any, size: tuple[int, int], blocks: int) -> None:
-    net = Bench(data=data(size, count=6), space=space).supernet(space, all_candidates(space), channels=4, layers=3 if space is DARTS else 1)
+    net = SearchContext(data=data(size, count=6), space=space).supernet(
+        space, all_candidates(space), channels=4, layers=3 if space is DARTS else 1
+    )
     strides = [m.stride[0] for m in net.stem.modules() if isinstance(m, nn.Conv2d)]
     assert strides == ([2, 2, 2] if blocks == 3 else [1])
 
 
 def test_all_tensors_are_on_the_device_of_the_search() -> None:
-    bench = Bench(data=data(), device="meta")
+    bench = SearchContext(data=data(), device="meta")
     net, arch = bench.supernet(SPACE, all_candidates(SPACE), channels=4, layers=3), bench.relaxation(SPACE, all_candidates(SPACE), subset=1)
     assert all(tensor.is_meta for module in (net, arch) for tensor in (*module.parameters(), *module.buffers()))
     for side in (*bench.sides(6, (0.5, 0.5)), bench.whole(6, (0.5, 0.5))[0]):
@@ -69,9 +71,9 @@ def test_files_are_decoded_by_as_many_workers_as_asked_for(tmp_path: Path) -> No
             stream.close()  # type: ignore[attr-defined]
         return count
 
-    counts = {workers: started(Bench(data=images, workers=workers).sides(2, (0.5, 0.5))) for workers in (0, 1)}
+    counts = {workers: started(SearchContext(data=images, workers=workers).sides(2, (0.5, 0.5))) for workers in (0, 1)}
     assert counts == {0: 0, 1: 2}, "half of them, rounded up, for each side"
-    assert [started(Bench(data=images, workers=workers).whole(2, (0.5, 0.5))) for workers in (0, 1)] == [0, 1]
+    assert [started(SearchContext(data=images, workers=workers).whole(2, (0.5, 0.5))) for workers in (0, 1)] == [0, 1]
 
 
 @pytest.mark.parametrize(("amp", "expected"), [("off", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
@@ -82,7 +84,7 @@ def test_the_network_computes_in_the_precision_asked_for(amp: Any, expected: tor
     )
     checkpoint = Checkpoint()
     try:
-        Watched().follow(ftso.search(Bench(data=data(), amp=amp, checkpoint=checkpoint), ftso.Ftso(**{**SMALL, "epochs": 1})))
+        Watched().follow(ftso.search(SearchContext(data=data(), amp=amp, checkpoint=checkpoint), ftso.Ftso(**{**SMALL, "epochs": 1})))
     finally:
         handle.remove()
     assert kinds == {expected}
@@ -90,7 +92,7 @@ def test_the_network_computes_in_the_precision_asked_for(amp: Any, expected: tor
 
 def test_a_cell_has_the_name_of_the_search() -> None:
     for recipe, settings in ((ftso, ftso.Ftso(iterations=1, **SMALL)), (darts, darts.Darts(order="first", **{**SMALL, "epochs": 1}))):
-        watched = Watched().follow(recipe.search(Bench(data=data(), name="mine"), settings))
+        watched = Watched().follow(recipe.search(SearchContext(data=data(), name="mine"), settings))
         assert watched.found is not None and watched.found.genotype.name == "mine" == watched.reports[-1].genotype.name  # type: ignore[union-attr]
 
 
@@ -98,7 +100,7 @@ def test_a_search_leaves_torch_s_own_random_numbers_alone() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
     settings = replace(WATCHED, random_channels=True, partial=2, epochs=2)
-    Watched().follow(pc_darts.search(Bench(data=data(), hessian=True), settings))
+    Watched().follow(pc_darts.search(SearchContext(data=data(), hessian=True), settings))
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -115,16 +117,16 @@ def test_all_processes_compare_their_cells_after_every_epoch_and_ask_for_stops_i
 
     monkeypatch.setattr("nasarch.runtime.distributed.check_same", lambda value, what: compared.append((value, what)))
     monkeypatch.setattr("nasarch.runtime.distributed.agreed_stop", ask)
-    watched = Watched().follow(ftso.search(Bench(data=data()), ftso.Ftso(**{**SMALL, "epochs": 2})))
+    watched = Watched().follow(ftso.search(SearchContext(data=data()), ftso.Ftso(**{**SMALL, "epochs": 2})))
     assert compared == [(repr(report.genotype.to_dict()), "cells") for report in watched.reports]  # type: ignore[union-attr]
     assert asked == 2 * [(False, 1, "cpu", False), (False, 2, "cpu", False), (False, 3, "cpu", True)]
 
 
 def test_only_the_first_process_takes_up_the_sums_of_all(every_step: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings, path = ftso.Ftso(**{**SMALL, "epochs": 1}), tmp_path / "checkpoint.pt"
-    whole = [report for report in ftso.search(Bench(data=data()), settings)]
+    whole = [report for report in ftso.search(SearchContext(data=data()), settings)]
     checkpoint = Checkpoint(path)
-    stopping = ftso.search(Bench(data=data(), checkpoint=checkpoint), settings)
+    stopping = ftso.search(SearchContext(data=data(), checkpoint=checkpoint), settings)
     with pytest.raises(KeyboardInterrupt):
         for report in stopping:
             checkpoint.stop_requested = report.step == 2
@@ -133,7 +135,7 @@ def test_only_the_first_process_takes_up_the_sums_of_all(every_step: None, tmp_p
         monkeypatch.setattr("nasarch.runtime.distributed.is_first", lambda first=first: first)
         copy = tmp_path / f"{first}.pt"
         copy.write_bytes(path.read_bytes())
-        (report,) = ftso.search(Bench(data=data(), checkpoint=Checkpoint(copy)), settings)
+        (report,) = ftso.search(SearchContext(data=data(), checkpoint=Checkpoint(copy)), settings)
         losses[first] = report.loss
     last = (16 * whole[2].loss - 12 * whole[1].loss) / 4
     assert losses == {True: whole[2].loss, False: pytest.approx(last, rel=1e-5)}
@@ -153,7 +155,7 @@ def weights(watched: Watched) -> list[Tensor]:
 def histories(recipe: Any, settings: Any, **bench: Any) -> Iterator[tuple[Any, list[Tensor], list[Tensor]]]:
     """After every step the report, the architecture parameters and the weights."""
     watched = Watched()
-    for report in watched.going(recipe.search(Bench(data=data(), **bench), settings)):
+    for report in watched.going(recipe.search(SearchContext(data=data(), **bench), settings)):
         yield report, tables(watched), weights(watched)
 
 
@@ -241,7 +243,7 @@ def test_the_meter_counts_images_of_both_sides_by_the_clock(monkeypatch: pytest.
     clock.now += 4.0
     assert meter.images_per_second() == (8 + 4 + 2 + 6) / 4
     with monkeypatch.context() as several:
-        several.setattr("nasarch.runtime.distributed.count", lambda: 3)
+        several.setattr("nasarch.runtime.distributed.world_size", lambda: 3)
         assert meter.images_per_second() == 3 * (8 + 4 + 2 + 6) / 4
     assert meter.means("here", of_all=False) == ((8 * 2.0 + 2 * 5.0) / 10, 0.4) == meter.means("here", of_all=True)
     assert meter.state_dict() == {"loss": 26.0, "correct": 4, "images": 10}
@@ -272,7 +274,7 @@ def test_a_search_reports_twice_a_second_and_at_the_ends_of_epochs(monkeypatch: 
     monkeypatch.setattr("nasarch.search.engine.loop.weights_only", timed(clock, 0.3, weights_only))
     settings = replace(WATCHED, epochs=2, warmup=1, batch_size=3)
     reports: list[Any] = []
-    for report in pc_darts.search(Bench(data=data()), settings):
+    for report in pc_darts.search(SearchContext(data=data()), settings):
         reports.append(report)
         if report.ends_epoch:
             break
@@ -306,7 +308,7 @@ def test_images_of_both_sides_are_counted_in_a_search(monkeypatch: pytest.Monkey
     clock = Clock()
     monkeypatch.setattr("nasarch.search.engine.place.time", clock)
     monkeypatch.setattr("nasarch.search.recipes.ftso.first_order", timed(clock, 0.4, first_order))
-    (report,) = [p for p in ftso.search(Bench(data=data()), ftso.Ftso(**{**SMALL, "epochs": 1})) if p.ends_epoch]
+    (report,) = [p for p in ftso.search(SearchContext(data=data()), ftso.Ftso(**{**SMALL, "epochs": 1})) if p.ends_epoch]
     assert report.images_per_second == pytest.approx((6 + 6 + 4 + 6 + 6 + 1) / 1.2)
 
 
@@ -319,11 +321,11 @@ def kept(alpha: Tensor, beta: Tensor | None = None, slope: Tensor | None = None,
     return {"epochs": epochs, "step": 0, "is_over": True, "arch": arch}
 
 
-def ending(recipe: Any, settings: Any, **stages: dict[str, Any]) -> Found:
+def ending(recipe: Any, settings: Any, **stages: dict[str, Any]) -> SearchResult:
     """What a search ends with all of whose stages are over."""
     checkpoint = Checkpoint()
     checkpoint.stages = dict(stages)
-    watched = Watched().follow(recipe.search(Bench(data=data(), checkpoint=checkpoint), settings))
+    watched = Watched().follow(recipe.search(SearchContext(data=data(), checkpoint=checkpoint), settings))
     assert watched.found is not None and not watched.reports and not watched.steps
     return watched.found
 
@@ -388,7 +390,7 @@ def test_of_a_stage_that_is_over_only_the_architecture_is_kept(tmp_path: Path) -
     )
     checkpoint, path = Checkpoint(tmp_path / "checkpoint.pt"), tmp_path / "checkpoint.pt"
     held: list[dict[str, tuple[int, bool, set[str]]]] = []
-    for report in dots.search(Bench(data=data(), checkpoint=checkpoint), settings):
+    for report in dots.search(SearchContext(data=data(), checkpoint=checkpoint), settings):
         if report.ends_epoch:
             stages = torch.load(path, weights_only=True)["stages"] if path.exists() else {}
             held.append({name: (stage["epochs"], stage["is_over"], set(stage)) for name, stage in stages.items()})
@@ -410,13 +412,13 @@ def test_a_search_has_so_many_iterations_and_no_more(tmp_path: Path) -> None:
     settings = {**SMALL, "epochs": 2}
     for iterations, epochs in ((2, 1), (3, 1), (4, 2)):
         checkpoint = Checkpoint(tmp_path / f"{iterations}.pt")
-        for _ in ftso.search(Bench(data=data(), checkpoint=checkpoint), ftso.Ftso(iterations=iterations, **settings)):
+        for _ in ftso.search(SearchContext(data=data(), checkpoint=checkpoint), ftso.Ftso(iterations=iterations, **settings)):
             assert not checkpoint.stages.get("topology", {}).get("is_over", False)
         assert (checkpoint.epochs, checkpoint.stages["topology"]["is_over"]) == (epochs, True)
-    (*_, last) = ftso.search(Bench(data=data()), ftso.Ftso(iterations=6, **settings))
+    (*_, last) = ftso.search(SearchContext(data=data()), ftso.Ftso(iterations=6, **settings))
     assert (last.epoch, last.step, last.steps) == (2, 3, 3)
     with pytest.raises(ValueError, match="iterations=7: epochs=2 have 6 steps; choose fewer iterations, or more epochs"):
-        next(ftso.search(Bench(data=data()), ftso.Ftso(iterations=7, **settings)))
+        next(ftso.search(SearchContext(data=data()), ftso.Ftso(iterations=7, **settings)))
 
 
 # ---- the eigenvalue
@@ -425,6 +427,6 @@ def test_a_search_has_so_many_iterations_and_no_more(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("every", "steps"), [(None, [3, 3]), (1, [1, 2, 3, 1, 2, 3]), (2, [2, 3, 2, 3])])
 def test_the_eigenvalue_is_measured_at_the_steps_asked_for(every: int | None, steps: list[int]) -> None:
     settings = ftso.Ftso(**{**SMALL, "epochs": 2})
-    running = ftso.search(Bench(data=data(), hessian=True, hessian_every=every), settings)
+    running = ftso.search(SearchContext(data=data(), hessian=True, hessian_every=every), settings)
     assert [report.step for report in running if "eigenvalue" in report.figures] == steps
-    assert not any(report.figures for report in ftso.search(Bench(data=data(), hessian_every=1), settings))
+    assert not any(report.figures for report in ftso.search(SearchContext(data=data(), hessian_every=1), settings))

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from nasarch.cells.space import DARTS
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import dots, ftso
 from tests.literal import dots as literal_dots
 from tests.literal import ftso as literal_ftso
 from tests.literal.data import Batch, Drawn, shown, split, statistics
-from tests.literal.learner import Ground
+from tests.literal.learner import LiteralSetup
 from tests.literal.record import Stage, Watched
 from tests.literal.small import data, in_float64
 from tests.literal.softmaxes import edge_weights, edges_of_pairs, operation_weights, pair_weights
@@ -85,8 +85,8 @@ def parts(settings: Any) -> list[list[int]]:
 
 def test_of_two_sides_it_is_measured_on_images_of_the_architecture() -> None:
     space = DARTS.with_nodes(2)
-    watched = Watched().follow(ftso.search(Bench(data=data(), seed=SEED, hessian=True), FTSO))
-    (stage,) = literal_ftso.search(Ground(data(), SEED), FTSO).stages
+    watched = Watched().follow(ftso.search(SearchContext(data=data(), seed=SEED, hessian=True), FTSO))
+    (stage,) = literal_ftso.search(LiteralSetup(data(), SEED), FTSO).stages
     weights = operation_weights(space, stage.alpha, stage.allowed), edge_weights(space, stage.beta)
     estimate, largest = reported(stage, weights, sample(parts(FTSO)[1], FTSO.batch_size), (2, 2, 3))
     assert watched.reports[-1].figures == {"eigenvalue": pytest.approx(estimate, rel=1e-7)}
@@ -97,8 +97,8 @@ def test_of_two_sides_it_is_measured_on_images_of_the_architecture() -> None:
 
 def test_of_one_level_it_is_measured_on_all_images_with_their_temperatures() -> None:
     space = DARTS.with_nodes(2)
-    watched = Watched().follow(dots.search(Bench(data=data(), seed=SEED, hessian=True), DOTS))
-    *_, stage = literal_dots.search(Ground(data(), SEED), DOTS).stages
+    watched = Watched().follow(dots.search(SearchContext(data=data(), seed=SEED, hessian=True), DOTS))
+    *_, stage = literal_dots.search(LiteralSetup(data(), SEED), DOTS).stages
     operations = operation_weights(space, stage.alpha, stage.allowed, temperature=0.5 * 0.7)
     weights = operations, edges_of_pairs(space, pair_weights(space, stage.beta, 0.5))
     images = sorted(sum(parts(DOTS), []))

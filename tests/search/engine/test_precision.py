@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nasarch.cells.space import DARTS
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.updates import State, Update, first_order
 from nasarch.search.recipes import darts, edarts, ftso
@@ -93,7 +93,7 @@ def test_the_scale_is_taken_up_again(tmp_path: Path) -> None:
     follow(ftso, settings, Checkpoint(path), 1, amp="fp16")
     checkpoint = Checkpoint(path)
     checkpoint.stages["topology"]["scaler"]["scale"] = 2.0**5
-    running = ftso.search(Bench(data=data(), checkpoint=checkpoint, amp="fp16"), settings)
+    running = ftso.search(SearchContext(data=data(), checkpoint=checkpoint, amp="fp16"), settings)
     next(running)
     loop = running
     while loop.gi_yieldfrom is not None:
@@ -121,7 +121,7 @@ def test_a_gradient_that_overflows_moves_nothing_and_lowers_the_scale() -> None:
 )
 def test_second_order_in_fp16_is_refused_at_once(recipe: Any, settings: Any) -> None:
     with pytest.raises(ValueError, match="order .* is not computed in fp16.* --amp bf16 or off"):
-        next(recipe.search(Bench(data=data(), amp="fp16"), settings))
+        next(recipe.search(SearchContext(data=data(), amp="fp16"), settings))
 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])

@@ -18,7 +18,7 @@ PARAMETRIC = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
 
 def relaxed(**arguments) -> Relaxation:
     mask = arguments.pop("mask", all_candidates(DARTS))
-    return Relaxation(DARTS, mask, spread=1.0, generator=torch.Generator().manual_seed(5), **arguments).double()
+    return Relaxation(DARTS, mask, init_std=1.0, generator=torch.Generator().manual_seed(5), **arguments).double()
 
 
 def test_one_group_is_a_softmax_an_edge() -> None:
@@ -109,7 +109,7 @@ def test_without_edge_weights_every_edge_with_a_candidate_weighs_one() -> None:
 
 def test_a_start_is_drawn_for_operations_first_and_then_for_edges() -> None:
     generator = torch.Generator().manual_seed(9)
-    arch = Relaxation(DARTS, all_candidates(DARTS), subset=1, spread=0.25, generator=torch.Generator().manual_seed(9))
+    arch = Relaxation(DARTS, all_candidates(DARTS), subset=1, init_std=0.25, generator=torch.Generator().manual_seed(9))
     assert torch.equal(arch.alpha, 0.25 * torch.randn(2, 14, 8, generator=generator))
     assert torch.equal(arch.beta, 0.25 * torch.randn(2, 4, 5, generator=generator))
     assert not any(p.any() for p in Relaxation(DARTS, all_candidates(DARTS), subset=1).parameters())

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from nasarch.cli.main import main
-from nasarch.search.engine.context import Bench
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.context import SearchContext
+from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes import dots, ftso, pc_darts
 from nasarch.search.report.report import write_report
 from tests.helpers.coloured_images import data
@@ -22,9 +22,9 @@ SETTINGS = pc_darts.PcDarts(epochs=2, warmup=1, nodes=2, layers=3, channels=8, b
 DIGITS = ["--data", "digits", "--device", "cpu", "--layers", "3", "--channels", "4", "--nodes", "2", "--batch-size", "32"]
 
 
-def found(recipe: Any, settings: Any, **bench: Any) -> tuple[Found, list[float]]:
+def found(recipe: Any, settings: Any, **bench: Any) -> tuple[SearchResult, list[float]]:
     """What a search ends with, and the eigenvalues on the way."""
-    values, running = [], recipe.search(Bench(data=data(), **bench), settings)
+    values, running = [], recipe.search(SearchContext(data=data(), **bench), settings)
     while True:
         try:
             values += next(running).figures.values()
@@ -42,7 +42,8 @@ def test_a_search_that_is_watched_leaves_the_same_network() -> None:
     """To the bit: weights, running statistics, and where its random channels are."""
     settings = replace(SETTINGS, channels=4)
     plain, watched = (
-        Watched().follow(pc_darts.search(Bench(data=data(), **given), settings)) for given in ({}, {"hessian": True, "hessian_every": 2})
+        Watched().follow(pc_darts.search(SearchContext(data=data(), **given), settings))
+        for given in ({}, {"hessian": True, "hessian_every": 2})
     )
     (ours,), (theirs,) = ([net.state_dict() for net in search.nets] for search in (plain, watched))
     assert ours.keys() == theirs.keys() and any("running_mean" in name for name in ours) and "sampler._extra_state" in ours
@@ -65,7 +66,7 @@ def test_where_all_images_train_both_it_is_measured_on_them() -> None:
 
 
 def test_the_measured_images_do_not_change_and_are_of_all_classes() -> None:
-    train, valid = Bench(data=data()).sides(12, (0.5, 0.5))
+    train, valid = SearchContext(data=data()).sides(12, (0.5, 0.5))
     (x, y), (again, _) = valid.sample(), valid.sample()
     assert torch.equal(x, again) and y.unique().tolist() == [0, 1, 2]
     assert not torch.equal(x, train.sample()[0])

@@ -52,7 +52,7 @@ def twin_weights(alpha: Tensor, beta: dict[tuple[int, int], Tensor], mask: Tenso
 @pytest.mark.parametrize("mask", [MASKS["all"], MASKS["4op"], MASKS["skip"]], ids=["all", "4op", "skip"])
 def test_five_search_steps_equal_the_twin(mask: Tensor) -> None:
     net, twin = both(mask, partial=4)
-    arch = Relaxation(DARTS, mask, subset=1, spread=1e-3, generator=torch.Generator().manual_seed(1)).double()
+    arch = Relaxation(DARTS, mask, subset=1, init_std=1e-3, generator=torch.Generator().manual_seed(1)).double()
     alpha = arch.alpha.detach().clone().requires_grad_()
     beta = {(z, j): arch.beta[z, j - 2, :j].detach().clone().requires_grad_() for z in (0, 1) for j in DARTS.inner_nodes}
     state = state_of(net, arch)
@@ -111,7 +111,7 @@ def test_counts_the_images_classified_rightly() -> None:
 def second_order_state() -> tuple[State, list[tuple[Tensor, Tensor]]]:
     """Before its third step, so that there is momentum; in evaluation mode BN is a constant map, and the loss is smooth in w."""
     net, _ = both(MASKS["4op"], partial=2)
-    arch = Relaxation(DARTS, MASKS["4op"], subset=1, spread=1e-1, generator=torch.Generator().manual_seed(1)).double()
+    arch = Relaxation(DARTS, MASKS["4op"], subset=1, init_std=1e-1, generator=torch.Generator().manual_seed(1)).double()
     state, data = state_of(net, arch, lr=0.02), batches(4)
     weights_only(state, data[0], data[1])
     return state, data[2:]

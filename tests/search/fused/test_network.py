@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from nasarch.cells.genotype import Cell, Genotype, resolve
 from nasarch.cells.topology import chain, pooled, topologies, unified
-from nasarch.data.loader import Batch, Batches
+from nasarch.data.loader import Batch, BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.search.fused.cells import Table, gathered
-from nasarch.search.fused.learner import FleetLearner
-from nasarch.search.fused.network import Fleet, form
+from nasarch.search.fused.learner import FusedLearner
+from nasarch.search.fused.network import FusedNetwork, form
 from nasarch.search.supernet.network import seeded
 from nasarch.search.training.recipes import SHALLOW
 from tests.helpers.small_training import colours
@@ -44,11 +44,11 @@ SETTINGS = replace(SHALLOW, epochs=2, drop_path=0.4, clip=0.5, lr=0.05, batch_si
 
 def some_batches(count: int) -> list[Batch]:
     data = colours()
-    return list(islice(Batches(data.train, data, batch_size=BATCH, seed=0), count))
+    return list(islice(BatchLoader(data.train, data, batch_size=BATCH, seed=0), count))
 
 
-def together(genotypes: list[Genotype], count: int) -> Fleet:
-    learner = FleetLearner(Fleet(nets(genotypes), cells=CELLS, channels=CHANNELS), SETTINGS, seed=3)
+def together(genotypes: list[Genotype], count: int) -> FusedNetwork:
+    learner = FusedLearner(FusedNetwork(nets(genotypes), cells=CELLS, channels=CHANNELS), SETTINGS, seed=3)
     learner.start_epoch(1)
     for number, (x, y) in enumerate(some_batches(count)):
         learner.step((x.double(), y), number)
@@ -82,7 +82,7 @@ def test_several_steps_of_all_together_are_those_one_by_one(genotypes: list[Geno
 
 def test_first_weights_come_back_as_they_were_given() -> None:
     one_by_one = nets(FLEETS["cells with other operations"])
-    fleet = Fleet(one_by_one, cells=CELLS, channels=CHANNELS)
+    fleet = FusedNetwork(one_by_one, cells=CELLS, channels=CHANNELS)
     for n, net in enumerate(one_by_one):
         own = fleet.weights_of(n)
         assert own.keys() == net.state_dict().keys()
@@ -105,10 +105,10 @@ def test_cells_of_another_form_train_alone() -> None:
     irregular = [name for name in ("fair_darts_a_cifar", "snas_mild_cifar") if form(resolve(name)) is None]
     assert irregular
     with pytest.raises(ValueError, match="train them one by one"):
-        Fleet(nets([resolve("darts_v1_cifar"), resolve(irregular[0])]), cells=CELLS, channels=CHANNELS)
+        FusedNetwork(nets([resolve("darts_v1_cifar"), resolve(irregular[0])]), cells=CELLS, channels=CHANNELS)
     smooth = replace(SHALLOW, label_smoothing=0.1)
     with pytest.raises(ValueError, match="label_smoothing=0.1: networks are trained together with"):
-        FleetLearner(Fleet(nets(FLEETS["paths, pooled"]), cells=CELLS, channels=CHANNELS), smooth, seed=0)
+        FusedLearner(FusedNetwork(nets(FLEETS["paths, pooled"]), cells=CELLS, channels=CHANNELS), smooth, seed=0)
 
 
 def test_what_is_gathered_has_the_gradient_of_a_plain_choice() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasarch.cells.genotype import resolve
-from nasarch.search.kernels.fast_depthwise import Depthwise, quicken
+from nasarch.search.kernels.fast_depthwise import Depthwise, use_fast_depthwise
 from tests.helpers.reference import TwinNetwork
 
 CELLS = ["pc_darts_cifar", "ftso_cifar", "dots_cifar", "darts_v1_cifar"]
@@ -42,7 +42,7 @@ def test_a_training_step_is_that_of_the_literal_network(name: str, rate: float) 
     twin = TwinNetwork(resolve(name), cells=5, channels=4, drop_path_rate=rate).double()
     twin.load(net)
     assert_same(step(net), step(twin))
-    assert_same(step(quicken(net)), step(twin))
+    assert_same(step(use_fast_depthwise(net)), step(twin))
 
 
 @pytest.mark.parametrize("size", [12, 13])
@@ -50,11 +50,11 @@ def test_the_exchanged_network_has_the_same_weights_names_outputs_and_gradients(
     net = network("pc_darts_cifar")
     quick = copy.deepcopy(net)
     before = dict(quick.named_parameters())
-    assert quicken(quick) is quick and all(parameter is before[name] for name, parameter in quick.named_parameters())
+    assert use_fast_depthwise(quick) is quick and all(parameter is before[name] for name, parameter in quick.named_parameters())
     exchanged = [module for module in quick.modules() if isinstance(module, Depthwise)]
     assert {(m.kernel_size[0], m.dilation[0]) for m in exchanged} == {(5, 1), (3, 2)}
     assert quick.state_dict().keys() == net.state_dict().keys() and not any(p.is_meta for p in quick.parameters())
-    assert not any(module.training for module in quicken(copy.deepcopy(net).eval()).modules())
+    assert not any(module.training for module in use_fast_depthwise(copy.deepcopy(net).eval()).modules())
     assert_same(step(quick, size=size), step(net, size=size))
     x = torch.randn(2, 3, size, size, dtype=torch.float64)
     with torch.inference_mode():
@@ -63,4 +63,4 @@ def test_the_exchanged_network_has_the_same_weights_names_outputs_and_gradients(
 
 def test_what_has_fast_gradients_or_a_bias_is_left_alone() -> None:
     plain = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4, bias=False), nn.Conv2d(4, 8, 5, groups=4, bias=False), nn.Conv2d(4, 4, 5, groups=4))
-    assert not any(isinstance(module, Depthwise) for module in quicken(plain).modules())
+    assert not any(isinstance(module, Depthwise) for module in use_fast_depthwise(plain).modules())

@@ -9,7 +9,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
 from nasarch.models.operations import build
-from nasarch.search.kernels.polyphase import joined, phases
+from nasarch.search.kernels.polyphase import from_polyphase, to_polyphase
 from nasarch.search.kernels.recompute import Copies, Geometry, conv_norm, depthwise
 from nasarch.search.supernet.convolutions import Convolutions, families
 
@@ -83,8 +83,8 @@ def test_kernels_of_a_family_are_ordered_by_size() -> None:
 
 def test_phases_are_joined_to_the_same_map() -> None:
     x = torch.randn(2, 3, 6, 8)
-    assert torch.equal(joined(phases(x)), x)
-    assert torch.equal(phases(x)[2:4], x[:, :, ::2, 1::2])
+    assert torch.equal(from_polyphase(to_polyphase(x)), x)
+    assert torch.equal(to_polyphase(x)[2:4], x[:, :, ::2, 1::2])
 
 
 def double(*shape: int) -> Tensor:

@@ -26,14 +26,14 @@ from nasarch.cells.topology import cell, chain, unified
 from nasarch.cli.main import BUILDERS, main
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.ranking import compare, console, select
-from nasarch.search.ranking.budget import Budget, Told
+from nasarch.search.ranking.budget import Budget, CapturedCall
 from nasarch.search.ranking.compare import ZOO, random_cells
-from nasarch.search.ranking.protocol import Ground
-from nasarch.search.ranking.tournament import Contestant, Line
+from nasarch.search.ranking.protocol import EvaluationProtocol
+from nasarch.search.ranking.tournament import Candidate, Line
 from tests.helpers.datasets import as_tree, two_classes
 
 SMALL = ["--size", "8", "--cells", "3", "--channels", "4", "--device", "cpu"]
-TINY = [*SMALL, "--epochs", "2", "--images", "200", "--judged-on", "100"]
+TINY = [*SMALL, "--epochs", "2", "--images", "200", "--val-images", "100"]
 PATHS = ["rank-paths", "--nodes", "2", "--best", "2", "--ends", "1", *TINY]
 
 
@@ -94,7 +94,7 @@ def test_a_stopped_ranking_goes_on_as_if_it_never_had_been(
     ranked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("nasarch.search.training.learner.INTERVAL", 0.0)  # a report after every step
-    tell, seen = console.Tally.__call__, list[int]()
+    tell, seen = console.TournamentProgress.__call__, list[int]()
 
     def tell_or_stop(tally: Any, heat: Any, place: Any) -> None:
         seen.append(place.step)
@@ -102,7 +102,7 @@ def test_a_stopped_ranking_goes_on_as_if_it_never_had_been(
             os.kill(os.getpid(), signal.SIGTERM)
         tell(tally, heat, place)
 
-    monkeypatch.setattr(console.Tally, "__call__", tell_or_stop)
+    monkeypatch.setattr(console.TournamentProgress, "__call__", tell_or_stop)
     folder = tmp_path / "stopped"
     assert main([*PATHS, "--seeds", "2", "--together", "2", "--out", str(folder)]) == 130
     assert f"to go on: nasarch rank-paths --resume {folder}" in capsys.readouterr().out
@@ -175,14 +175,16 @@ def test_seeds_count_from_the_one_that_is_given_and_the_best_mean_wins(
     """Without any training: accuracies by name and seed are 60, 61, 62 and 50 below that, but the last cell's first one is 99."""
     told = []
 
-    def contest(task: Told, field: Ground, stage: str, cells: Sequence[Contestant], seeds: Sequence[int], title: str) -> list[Line]:
-        told.append((task.command, field.judged_by, len(field.judges), list(seeds), [one.name for one in cells]))
+    def contest(
+        task: CapturedCall, field: EvaluationProtocol, stage: str, cells: Sequence[Candidate], seeds: Sequence[int], title: str
+    ) -> list[Line]:
+        told.append((task.command, field.judged_by, len(field.val), list(seeds), [one.name for one in cells]))
         rows = [(one.name, i, 60.0 + i - 50 * k) for k, one in enumerate(cells) for i in range(3)]
         rows[3] = (*rows[3][:2], 99.0)
         return [{"stage": stage, "name": name, "seed": 4 + i, "accuracy": value, "parameters": 7} for name, i, value in rows]
 
     monkeypatch.setattr(module, "contest", contest)
-    flags = [*SMALL, "--seeds", "3", "--seed", "4", "--judged-on", "100", "--out", str(tmp_path / "run")]
+    flags = [*SMALL, "--seeds", "3", "--seed", "4", "--val-images", "100", "--out", str(tmp_path / "run")]
     assert main([command, "ftso_cifar", "dots_cifar", *flags]) == 0
     judged_by = "test images" if command == "compare" else "images of the half that seed 4 holds back"
     assert told == [(command, judged_by, 100, [4, 5, 6], ["ftso_cifar", "dots_cifar"])]
@@ -226,7 +228,7 @@ def test_what_a_user_gets_wrong_is_said_in_one_line(ranked: Path, tmp_path: Path
     assert "--ends 2: choose 1 to 1" in refused(capsys, "rank-paths", "--nodes", "2", "--best", "3", "--ends", "2")
     assert "node 3 can't read '03'" in refused(capsys, "rank-paths", "--reduction", "01-03-01-01")
     assert "there are 750 images for it, of 10 classes; choose 10 to 750" in refused(capsys, "rank-paths", "--images", "5000", *SMALL, *out)
-    assert "--judged-on 3" in refused(capsys, "select", "ftso_cifar", "dots_cifar", "--judged-on", "3", *SMALL, *out)
+    assert "--val-images 3" in refused(capsys, "select", "ftso_cifar", "dots_cifar", "--val-images", "3", *SMALL, *out)
     assert "choose 20 or fewer" in refused(capsys, "compare", "--images", "20", *SMALL, *out)
     assert "no cells are nothing to compare" in refused(capsys, "select")
     assert "1 cell is nothing to compare" in refused(capsys, "compare", "ftso_cifar")
@@ -262,7 +264,7 @@ def test_every_flag_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("rank-paths", "correlate", "select", "compare"):
         assert main([name, "--help"]) == 0
         text = capsys.readouterr().out
-        assert BUILDERS[name].__doc__ and "--judged-on" in text
+        assert BUILDERS[name].__doc__ and "--val-images" in text
 
 
 def test_the_zoo_has_what_is_compared() -> None:

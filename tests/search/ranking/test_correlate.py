@@ -11,7 +11,7 @@ import torch
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import DARTS, NATS
 from nasarch.cli.main import main
-from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.ranking.correlate import _correlated, in_words, kendall, pairs
 from nasarch.search.ranking.correlate_chart import scatter
 from nasarch.search.ranking.standings import Standing
@@ -109,11 +109,11 @@ def test_equal_accuracies_are_said_and_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "pairs.png").stat().st_size > 1000
 
 
-def a_run(tmp_path: Path, operations: torch.Tensor, edges: tuple[float, ...]) -> tuple[Run, Found]:
+def a_run(tmp_path: Path, operations: torch.Tensor, edges: tuple[float, ...]) -> tuple[Run, SearchResult]:
     run = read_run(write_run(tmp_path / "run"))
     assert run.genotype is not None and run.margins is not None
     margins = [margin._replace(weights=edges[: margin.node]) for margin in run.margins]
-    return run, Found(run.genotype, margins, Weights(operations, torch.linspace(0.1, 0.9, 10).view(2, 5)))
+    return run, SearchResult(run.genotype, margins, ArchitectureWeights(operations, torch.linspace(0.1, 0.9, 10).view(2, 5)))
 
 
 def test_an_edge_that_was_dropped_carries_its_strongest_operation(tmp_path: Path) -> None:

@@ -14,17 +14,17 @@ from torch import multiprocessing
 
 from nasarch.cells.topology import unified
 from nasarch.search.ranking import tournament
-from nasarch.search.ranking.budget import Budget, Told
-from nasarch.search.ranking.console import Tally
+from nasarch.search.ranking.budget import Budget, CapturedCall
+from nasarch.search.ranking.console import TournamentProgress
 from nasarch.search.ranking.protocol import ground
-from nasarch.search.ranking.tournament import Contestant, established, heats, play, read_lines
+from nasarch.search.ranking.tournament import Candidate, established, play, read_lines, training_groups
 
 PROCESSES = 2
-TINY = Budget(size=8, cells=3, channels=4, device="cpu", epochs=1, images=20, judged_on=20, batch_size=10, together=1)
+TINY = Budget(size=8, cells=3, channels=4, device="cpu", epochs=1, images=20, val_images=20, batch_size=10, together=1)
 
 
-def a_task(folder: Path) -> Told:
-    return Told("select", TINY, {"cells": []}, folder)
+def a_task(folder: Path) -> CapturedCall:
+    return CapturedCall("select", TINY, {"cells": []}, folder)
 
 
 def process(number: int, folder: str) -> None:
@@ -46,8 +46,8 @@ def process(number: int, folder: str) -> None:
 def test_no_process_begins_in_a_folder_that_the_first_refuses(tmp_path: Path) -> None:
     multiprocessing.spawn(process, (str(tmp_path),), nprocs=PROCESSES)
     for number in range(PROCESSES):
-        first, _, second, joined = json.loads((tmp_path / f"{number}.json").read_text())
-        assert first == "begins" and "exists already" in second and joined == "joined: False"
+        first, _, second, from_polyphase = json.loads((tmp_path / f"{number}.json").read_text())
+        assert first == "begins" and "exists already" in second and from_polyphase == "joined: False"
     assert json.loads((tmp_path / "used" / "config.json").read_text())["processes"] == PROCESSES
 
 
@@ -63,7 +63,7 @@ def test_a_folder_that_another_machine_does_not_see_is_said(tmp_path: Path, monk
 def test_a_network_whose_loss_is_no_number_is_not_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = a_task(tmp_path / "run")
     place = ground(task, by_test=False)
-    wanted = heats("cells", [Contestant("mine", unified("01-02-03-04"))], [5], 1)
+    wanted = training_groups("cells", [Candidate("mine", unified("01-02-03-04"))], [5], 1)
     monkeypatch.setattr(tournament, "_judged", lambda *arguments: [(10.0, math.nan)])
     with pytest.raises(ValueError, match=r"loss of mine, seed 5, on the judging images is nan, so it can't be ranked: .*\(--lr\)"):
         play(task, place, wanted, lambda heat, progress: None)
@@ -84,20 +84,20 @@ def test_each_process_takes_its_share_of_the_heats(tmp_path: Path, monkeypatch: 
     """The second of two, beside a first one that is done: heats 1 and 3 are its own, heat 1 is over."""
     task = a_task(tmp_path / "run")
     place = ground(task, by_test=False)
-    wanted = heats(
-        "cells", [Contestant(path, unified(path)) for path in ("01-02-03-04", "01-01-01-01", "01-12-23-34", "01-02-02-02")], [5], 1
+    wanted = training_groups(
+        "cells", [Candidate(path, unified(path)) for path in ("01-02-03-04", "01-01-01-01", "01-12-23-34", "01-02-02-02")], [5], 1
     )
     (tmp_path / "run" / "heats").mkdir(parents=True)
     for number in (0, 1, 2):
-        line = {"name": wanted[number].contestants[0].name, "seed": 5, "accuracy": 50.0 + number, "loss": 1.0}
+        line = {"name": wanted[number].candidates[0].name, "seed": 5, "accuracy": 50.0 + number, "loss": 1.0}
         (tmp_path / "run" / "heats" / f"{wanted[number].name}.jsonl").write_text(json.dumps(line) + "\n")
     monkeypatch.setattr(tournament.ranks, "place", lambda: (1, 2))
     monkeypatch.setattr(tournament.time, "sleep", lambda seconds: pytest.fail("it waits for a heat that is its own"))
-    tally = Tally(SimpleNamespace(say=lambda *words, **told: None), "cells", wanted, task.folder)  # type: ignore[arg-type]
+    tally = TournamentProgress(SimpleNamespace(say=lambda *words, **told: None), "cells", wanted, task.folder)  # type: ignore[arg-type]
     assert (tally.total, tally.done) == (2, 1)
     trained: list[str] = []
     found = play(task, place, wanted, lambda heat, progress: trained.append(heat.name))
     assert set(trained) == {wanted[3].name} and [line["accuracy"] for line in found[:3]] == [50.0, 51.0, 52.0]
-    assert [line["name"] for line in found] == [heat.contestants[0].name for heat in wanted]
+    assert [line["name"] for line in found] == [heat.candidates[0].name for heat in wanted]
     collected = [json.loads(line) for line in (tmp_path / "run" / "networks.jsonl").read_text().splitlines()]
     assert collected == found and found[3]["accuracy"] in {5.0 * right for right in range(21)}  # of 20 images

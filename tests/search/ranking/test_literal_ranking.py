@@ -18,11 +18,11 @@ from nasarch.cli.main import main
 from nasarch.data.dataset import Dataset, Images, split_indices
 from nasarch.data.load import load
 from nasarch.models.network import CellNetwork
-from nasarch.search.fused.learner import FleetLearner
+from nasarch.search.fused.learner import FusedLearner
 from nasarch.search.ranking import tournament
-from nasarch.search.ranking.budget import Budget, Told
-from nasarch.search.ranking.protocol import Ground, balanced
-from nasarch.search.ranking.tournament import Contestant, Heat, heats, play
+from nasarch.search.ranking.budget import Budget, CapturedCall
+from nasarch.search.ranking.protocol import EvaluationProtocol, balanced
+from nasarch.search.ranking.tournament import Candidate, TrainingGroup, play, training_groups
 from nasarch.search.training import learner as training
 from nasarch.search.training.learner import Progress
 from nasarch.search.training.recipes import Training
@@ -57,7 +57,7 @@ LEAN = cells(
     [(2, "sep_conv_3x3", 0), (2, "skip_connect", 1), (3, "dil_conv_5x5", 2)],
     [(2, "skip_connect", 0), (2, "avg_pool_3x3", 1), (3, "sep_conv_3x3", 2)],
 )
-FIELD = [Contestant(cell.name, cell) for cell in (MINE, SKIPS, LEAN, WIDE)]
+FIELD = [Candidate(cell.name, cell) for cell in (MINE, SKIPS, LEAN, WIDE)]
 
 
 @pytest.fixture(autouse=True)
@@ -71,10 +71,10 @@ def written_out(cell: Genotype, on: Dataset, seed: int) -> Trace:
     return trained(lambda: twin(SETTINGS, on, seed, cells=cell), SETTINGS, on, seed)
 
 
-def place_of(on: Dataset, together: int) -> Ground:
+def place_of(on: Dataset, together: int) -> EvaluationProtocol:
     assert isinstance(on.test, Images)
     shared: dict[str, Any] = {"data": on, "train": on.train, "judges": on.test, "judged_by": "test images"}
-    return Ground(**shared, settings=SETTINGS, device=torch.device("cpu"), workers=None, together=together)
+    return EvaluationProtocol(**shared, settings=SETTINGS, device=torch.device("cpu"), workers=None, together=together)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -82,15 +82,15 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 
 def test_a_heat_trains_its_networks_as_each_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    on, learners, reports = data(), list[Any](), list[tuple[Heat, Progress]]()
+    on, learners, reports = data(), list[Any](), list[tuple[TrainingGroup, Progress]]()
     judged = tournament._judged
     monkeypatch.setattr(tournament, "_judged", lambda ground, learner: learners.append(learner) or judged(ground, learner))
-    task, place = Told("select", Budget(), {}, tmp_path), place_of(on, together=3)
-    wanted = heats("cells", FIELD, [SEED], 3)
-    assert [[one.name for one in heat.contestants] for heat in wanted] == [["mine", "skips", "wide"], ["lean"]]
+    task, place = CapturedCall("select", Budget(), {}, tmp_path), place_of(on, together=3)
+    wanted = training_groups("cells", FIELD, [SEED], 3)
+    assert [[one.name for one in heat.candidates] for heat in wanted] == [["mine", "skips", "wide"], ["lean"]]
     found = play(task, place, wanted, lambda heat, progress: reports.append((heat, progress)))
     together, alone = learners
-    assert isinstance(together, FleetLearner) and found == lines(tmp_path)
+    assert isinstance(together, FusedLearner) and found == lines(tmp_path)
     traces = {one.name: written_out(one.genotype, on, SEED) for one in FIELD}
     norms = [norm for cell in (MINE, SKIPS, WIDE) for norm in traces[cell.name].norms]
     assert min(norms) < SETTINGS.clip < max(norms)  # some are clipped, and some are not
@@ -106,7 +106,7 @@ def test_a_heat_trains_its_networks_as_each_is_written_out(tmp_path: Path, monke
         assert (line["accuracy"], line["loss"]) == pytest.approx((accuracy, loss), abs=2e-6)
         assert line["parameters"] == sum(p.numel() for p in expected.result.parameters())
         assert (line["stage"], line["seed"], line["together"]) == ("cells", SEED, 1 if line["name"] == "lean" else 3)
-    of_fleet = [progress for heat, progress in reports if len(heat.contestants) == 3]
+    of_fleet = [progress for heat, progress in reports if len(heat.candidates) == 3]
     both = [traces[cell.name] for cell in (MINE, SKIPS, WIDE)]
     for number, progress in enumerate(of_fleet):
         first = number - number % 3
@@ -119,9 +119,9 @@ def test_a_heat_trains_its_networks_as_each_is_written_out(tmp_path: Path, monke
 
 def test_a_heat_that_was_stopped_ends_as_it_is_written_out(tmp_path: Path) -> None:
     on, seen = data(), list[Progress]()
-    task, wanted = Told("select", Budget(), {}, tmp_path), heats("cells", [FIELD[0], FIELD[1]], [SEED], 2)
+    task, wanted = CapturedCall("select", Budget(), {}, tmp_path), training_groups("cells", [FIELD[0], FIELD[1]], [SEED], 2)
 
-    def tell(heat: Heat, progress: Progress) -> None:
+    def tell(heat: TrainingGroup, progress: Progress) -> None:
         seen.append(progress)
         if len(seen) == 5:
             torch.random.manual_seed(0)
@@ -180,21 +180,21 @@ def ranked(command: str, pictures: Path, folder: Path, *flags: str) -> dict[tupl
     return found
 
 
-def scores(train: Images, judges: Images, on: Dataset) -> dict[tuple[str, int], Any]:
+def scores(train: Images, val: Images, on: Dataset) -> dict[tuple[str, int], Any]:
     """Written out, of both seeds."""
     found = {}
     for cell, seed in itertools.product((MINE, WIDE), (3, 4)):
         net = trained(lambda cell=cell, seed=seed: twin(SHALLOW, on, seed, cells=cell), SHALLOW, on, seed, part=train).result
-        loss, accuracy, _ = examined(net, judges, on)
+        loss, accuracy, _ = examined(net, val, on)
         found[cell.name, seed] = pytest.approx((accuracy, loss), abs=2e-6)
     return found
 
 
 def test_select_trains_on_one_half_and_scores_on_the_other(pictures: Path, tmp_path: Path) -> None:
     on = load(pictures)
-    train, judges = (on.train.subset(part) for part in split_indices(on.train.labels, (0.5, 0.5), 3))
-    assert isinstance(train, Images) and isinstance(judges, Images)
-    expected = scores(train, judges, on)
+    train, val = (on.train.subset(part) for part in split_indices(on.train.labels, (0.5, 0.5), 3))
+    assert isinstance(train, Images) and isinstance(val, Images)
+    expected = scores(train, val, on)
     for together in (1, 2):
         (tmp_path / str(together)).mkdir()
         assert ranked("select", pictures, tmp_path / str(together), f"--together={together}") == expected
@@ -203,8 +203,8 @@ def test_select_trains_on_one_half_and_scores_on_the_other(pictures: Path, tmp_p
 def test_compare_trains_on_the_images_that_are_drawn_and_scores_on_the_test_images(pictures: Path, tmp_path: Path) -> None:
     on = load(pictures)
     assert isinstance(on.train, Images) and isinstance(on.test, Images)
-    train, judges = on.train.subset(drawn(on.train.labels, 20)), on.test.subset(drawn(on.test.labels, 7))
-    assert ranked("compare", pictures, tmp_path, "--images=20", "--judged-on=7") == scores(train, judges, on)
+    train, val = on.train.subset(drawn(on.train.labels, 20)), on.test.subset(drawn(on.test.labels, 7))
+    assert ranked("compare", pictures, tmp_path, "--images=20", "--val-images=7") == scores(train, val, on)
 
 
 def drawn(labels: torch.Tensor, count: int) -> torch.Tensor:

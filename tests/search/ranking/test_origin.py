@@ -14,14 +14,14 @@ from nasarch.data.dataset import Images, split_indices
 from nasarch.data.load import listing, load
 from nasarch.data.split import read_split, write_split
 from nasarch.runtime.run_folder import as_json
-from nasarch.search.ranking.budget import Budget, Told, told
+from nasarch.search.ranking.budget import Budget, CapturedCall, told
 from nasarch.search.ranking.origin import in_common
-from nasarch.search.ranking.protocol import Ground, ground
+from nasarch.search.ranking.protocol import EvaluationProtocol, ground
 from nasarch.search.ranking.select import _facts
 from nasarch.search.ranking.tournament_opening import as_budget, opening, steps
 from tests.helpers.datasets import as_tree, two_classes
 
-SMALL = Budget(batch_size=4, epochs=3, device="cpu", judged_on=None)
+SMALL = Budget(batch_size=4, epochs=3, device="cpu", val_images=None)
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def a_run(folder: Path, pets: Path, *, seed: int = 0, size: int | None = 10, spl
     return str(folder)
 
 
-def field(*sources: str, budget: Budget = SMALL) -> tuple[Told, Ground]:
+def field(*sources: str, budget: Budget = SMALL) -> tuple[CapturedCall, EvaluationProtocol]:
     task = told("select", budget, lambda: _facts(sources, budget))
     return task, ground(task, by_test=False)
 
@@ -55,7 +55,7 @@ def pixels(part: Any) -> torch.Tensor:
 def test_data_and_size_are_those_of_the_runs(tmp_path: Path, pets: Path) -> None:
     runs = [a_run(tmp_path / "a", pets), a_run(tmp_path / "b", pets, seed=1)]
     task, place = field(*runs)
-    assert task.budget.data == str(pets) and place.data.size == (10, 10) and len(place.train) == len(place.judges) == 12
+    assert task.budget.data == str(pets) and place.data.size == (10, 10) and len(place.train) == len(place.val) == 12
     smaller, place = field(*runs, budget=Budget(batch_size=4, size=8))
     assert place.data.size == (8, 8) and "8x8 pixels (searched at 10x10)" in opening(smaller, place)
     task, place = field("ftso_cifar", "dots_cifar", budget=Budget(batch_size=4))
@@ -67,10 +67,10 @@ def test_the_sides_are_those_of_the_search_where_all_have_the_same(tmp_path: Pat
     task, place = field(*runs, "ftso_cifar")
     train = load(pets, size=10).train
     first, second = (pixels(train.subset(part)) for part in split_indices(train.labels, (0.25, 0.5), 2))
-    assert torch.equal(pixels(place.train), first) and torch.equal(pixels(place.judges), second)
+    assert torch.equal(pixels(place.train), first) and torch.equal(pixels(place.val), second)
     assert "judged by 12 images of the searches' validation side (fractions 0.25 and 0.5, seed 2)" in opening(task, place)
     task, place = field(a_run(tmp_path / "e", pets, fractions=None, images=6), "ftso_cifar")  # eDARTS says how many
-    assert len(place.train) == len(place.judges) == 6
+    assert len(place.train) == len(place.val) == 6
 
 
 def test_a_split_is_taken_as_it_is(tmp_path: Path, pets: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_split_is_taken_as_it_is(tmp_path: Path, pets: Path) -> None:
     task, place = field(*runs)
     data = load(pets, size=10)
     first, second = read_split(tmp_path / "lists", data)
-    assert torch.equal(pixels(place.train), pixels(data.train.subset(first))) and len(place.judges) == len(second) == 6
+    assert torch.equal(pixels(place.train), pixels(data.train.subset(first))) and len(place.val) == len(second) == 6
     assert "(second list of" in opening(task, place)
 
 

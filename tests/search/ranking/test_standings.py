@@ -12,10 +12,10 @@ import torch
 
 from nasarch.cells.genotype import resolve
 from nasarch.data.dataset import Images
-from nasarch.search.ranking.budget import Budget, Told
+from nasarch.search.ranking.budget import Budget, CapturedCall
 from nasarch.search.ranking.protocol import balanced, ground, usual_together
 from nasarch.search.ranking.standings import by_chance, in_words, markdown, rivals, standings, verdict
-from nasarch.search.ranking.tournament import Contestant, heats
+from nasarch.search.ranking.tournament import Candidate, training_groups
 from tests.helpers.small_training import colours
 
 
@@ -196,9 +196,9 @@ def test_equal_means_stay_in_the_order_of_the_lines() -> None:
 
 def test_heats_hold_cells_of_one_form() -> None:
     names = ["darts_v1_cifar", "fair_darts_a_cifar", "pc_darts_cifar", "dots_cifar", "amoebanet_a_cifar"]
-    cells = [Contestant(name, resolve(name)) for name in names]
-    found = heats("cells", cells, [4, 5], 2)
-    assert [[one.name for one in heat.contestants] for heat in found[:4]] == [
+    cells = [Candidate(name, resolve(name)) for name in names]
+    found = training_groups("cells", cells, [4, 5], 2)
+    assert [[one.name for one in heat.candidates] for heat in found[:4]] == [
         ["darts_v1_cifar", "pc_darts_cifar"],
         ["dots_cifar"],
         ["fair_darts_a_cifar"],
@@ -210,16 +210,16 @@ def test_heats_hold_cells_of_one_form() -> None:
 def test_halves_and_samples_are_balanced_and_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     data = colours()
     monkeypatch.setattr("nasarch.search.ranking.protocol.load", lambda *names, **arguments: data)
-    budget = Budget(images=12, judged_on=9, batch_size=4, device="cpu")
+    budget = Budget(images=12, val_images=9, batch_size=4, device="cpu")
 
     def parts(budget: Budget, by_test: bool) -> tuple[Images, Images]:
-        found = ground(Told("select", budget, {}, Path()), by_test=by_test)
-        assert isinstance(found.train, Images) and isinstance(found.judges, Images)
-        return found.train, found.judges
+        found = ground(CapturedCall("select", budget, {}, Path()), by_test=by_test)
+        assert isinstance(found.train, Images) and isinstance(found.val, Images)
+        return found.train, found.val
 
-    train, judges = parts(budget, False)
-    assert train.labels.bincount().tolist() == [4, 4, 4] and judges.labels.bincount().tolist() == [3, 3, 3]
-    whole = parts(replace(budget, images=None, judged_on=None), False)
+    train, val = parts(budget, False)
+    assert train.labels.bincount().tolist() == [4, 4, 4] and val.labels.bincount().tolist() == [3, 3, 3]
+    whole = parts(replace(budget, images=None, val_images=None), False)
     assert len(whole[0]) == len(whole[1]) == 24
     assert torch.equal(parts(budget, False)[0].pixels, train.pixels)
     assert not torch.equal(parts(replace(budget, seed=1), False)[0].pixels, train.pixels)

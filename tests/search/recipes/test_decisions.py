@@ -18,8 +18,8 @@ from torch import Tensor
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import DARTS, NATS, Space
 from nasarch.data.dataset import Augmentation, Dataset, Images
-from nasarch.search.engine.context import Bench
-from nasarch.search.engine.result import Found, Margin, Weights
+from nasarch.search.engine.context import SearchContext
+from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.runs.consensus import consensus, mean
 from nasarch.search.supernet.candidates import check_candidates, winners
@@ -60,14 +60,14 @@ def edge(space: Space, name: str) -> int:
     return space.edges.index((int(name[0]), int(name[1])))  # type: ignore[arg-type]
 
 
-def nodes(found: Found | Genotype, kind: str = "normal") -> Nodes:
+def nodes(found: SearchResult | Genotype, kind: str = "normal") -> Nodes:
     """The nodes of a cell as (operation, source), in the order of its file."""
-    cells = found.genotype if isinstance(found, Found) else found
+    cells = found.genotype if isinstance(found, SearchResult) else found
     short = {long: name for name, long in NAMES.items()}
     return [[(short[op.operation], op.source) for op in node] for node in cells.cells[kind].nodes]
 
 
-def sources(found: Found, kind: str = "normal") -> list[list[int]]:
+def sources(found: SearchResult, kind: str = "normal") -> list[list[int]]:
     return [[source for _, source in node] for node in nodes(found, kind)]
 
 
@@ -114,7 +114,7 @@ def table() -> Tensor:
 
 
 def test_darts_keeps_the_edges_of_the_largest_operation_weights_none_left_out() -> None:
-    found = darts.derive(DARTS, darts.Darts(), Weights(table(), edges(DARTS, NO_EDGE_WEIGHTS, NO_EDGE_WEIGHTS)), "cell")
+    found = darts.derive(DARTS, darts.Darts(), ArchitectureWeights(table(), edges(DARTS, NO_EDGE_WEIGHTS, NO_EDGE_WEIGHTS)), "cell")
     assert nodes(found) == DARTS_NODES and nodes(found, "reduction") == REDUCTION_NODES
     assert found.genotype.name == "cell" and found.genotype.space == "darts"
     assert {cell.concat for cell in found.genotype.cells.values()} == {(2, 3, 4, 5)}
@@ -130,7 +130,7 @@ def test_darts_keeps_the_edges_of_the_largest_operation_weights_none_left_out() 
     assert_margins(found.margins[6:7], [Margin("reduction", 4, (0.1, 0.2, 0.3, 0.4), (3, 2), 1, 0.1)])
 
 
-def assert_same(found: Found, other: Found) -> None:
+def assert_same(found: SearchResult, other: SearchResult) -> None:
     assert (found.genotype.to_dict(), found.margins) == (other.genotype.to_dict(), other.margins)
     assert all(torch.equal(one, two) for one, two in zip(found.weights, other.weights, strict=True))
 
@@ -143,7 +143,7 @@ def assert_margins(found: list[Margin], told: list[Margin]) -> None:
 
 def test_pc_darts_keeps_the_edges_of_the_largest_products() -> None:
     """Node 3: alpha alone has 1, 2, beta alone 0, 2, the sum 0, 1, the product with none 0, 2; node 4: 1, 2 and 0, 2 and 2, 0 and 2, 0."""
-    found = pc_darts.derive(DARTS, pc_darts.PcDarts(), Weights(table(), edges(DARTS, BETA, EVEN)), "cell")
+    found = pc_darts.derive(DARTS, pc_darts.PcDarts(), ArchitectureWeights(table(), edges(DARTS, BETA, EVEN)), "cell")
     assert nodes(found) == [
         [("skip", 0), ("sep5", 1)],
         [("avg", 2), ("sep3", 1)],
@@ -163,13 +163,13 @@ def test_pc_darts_keeps_the_edges_of_the_largest_products() -> None:
 
 
 def test_pc_darts_without_edge_normalisation_decides_as_darts() -> None:
-    weights = Weights(table(), edges(DARTS, NO_EDGE_WEIGHTS, NO_EDGE_WEIGHTS))
+    weights = ArchitectureWeights(table(), edges(DARTS, NO_EDGE_WEIGHTS, NO_EDGE_WEIGHTS))
     found = pc_darts.derive(DARTS, pc_darts.PcDarts(edge_normalisation=False), weights, "cell")
     assert nodes(found) == DARTS_NODES and nodes(found, "reduction") == REDUCTION_NODES
 
 
 def test_beta_of_one_cell_says_nothing_of_the_other() -> None:
-    found = pc_darts.derive(DARTS, pc_darts.PcDarts(), Weights(table(), edges(DARTS, EVEN, BETA)), "cell")
+    found = pc_darts.derive(DARTS, pc_darts.PcDarts(), ArchitectureWeights(table(), edges(DARTS, EVEN, BETA)), "cell")
     assert nodes(found) == DARTS_NODES
     assert sources(found, "reduction") == [[0, 1], [2, 0], [3, 2], [3, 2]]  # .07 .06, .06 .03 .075, .026 .047 .0765 .1, .01 .04 .06 .16 .05
 
@@ -177,7 +177,7 @@ def test_beta_of_one_cell_says_nothing_of_the_other() -> None:
 def test_cells_of_three_nodes_are_decided_alike() -> None:
     space = DARTS.with_nodes(3)
     rows = {name: row for name, row in NORMAL.items() if name[1] != "5"}
-    weights = Weights(operations(space, rows, rows), edges(space, BETA[:3], BETA[:3]))
+    weights = ArchitectureWeights(operations(space, rows, rows), edges(space, BETA[:3], BETA[:3]))
     assert nodes(darts.derive(space, darts.Darts(nodes=3), weights, "cell"), "reduction") == DARTS_NODES[:3]
     found = pc_darts.derive(space, pc_darts.PcDarts(nodes=3), weights, "cell")
     assert sources(found) == [[0, 1], [2, 1], [2, 1]] == sources(found, "reduction")
@@ -206,7 +206,7 @@ ON_NATS = {
 def test_cells_of_nats_bench_keep_all_edges_the_strongest_first_and_never_none(
     recipe: ModuleType, settings: Any, edge_weights: list[list[float]], order: list[list[int]]
 ) -> None:
-    found = recipe.derive(NATS, settings, Weights(operations(NATS, ON_NATS), edges(NATS, edge_weights)), "cell")
+    found = recipe.derive(NATS, settings, ArchitectureWeights(operations(NATS, ON_NATS), edges(NATS, edge_weights)), "cell")
     assert sources(found) == order
     text = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|nor_conv_1x1~0|nor_conv_3x3~1|skip_connect~2|"
     assert found.genotype.to_nats() == text and found.genotype.cells["normal"].concat == (3,)
@@ -215,7 +215,7 @@ def test_cells_of_nats_bench_keep_all_edges_the_strongest_first_and_never_none(
 
 def test_a_path_keeps_its_edges_whatever_they_weigh_in_the_order_of_its_text() -> None:
     settings = edarts.Edarts(path="01-20-13-04")
-    found = edarts.derive(DARTS, settings, Weights(table(), edges(DARTS, NO_EDGE_WEIGHTS, NO_EDGE_WEIGHTS)), "cell")
+    found = edarts.derive(DARTS, settings, ArchitectureWeights(table(), edges(DARTS, NO_EDGE_WEIGHTS, NO_EDGE_WEIGHTS)), "cell")
     assert nodes(found) == [
         [("skip", 0), ("sep5", 1)],
         [("avg", 2), ("dil3", 0)],
@@ -230,7 +230,9 @@ def test_a_path_keeps_its_edges_whatever_they_weigh_in_the_order_of_its_text() -
         ((0, 4), None, None),
     ]
     assert found.margins[1].weights == pytest.approx((0.06, 0.20))  # by source
-    free = edarts.derive(DARTS, edarts.Edarts(path=None), Weights(table(), edges(DARTS, NO_EDGE_WEIGHTS, NO_EDGE_WEIGHTS)), "cell")
+    free = edarts.derive(
+        DARTS, edarts.Edarts(path=None), ArchitectureWeights(table(), edges(DARTS, NO_EDGE_WEIGHTS, NO_EDGE_WEIGHTS)), "cell"
+    )
     assert nodes(free) == DARTS_NODES and nodes(free, "reduction") == REDUCTION_NODES
 
 
@@ -265,9 +267,9 @@ NEAR = [  # in units of 1e-5, below 1
 DESCENT = [[1.0, 2.0], [1.0, 2.0, -9.0], [3.0, 1.0, 1.0, 9.0], [9.0, 0.0, 9.0, 0.0, 0.0]]
 
 
-def near_ties() -> tuple[Weights, Tensor]:
+def near_ties() -> tuple[ArchitectureWeights, Tensor]:
     close = [[-1.0 + 1e-5 * value for value in node] for node in NEAR]
-    weights = Weights(operations(DARTS, {}, {}), logs(DARTS, close, close))
+    weights = ArchitectureWeights(operations(DARTS, {}, {}), logs(DARTS, close, close))
     return weights, edges(DARTS, DESCENT, [[-value for value in node] for node in DESCENT])
 
 
@@ -290,7 +292,7 @@ def test_ftso_ranks_by_beta_alone_where_no_gradient_is_known() -> None:
 @pytest.mark.parametrize("operator", ["replace", "gradient"])
 def test_an_edge_without_operations_is_none_however_much_it_weighs(operator: Any) -> None:
     rows = {name: {"dil5": 0.5} for name in NORMAL}
-    weights = Weights(operations(DARTS, rows, rows), edges(DARTS, [[0.5, 0.5], [0.9, 0.04, 0.06], [0.25] * 4, [0.2] * 5], EVEN))
+    weights = ArchitectureWeights(operations(DARTS, rows, rows), edges(DARTS, [[0.5, 0.5], [0.9, 0.04, 0.06], [0.25] * 4, [0.2] * 5], EVEN))
     weights.operations_ZEO[0, edge(DARTS, "03")] = 0.0
     found = ftso.derive(DARTS, ftso.Ftso(operator=operator, operation="dil_conv_3x3"), weights, "cell")
     assert nodes(found)[1] == [("dil3" if operator == "replace" else "dil5", source) for source in (2, 1)]
@@ -485,11 +487,11 @@ def test_every_node_keeps_a_candidate_on_one_of_its_own_edges() -> None:
             check_candidates(DARTS, wrong)
 
 
-def run_of(alpha: list[float], beta: list[float]) -> Weights:
+def run_of(alpha: list[float], beta: list[float]) -> ArchitectureWeights:
     """Weights of node 3's edges, in both cells; those of the other nodes are equal."""
     rows = {f"{i}3": {"sep3": weight} for i, weight in enumerate(alpha)}
     shares = [EVEN[0], beta, *EVEN[2:]]
-    return Weights(operations(DARTS, rows, rows).float(), edges(DARTS, shares, shares).float())
+    return ArchitectureWeights(operations(DARTS, rows, rows).float(), edges(DARTS, shares, shares).float())
 
 
 def test_a_consensus_of_pc_darts_is_the_product_of_mean_weights() -> None:
@@ -512,7 +514,9 @@ def test_a_consensus_takes_means_of_weights_not_of_ranks_nor_the_majority() -> N
 
 def test_the_mean_is_rounded_run_by_run_and_has_no_pairs() -> None:
     """Of 0.4e-7 and 0.4e-7 nothing is left, of 0.6e-7 twice 1e-7; the sum of the runs would round otherwise."""
-    runs = [Weights(torch.full((2, 14, 8), value), torch.full((2, 14), value), torch.ones(2, 4, 10)) for value in (0.4e-7, 0.6e-7)]
+    runs = [
+        ArchitectureWeights(torch.full((2, 14, 8), value), torch.full((2, 14), value), torch.ones(2, 4, 10)) for value in (0.4e-7, 0.6e-7)
+    ]
     both = mean(runs)
     assert both.operations_ZEO.unique().tolist() == pytest.approx([0.5e-7]) and both.edges_ZE.dtype == torch.float32
     assert mean(runs[:1]).edges_ZE.unique().tolist() == [0.0] and len(both.pairs_ZNS) == 0
@@ -523,6 +527,6 @@ def test_maps_from_64_pixels_on_begin_with_the_stem_of_imagenet(pixels: int, sma
     """PC-DARTS sec. 4.3: three convolutions of stride 2, 224 -> 28; the smaller side counts."""
     images = Images(torch.zeros(2, 3, pixels, 70, dtype=torch.uint8), torch.arange(2))
     data = Dataset(name="two", train=images, test=None, class_names=("a", "b"), augmentation=Augmentation(), source="synthetic")
-    net = Bench(data=data).supernet(DARTS, torch.ones(2, 14, 8, dtype=torch.bool), channels=4, layers=3)
+    net = SearchContext(data=data).supernet(DARTS, torch.ones(2, 14, 8, dtype=torch.bool), channels=4, layers=3)
     strides = [module.stride[0] for module in net.stem.modules() if isinstance(module, torch.nn.Conv2d)]
     assert math.prod(strides) == smaller

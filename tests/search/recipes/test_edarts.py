@@ -15,8 +15,8 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from nasarch.cells.space import DARTS, NATS
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.engine.context import Bench
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.context import SearchContext
+from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes.edarts import Edarts, read_path, search
 from tests.helpers.coloured_images import data
 from tests.helpers.paper_numbers import ATTENTION
@@ -36,11 +36,11 @@ def counted() -> Iterator[list[str]]:
         handle.remove()
 
 
-def finish(settings: Edarts) -> tuple[Found, torch.Tensor]:
+def finish(settings: Edarts) -> tuple[SearchResult, torch.Tensor]:
     """What was found, and alpha at the end."""
     with TemporaryDirectory() as folder:
         checkpoint = Checkpoint(Path(folder) / "checkpoint.pt")
-        running = search(Bench(data=data(), checkpoint=checkpoint), settings)
+        running = search(SearchContext(data=data(), checkpoint=checkpoint), settings)
         while True:
             try:
                 next(running)
@@ -133,9 +133,9 @@ def test_a_path_is_read_node_by_node() -> None:
 )
 def test_what_can_not_be_searched_is_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        next(search(Bench(data=data()), replace(TINY, **settings)))
+        next(search(SearchContext(data=data()), replace(TINY, **settings)))
 
 
 def test_the_space_of_nats_bench_is_refused() -> None:
     with pytest.raises(ValueError, match="belong to space 'darts', not 'nats': search it with darts, pc-darts or ftso"):
-        next(search(Bench(data=data(), space=NATS), TINY))
+        next(search(SearchContext(data=data(), space=NATS), TINY))

@@ -6,17 +6,17 @@ from dataclasses import replace
 
 import pytest
 
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes.ftso import Ftso, search
 from tests.helpers.coloured_images import data
 
 TINY = Ftso(layers=3, channels=8, batch_size=8)
 
 
-def finish(recipe: Ftso, seed: int = 0) -> tuple[list[Progress], Found]:
-    steps, running = [], search(Bench(data=data(), seed=seed), recipe)
+def finish(recipe: Ftso, seed: int = 0) -> tuple[list[Progress], SearchResult]:
+    steps, running = [], search(SearchContext(data=data(), seed=seed), recipe)
     while True:
         try:
             steps.append(next(running))
@@ -83,12 +83,12 @@ def test_other_operations_of_table_1_search_the_topology_as_well(operations: tup
 )
 def test_refuses_settings_that_make_no_sense(settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        next(search(Bench(data=data()), replace(TINY, **settings)))
+        next(search(SearchContext(data=data()), replace(TINY, **settings)))
 
 
 def test_a_batch_larger_than_the_data_is_refused() -> None:
     with pytest.raises(ValueError, match="batch size 256.*24 images"):
-        next(search(Bench(data=data()), replace(TINY, batch_size=256)))
+        next(search(SearchContext(data=data()), replace(TINY, batch_size=256)))
 
 
 def test_a_loss_that_is_no_number_stops_the_search() -> None:

@@ -20,14 +20,14 @@ import torch
 from nasarch.cells.space import DARTS, NATS, Space
 from nasarch.data.dataset import Augmentation, Dataset
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from tests.literal import darts as literal_darts
 from tests.literal import dots as literal_dots
 from tests.literal import edarts as literal_edarts
 from tests.literal import ftso as literal_ftso
 from tests.literal import pc_darts as literal_pc_darts
-from tests.literal.learner import Ground
+from tests.literal.learner import LiteralSetup
 from tests.literal.record import Ended, Watched, assert_same
 from tests.literal.small import data, in_float64
 
@@ -47,20 +47,20 @@ class Case(NamedTuple):
     data: Dataset | None = None
     parts: tuple[list[int], list[int]] | None = None  # of the training images, in place of a split by the seed
 
-    def bench(self, **more: Any) -> Bench:
+    def bench(self, **more: Any) -> SearchContext:
         parts = None if self.parts is None else tuple(map(torch.tensor, self.parts))
-        return Bench(data=self.data or data(), space=self.space, seed=self.seed, parts=parts, **more)  # type: ignore[arg-type]
+        return SearchContext(data=self.data or data(), space=self.space, seed=self.seed, parts=parts, **more)  # type: ignore[arg-type]
 
     def running(self, **more: Any) -> Any:
         """The package's search."""
         return self.recipe.search(self.bench(**more), self.settings)
 
     def literal(self) -> Ended:
-        return LITERAL[self.recipe].search(Ground(self.data or data(), self.seed, self.space, self.parts), self.settings)
+        return LITERAL[self.recipe].search(LiteralSetup(self.data or data(), self.seed, self.space, self.parts), self.settings)
 
 
-DARTS_FIRST = darts.Darts(order="first", spread=0.5, fractions=UNEQUAL, **ONE_STAGE)
-PC_DARTS = pc_darts.PcDarts(warmup=1, spread=0.5, fractions=UNEQUAL, **ONE_STAGE)
+DARTS_FIRST = darts.Darts(order="first", init_std=0.5, fractions=UNEQUAL, **ONE_STAGE)
+PC_DARTS = pc_darts.PcDarts(warmup=1, init_std=0.5, fractions=UNEQUAL, **ONE_STAGE)
 DOTS = dots.Dots(
     operation_epochs=2,
     topology_epochs=3,
@@ -76,7 +76,7 @@ DOTS = dots.Dots(
     fractions=UNEQUAL,
     **{**SMALL, "nodes": 3},
 )
-EDARTS = edarts.Edarts(images=14, path="01-12", spread=0.5, **ONE_STAGE)
+EDARTS = edarts.Edarts(images=14, path="01-12", init_std=0.5, **ONE_STAGE)
 FTSO = ftso.Ftso(fractions=UNEQUAL, operation="dil_conv_5x5", **{**ONE_STAGE, "nodes": 3})
 NATS_STAGE = {**ONE_STAGE, "layers": 1}
 CASES = {
@@ -84,7 +84,7 @@ CASES = {
     "darts, second order": Case(darts, replace(DARTS_FIRST, order="second")),
     "darts, exact": Case(darts, replace(DARTS_FIRST, order="exact")),
     "darts, four nodes, more layers": Case(darts, replace(DARTS_FIRST, nodes=4, layers=4, epochs=1), seed=0),
-    "darts, NATS-Bench": Case(darts, darts.Darts(order="second", spread=0.5, fractions=UNEQUAL, **NATS_STAGE), NATS),
+    "darts, NATS-Bench": Case(darts, darts.Darts(order="second", init_std=0.5, fractions=UNEQUAL, **NATS_STAGE), NATS),
     "pc_darts, K = 4": Case(pc_darts, PC_DARTS),
     "pc_darts, K = 1, three nodes": Case(pc_darts, replace(PC_DARTS, partial=1, warmup=0, nodes=3, epochs=1)),
     "pc_darts, no edge normalisation": Case(pc_darts, replace(PC_DARTS, edge_normalisation=False, partial=2)),
@@ -95,7 +95,7 @@ CASES = {
         replace(PC_DARTS, warmup=0, partial=2, epochs=1),
         data=data((64, 64), augmentation=Augmentation(crop_scale=(0.3, 0.6), flip=True)),
     ),
-    "pc_darts, NATS-Bench": Case(pc_darts, pc_darts.PcDarts(warmup=0, partial=2, spread=0.5, **NATS_STAGE), NATS),
+    "pc_darts, NATS-Bench": Case(pc_darts, pc_darts.PcDarts(warmup=0, partial=2, init_std=0.5, **NATS_STAGE), NATS),
     "dots": Case(dots, DOTS),
     "dots, one level and two": Case(dots, replace(DOTS, operation_levels=1, topology_levels=2, operation_scale=1e-3), parts=PARTS),
     "dots, one group": Case(dots, replace(DOTS, grouped=False, nodes=2, topology_warmup=0, operation_warmup=0, topology_layers=3)),

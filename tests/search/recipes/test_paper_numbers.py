@@ -16,7 +16,7 @@ import torch
 from nasarch.cells.space import SPACES
 from nasarch.cells.topology import topologies
 from nasarch.search.engine import updates
-from nasarch.search.engine.context import LARGE
+from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.engine.hessian import largest_eigenvalue
 from nasarch.search.engine.optimisers import start
 from nasarch.search.ranking.budget import Budget
@@ -24,7 +24,7 @@ from nasarch.search.ranking.paths import rank_paths
 from nasarch.search.ranking.standings import LEVEL
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.recipes.methods import PRESETS
-from nasarch.search.runs.options import Job
+from nasarch.search.runs.options import SearchOptions
 from nasarch.search.supernet.network import Supernet
 from nasarch.search.training import recipes
 from tests.helpers import paper_numbers as papers
@@ -43,7 +43,7 @@ EVERY = [(method, name) for method, rows in ROWS.items() for name in rows]
 every_preset = pytest.mark.parametrize(("method", "name"), EVERY, ids=[f"{method} {name}" for method, name in EVERY])
 
 
-def values(told: papers.Told) -> dict[str, Any]:
+def values(told: papers.CapturedCall) -> dict[str, Any]:
     """The values of a table, without their places."""
     return {name: value for name, (value, _) in told.items()}
 
@@ -351,5 +351,5 @@ def test_what_no_text_says_is_what_the_table_says() -> None:
     """Numbers that are nasarch's choice, or stand elsewhere in a text than the settings."""
     parameters = inspect.signature(largest_eigenvalue).parameters
     assert {name: parameters[name].default for name in papers.HESSIAN} == papers.HESSIAN
-    assert (LARGE, LEVEL, Job().max_macs) == (papers.IMAGENET_PIXELS, papers.LEVEL, papers.MAX_MACS)
-    assert (Job().scale, Job().seed, Job().runs) == (1.0, 0, 1)
+    assert (IMAGENET_STEM_SIZE, LEVEL, SearchOptions().max_macs) == (papers.IMAGENET_PIXELS, papers.LEVEL, papers.MAX_MACS)
+    assert (SearchOptions().scale, SearchOptions().seed, SearchOptions().runs) == (1.0, 0, 1)

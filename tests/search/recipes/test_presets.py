@@ -23,29 +23,29 @@ from nasarch.search.recipes.preset import Preset
 from nasarch.search.recipes.scale import scaled
 from nasarch.search.runs import command
 from nasarch.search.runs.command import METHODS
-from nasarch.search.runs.options import Job
+from nasarch.search.runs.options import SearchOptions
 from nasarch.search.supernet.candidates import all_candidates, check_candidates, only
 
 EVERY = [(method, name) for method, presets in PRESETS.items() for name in presets]
 every_preset = pytest.mark.parametrize(("method", "name"), EVERY, ids=[f"{method} {name}" for method, name in EVERY])
 
 
-class Told(NamedTuple):
+class CapturedCall(NamedTuple):
     """What a command hands to the search."""
 
     method: str
     settings: Any
-    job: Job
+    job: SearchOptions
     start: Any
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Told]:
+def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CapturedCall]:
     """Run a search's command line up to the search itself."""
-    calls: list[Told] = []
-    monkeypatch.setattr(command, "search_with", lambda *arguments: calls.append(Told(*arguments)))
+    calls: list[CapturedCall] = []
+    monkeypatch.setattr(command, "search_with", lambda *arguments: calls.append(CapturedCall(*arguments)))
 
-    def told(*arguments: str) -> Told:
+    def told(*arguments: str) -> CapturedCall:
         assert main(["search", *arguments]) == 0
         return calls.pop()
 
@@ -96,14 +96,14 @@ def test_can_be_shortened_and_kept_as_json(method: str, name: str) -> None:
     assert again == settings and type(scaled(settings, 0.04)) is type(settings)
 
 
-def test_a_preset_gives_the_defaults_and_flags_change_them(told: Callable[..., Told]) -> None:
+def test_a_preset_gives_the_defaults_and_flags_change_them(told: Callable[..., CapturedCall]) -> None:
     method, settings, job, start = told("pc-darts", "--preset", "k2", "--batch-size", "8", "--no-edge-normalisation")
     assert (method, job.preset, job.space) == ("pc-darts", "k2", "darts")
     assert (settings.partial, settings.lr, settings.batch_size, settings.edge_normalisation) == (2, 0.05, 8, False)
     assert start == PRESETS["pc-darts"]["k2"].settings()
 
 
-def test_nats_bench_has_its_own_settings_without_a_word(told: Callable[..., Told]) -> None:
+def test_nats_bench_has_its_own_settings_without_a_word(told: Callable[..., CapturedCall]) -> None:
     for arguments in (["--space", "nats"], ["--preset", "nats"], ["--preset=nats"]):
         _, settings, job, _ = told("ftso", *arguments)
         assert (job.space, settings.operation, settings.layers, settings.partial) == ("nats", "nor_conv_3x3", 5, 1)
@@ -175,4 +175,4 @@ def test_the_list_as_json_has_the_settings(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_preset_is_of_cifar10_and_the_darts_space_unless_it_says_so() -> None:
-    assert Preset(Job, "row", "reported")[3:] == ("darts", "cifar10")
+    assert Preset(SearchOptions, "row", "reported")[3:] == ("darts", "cifar10")

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from nasarch.cells.space import DARTS, NATS, Space
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.relaxation import Relaxation
-from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.supernet.candidates import all_candidates, winners
 from tests.helpers.coloured_images import data
@@ -49,9 +49,9 @@ METHODS: dict[str, tuple[ModuleType, Any]] = {
 all_methods = pytest.mark.parametrize("name", METHODS)
 
 
-def finish(recipe: ModuleType, settings: Any, seed: int = 0, space: Space = DARTS) -> tuple[list[Progress], Found]:
+def finish(recipe: ModuleType, settings: Any, seed: int = 0, space: Space = DARTS) -> tuple[list[Progress], SearchResult]:
     """The epochs' last reports, and what was found."""
-    steps, running = [], recipe.search(Bench(data=data(), space=space, seed=seed), settings)
+    steps, running = [], recipe.search(SearchContext(data=data(), space=space, seed=seed), settings)
     while True:
         try:
             steps.append(next(running))
@@ -60,7 +60,7 @@ def finish(recipe: ModuleType, settings: Any, seed: int = 0, space: Space = DART
 
 
 @cache
-def finished(name: str) -> tuple[list[Progress], Found]:
+def finished(name: str) -> tuple[list[Progress], SearchResult]:
     return finish(*METHODS[name])
 
 
@@ -80,7 +80,7 @@ def test_the_same_seed_gives_the_same_and_another_other_numbers(name: str) -> No
     (epochs, found), (again, same) = finished(name), finish(recipe, settings)
     assert found[:2] == same[:2] and [e.loss for e in epochs] == [e.loss for e in again]
     assert all(torch.equal(a, b) for a, b in zip(found.weights, same.weights, strict=True))
-    assert next(first for first in recipe.search(Bench(data=data(), seed=1), settings) if first.ends_epoch).loss != epochs[0].loss
+    assert next(first for first in recipe.search(SearchContext(data=data(), seed=1), settings) if first.ends_epoch).loss != epochs[0].loss
 
 
 @all_methods
@@ -101,7 +101,7 @@ def test_none_does_not_stay_even_where_it_dominates(name: str) -> None:
     recipe, settings = METHODS[name]
     operations = torch.rand(2, 14, 8, generator=torch.Generator().manual_seed(0)) / 100
     operations[:, :, DARTS.operations.index("none")] = 0.9
-    found = recipe.derive(DARTS, settings, Weights(operations, torch.rand(2, 14)), "cell")
+    found = recipe.derive(DARTS, settings, ArchitectureWeights(operations, torch.rand(2, 14)), "cell")
     assert all(edge.operation != "none" for cell in found.genotype.cells.values() for node in cell.nodes for edge in node)
 
 
@@ -171,7 +171,7 @@ def test_settings_that_make_no_search_are_refused(settings: Any, change: dict[st
 
 
 def test_a_gradient_that_overflowed_does_not_choose_edges() -> None:
-    running = ftso.search(Bench(data=data()), ftso.Ftso(**SMALL | {"epochs": 1}))
+    running = ftso.search(SearchContext(data=data()), ftso.Ftso(**SMALL | {"epochs": 1}))
     next(running)
     loop = running
     while loop.gi_yieldfrom is not None:
@@ -260,7 +260,7 @@ def test_cells_of_nats_bench_keep_all_edges_and_never_none(recipe: ModuleType, s
     epochs, found = finish(recipe, settings, space=NATS)
     assert [sorted(node) for node in sources(found.genotype)] == [[0], [0, 1], [0, 1, 2]]
     assert "none" not in found.genotype.to_nats() and len(epochs) == 2
-    dominated = Weights(torch.eye(5)[0].expand(1, 6, 5) + 0.01, torch.ones(1, 6))
+    dominated = ArchitectureWeights(torch.eye(5)[0].expand(1, 6, 5) + 0.01, torch.ones(1, 6))
     assert "none" not in recipe.derive(NATS, settings, dominated, "cell").genotype.to_nats()
 
 

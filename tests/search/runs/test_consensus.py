@@ -13,19 +13,19 @@ import torch
 
 from nasarch.cells.genotype import Genotype, resolve
 from nasarch.cells.space import DARTS, NATS, Space
-from nasarch.search.engine.result import Margin, Weights
+from nasarch.search.engine.result import ArchitectureWeights, Margin
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.runs.consensus import Agreement, agreements, consensus, mean
 from nasarch.search.runs.gather import _agreement, _provenance, _same, _seeds, _stability
 from nasarch.search.runs.history import kept_counts
 
-Draw = Callable[[int], Weights]
+Draw = Callable[[int], ArchitectureWeights]
 
 
-def random_weights(space: Space, seed: int) -> Weights:
+def random_weights(space: Space, seed: int) -> ArchitectureWeights:
     generator = torch.Generator().manual_seed(seed)
     z, e, o = len(space.kinds), len(space.edges), len(space.operations)
-    return Weights(torch.rand(z, e, o, generator=generator), torch.rand(z, e, generator=generator))
+    return ArchitectureWeights(torch.rand(z, e, o, generator=generator), torch.rand(z, e, generator=generator))
 
 
 def test_the_mean_is_that_of_every_entry_in_the_digits_of_a_file() -> None:
@@ -33,7 +33,7 @@ def test_the_mean_is_that_of_every_entry_in_the_digits_of_a_file() -> None:
     both = mean(runs)
     torch.testing.assert_close(both.operations_ZEO, sum(run.operations_ZEO for run in runs) / 3, rtol=0, atol=1e-6)
     torch.testing.assert_close(both.edges_ZE, sum(run.edges_ZE for run in runs) / 3, rtol=0, atol=1e-6)
-    read = mean([Weights.from_lists(run.to_lists()) for run in runs])
+    read = mean([ArchitectureWeights.from_lists(run.to_lists()) for run in runs])
     assert all(torch.equal(a, b) for a, b in zip(both, read, strict=True))
 
 
@@ -94,7 +94,7 @@ def test_an_edge_that_no_run_searched_operations_on_is_not_taken() -> None:
     """FTSO by gradient: at node 5 edge 2 leads in the mean, but neither run had kept it."""
     runs = []
     for kept, dropped in (((0, 1), 3), ((3, 1), 0)):
-        weights = Weights(torch.zeros(2, 14, 8), torch.full((2, 14), 0.25))
+        weights = ArchitectureWeights(torch.zeros(2, 14, 8), torch.full((2, 14), 0.25))
         weights.operations_ZEO[:, :9, 4] = 1.0
         rows = [e for e, edge in enumerate(DARTS.edges) if edge.target == 5]
         weights.edges_ZE[:, rows] = torch.tensor([0.0, 0.34, 0.3, 0.0, 0.01])
@@ -109,19 +109,19 @@ def test_an_edge_that_no_run_searched_operations_on_is_not_taken() -> None:
 
 
 def test_files_have_seven_decimals_and_pairs_where_there_are_some() -> None:
-    weights = Weights(torch.full((1, 1, 1), 0.123456789), torch.full((1, 1), 0.00000004), torch.full((1, 1, 1), 0.98765432))
+    weights = ArchitectureWeights(torch.full((1, 1, 1), 0.123456789), torch.full((1, 1), 0.00000004), torch.full((1, 1, 1), 0.98765432))
     lists = weights.to_lists()
     assert lists == {"operations": [[[0.1234568]]], "edges": [[0.0]], "pairs": [[[0.9876543]]]}
-    read = Weights.from_lists(lists)
+    read = ArchitectureWeights.from_lists(lists)
     assert read.pairs_ZNS.item() == pytest.approx(0.9876543) and read.operations_ZEO.shape == (1, 1, 1) and read.edges_ZE.shape == (1, 1)
     assert "pairs" not in weights._replace(pairs_ZNS=torch.zeros(0)).to_lists()
-    learnt = Weights(*(torch.ones(1, requires_grad=True) for _ in range(3))).detached()
+    learnt = ArchitectureWeights(*(torch.ones(1, requires_grad=True) for _ in range(3))).detached()
     assert not any(table.requires_grad for table in learnt)
 
 
-def cell_of(node_3: tuple[int, int], operation: str = "sep_conv_3x3") -> Weights:
+def cell_of(node_3: tuple[int, int], operation: str = "sep_conv_3x3") -> ArchitectureWeights:
     """All nodes read 0 and 1 but node 3 of the normal cell; every edge carries sep_conv_3x3 but that from 0 to 4 of the normal cell."""
-    weights = Weights(torch.full((2, 14, 8), 0.1), torch.zeros(2, 14))
+    weights = ArchitectureWeights(torch.full((2, 14, 8), 0.1), torch.zeros(2, 14))
     for e, edge in enumerate(DARTS.edges):
         weights.operations_ZEO[:, e, DARTS.operations.index("sep_conv_3x3")] = 0.9 if edge.source < 2 else 0.3
     for source in range(3):
@@ -202,13 +202,15 @@ def test_the_agreement_is_counted_over_deals_into_two_halves() -> None:
     assert [tuple(row) for row in agreements(darts, darts.Darts(), DARTS, runs, seed=3)] == [pytest.approx(row) for row in rows]
 
 
-def averaged(runs: list[Weights]) -> Weights:
-    return Weights(sum(run.operations_ZEO for run in runs) / len(runs), sum(run.edges_ZE for run in runs) / len(runs))
+def averaged(runs: list[ArchitectureWeights]) -> ArchitectureWeights:
+    return ArchitectureWeights(sum(run.operations_ZEO for run in runs) / len(runs), sum(run.edges_ZE for run in runs) / len(runs))
 
 
 def test_the_mean_is_of_rounded_tables() -> None:
     """As files hold them: two digits more would decide otherwise."""
-    low, high = (Weights(torch.full((2, 14, 8), value, dtype=torch.double), torch.zeros(2, 14)) for value in (0.12345674, 0.12345676))
+    low, high = (
+        ArchitectureWeights(torch.full((2, 14, 8), value, dtype=torch.double), torch.zeros(2, 14)) for value in (0.12345674, 0.12345676)
+    )
     assert mean([low, low]).operations_ZEO[0, 0, 0].item() == pytest.approx(0.1234567, abs=2e-9)
     assert mean([low, high]).operations_ZEO[0, 0, 0].item() == pytest.approx((0.1234567 + 0.1234568) / 2, abs=6e-9)
 

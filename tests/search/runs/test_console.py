@@ -12,14 +12,14 @@ import torch
 
 from nasarch.cells.genotype import Genotype, resolve
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found, Margin, Weights
+from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
 from nasarch.search.runs import seeds
 from nasarch.search.runs.run import Plan
-from tests.helpers.captured_options import Told, catch_searches, plan_of
+from tests.helpers.captured_options import CapturedCall, catch_searches, plan_of
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Told:
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CapturedCall:
     monkeypatch.chdir(tmp_path)
     return catch_searches(monkeypatch)
 
@@ -30,9 +30,11 @@ class Ran:
     def __init__(self, cells: Genotype) -> None:
         self.cells, self.calls = cells, list[tuple[int, Path]]()
 
-    def __call__(self, plan: Plan, seed: int, folder: Path, report: Any) -> Found:
+    def __call__(self, plan: Plan, seed: int, folder: Path, report: Any) -> SearchResult:
         self.calls.append((seed, folder))
-        found = Found(self.cells, [Margin("normal", 2, (0.25, 0.75), (1,), 0, 0.5)], Weights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
+        found = SearchResult(
+            self.cells, [Margin("normal", 2, (0.25, 0.75), (1,), 0, 0.5)], ArchitectureWeights(torch.zeros(2, 14, 8), torch.zeros(2, 14))
+        )
         report(
             Progress(
                 **{"stage": "topology", "epoch": 1, "epochs": 1, "step": 1, "steps": 1, "loss": 2.0, "accuracy": 0.5},
@@ -43,7 +45,7 @@ class Ran:
         return found._replace(genotype=replace(self.cells, provenance=provenance))
 
 
-def searched(told: Told, monkeypatch: pytest.MonkeyPatch, *flags: str, cells: Genotype | None = None) -> Ran:
+def searched(told: CapturedCall, monkeypatch: pytest.MonkeyPatch, *flags: str, cells: Genotype | None = None) -> Ran:
     ran = Ran(cells or resolve("darts_v2_cifar"))
     plan = plan_of(told, *flags)
     monkeypatch.setattr(seeds, "run", ran)
@@ -51,7 +53,7 @@ def searched(told: Told, monkeypatch: pytest.MonkeyPatch, *flags: str, cells: Ge
     return ran
 
 
-def test_runs_have_the_seeds_from_the_first_on_and_a_folder_each(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_have_the_seeds_from_the_first_on_and_a_folder_each(told: CapturedCall, monkeypatch: pytest.MonkeyPatch) -> None:
     assert searched(told, monkeypatch, "--seed", "7", "--out", "one").calls == [(7, Path("one"))]
     assert searched(told, monkeypatch, "--seed", "7", "--runs", "2", "--out", "two").calls == [
         (7, Path("two/seed-7")),
@@ -60,7 +62,7 @@ def test_runs_have_the_seeds_from_the_first_on_and_a_folder_each(told: Told, mon
     assert json.loads(Path("two/config.json").read_text())["job"]["runs"] == 2
 
 
-def test_a_consensus_is_derived_where_it_is_asked_for(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_consensus_is_derived_where_it_is_asked_for(told: CapturedCall, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr(seeds, "conclude", lambda *given, with_consensus: asked.append(with_consensus) or Path("x"))
     searched(told, monkeypatch, "--runs", "2", "--consensus", "--out", "a")
@@ -68,10 +70,10 @@ def test_a_consensus_is_derived_where_it_is_asked_for(told: Told, monkeypatch: p
     assert asked == [True, False]
 
 
-def test_events_are_written_where_they_are_asked_for(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_are_written_where_they_are_asked_for(told: CapturedCall, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    class Board:
+    class TensorBoardLogger:
         def __init__(self, folder: Path) -> None:
             made.append(folder)
 
@@ -81,14 +83,16 @@ def test_events_are_written_where_they_are_asked_for(told: Told, monkeypatch: py
         def __exit__(self, *error: object) -> None:
             made.append("closed")
 
-    monkeypatch.setattr("nasarch.runtime.tensorboard.Board", Board)
+    monkeypatch.setattr("nasarch.runtime.tensorboard.Board", TensorBoardLogger)
     searched(told, monkeypatch, "--out", "without")
     assert made == []
     searched(told, monkeypatch, "--tensorboard", "--out", "with")
     assert made == [Path("with/events"), 2.0, "closed"]
 
 
-def test_a_cell_is_dear_by_the_limit_that_is_given(told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cell_is_dear_by_the_limit_that_is_given(
+    told: CapturedCall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The ImageNet network of DARTS' cell has 529.9 million multi-adds (tests/nasarch/models/test_network.py)."""
     for flags, warned in ((["--max-macs", "529"], True), (["--max-macs", "530"], False), ([], False)):
         searched(told, monkeypatch, *flags, "--out", f"limit{len(list(Path().iterdir()))}")
@@ -97,7 +101,7 @@ def test_a_cell_is_dear_by_the_limit_that_is_given(told: Told, monkeypatch: pyte
 
 
 def test_the_accuracy_of_a_cell_of_nats_bench_is_looked_up(
-    told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    told: CapturedCall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cells = resolve("ftso_nats_cifar")
     Path("table.csv").write_text(f"arch,c10,c100,in16\n{cells.to_nats()},93.5,70.25,40.125\n")
@@ -116,7 +120,7 @@ def test_the_accuracy_of_a_cell_of_nats_bench_is_looked_up(
     ],
 )
 def test_the_last_words_name_model_and_recipe_of_the_images(
-    side: int, space: str, model: str, recipe: str, told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    side: int, space: str, model: str, recipe: str, told: CapturedCall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = plan_of(told, "--space", space, "--data", "some/photos", "--out", "new")
     whole = plan.bench.data
@@ -130,7 +134,9 @@ def test_the_last_words_name_model_and_recipe_of_the_images(
     assert "0.500000 of 0.7500" in printed
 
 
-def test_remarks_are_said_before_the_search(told: Told, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_remarks_are_said_before_the_search(
+    told: CapturedCall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     searched(told, monkeypatch, "--batch-size", "8", "--out", "new")
     printed = capsys.readouterr().out
     assert "FTSO on digits: 48 training images, 3 classes; cpu" in printed

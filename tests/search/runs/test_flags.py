@@ -13,10 +13,10 @@ from nasarch.cells.space import DARTS, NATS
 from nasarch.cli.main import main
 from nasarch.data.split import write_split
 from nasarch.runtime import run_folder
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
-from nasarch.search.runs.options import Job
-from tests.helpers.captured_options import Told, catch_searches, plan_of, typed
+from nasarch.search.runs.options import SearchOptions
+from tests.helpers.captured_options import CapturedCall, catch_searches, plan_of, typed
 from tests.helpers.coloured_images import data
 
 # Flags of every method, each with another value than its default.
@@ -24,12 +24,12 @@ CHANGED: dict[str, tuple[type, dict[str, Any]]] = {
     "darts": (
         darts.Darts,
         dict(order="exact", epochs=3, nodes=2, layers=5, channels=6, batch_size=7, lr=0.5, lr_end=0.25, momentum=0.75, weight_decay=0.125)
-        | dict(clip=2.5, arch_lr=0.0625, arch_weight_decay=0.375, spread=0.625, fractions=(0.3, 0.2)),
+        | dict(clip=2.5, arch_lr=0.0625, arch_weight_decay=0.375, init_std=0.625, fractions=(0.3, 0.2)),
     ),
     "pc-darts": (
         pc_darts.PcDarts,
         dict(partial=2, edge_normalisation=False, epochs=13, warmup=3, nodes=2, layers=5, channels=6, batch_size=7, lr=0.5, lr_end=0.25)
-        | dict(momentum=0.75, weight_decay=0.125, clip=2.5, arch_lr=0.0625, arch_weight_decay=0.375, spread=0.625, rate_warmup=4)
+        | dict(momentum=0.75, weight_decay=0.125, clip=2.5, arch_lr=0.0625, arch_weight_decay=0.375, init_std=0.625, rate_warmup=4)
         | dict(random_channels=True, fractions=(0.3, 0.2)),
     ),
     "dots": (
@@ -49,13 +49,13 @@ CHANGED: dict[str, tuple[type, dict[str, Any]]] = {
         edarts.Edarts,
         dict(order="first", epochs=3, images=17, sparse=False, attention="start", path="01-12", operations=("skip_connect", "none"))
         | dict(nodes=2, layers=6, channels=10, batch_size=7, lr=0.5, lr_end=0.25, momentum=0.75, weight_decay=0.125, clip=2.5)
-        | dict(arch_lr=0.0625, arch_weight_decay=0.375, spread=0.625),
+        | dict(arch_lr=0.0625, arch_weight_decay=0.375, init_std=0.625),
     ),
 }
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Told:
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CapturedCall:
     monkeypatch.chdir(tmp_path)
     return catch_searches(monkeypatch)
 
@@ -64,7 +64,7 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Told:
 
 
 @pytest.mark.parametrize("method", CHANGED)
-def test_every_setting_of_a_method_has_its_flag(method: str, told: Told) -> None:
+def test_every_setting_of_a_method_has_its_flag(method: str, told: CapturedCall) -> None:
     kind, changes = CHANGED[method]
     assert changes.keys() == {field.name for field in fields(kind)}
     assert all(changes[field.name] != field.default for field in fields(kind))
@@ -83,7 +83,7 @@ def test_every_setting_of_a_method_has_its_flag(method: str, told: Told) -> None
         ("edarts", "eDARTS", edarts),
     ],
 )
-def test_a_command_is_the_method_of_its_name(method: str, title: str, recipe: Any, told: Told) -> None:
+def test_a_command_is_the_method_of_its_name(method: str, title: str, recipe: Any, told: CapturedCall) -> None:
     plan = plan_of(told, "--seed", "1", method=method)
     assert (plan.command, plan.method, plan.recipe) == (method, title, recipe)
     assert plan.words == f"nasarch search {method} --seed 1"
@@ -94,17 +94,17 @@ def test_a_command_is_the_method_of_its_name(method: str, title: str, recipe: An
 # ---- search: the other flags
 
 
-def test_without_flags_a_search_is_of_the_digits_in_darts_space(told: Told) -> None:
+def test_without_flags_a_search_is_of_the_digits_in_darts_space(told: CapturedCall) -> None:
     plan = plan_of(told)
     assert told.load == {"name": "digits", "size": None, "root": None, "download": False, "in_memory": None}
     bench = plan.bench
     assert (bench.space, bench.seed, bench.amp, bench.parts, bench.workers) == (DARTS, 0, "off", None, None)
     assert (bench.hessian, bench.hessian_every, str(bench.device)) == (False, None, "cpu")
-    assert plan.job == Job() and told.tf32 == [False]
+    assert plan.job == SearchOptions() and told.tf32 == [False]
     assert told.folder.parent == Path("runs") and told.folder.name.startswith("ftso-digits-")
 
 
-def test_data_and_how_they_are_read(told: Told) -> None:
+def test_data_and_how_they_are_read(told: CapturedCall) -> None:
     flags = ["--data", "some/photos.tar", "--size", "48", "--root", "cache", "--download", "--in-memory", "False"]
     plan = plan_of(told, *flags)
     assert told.load == {"name": "some/photos.tar", "size": 48, "root": Path("cache"), "download": True, "in_memory": False}
@@ -126,10 +126,10 @@ BENCH: dict[str, tuple[list[str], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("flag", BENCH)
-def test_a_flag_changes_its_part_of_the_workplace_alone(flag: str, told: Told) -> None:
+def test_a_flag_changes_its_part_of_the_workplace_alone(flag: str, told: CapturedCall) -> None:
     flags, expected = BENCH[flag]
     plan, usual = plan_of(told, *flags), plan_of(told).bench
-    others = [field.name for field in fields(Bench) if field.name not in ("data", "checkpoint")]
+    others = [field.name for field in fields(SearchContext) if field.name not in ("data", "checkpoint")]
     assert {name: getattr(plan.bench, name) for name in others} == {name: getattr(usual, name) for name in others} | expected
 
 
@@ -159,30 +159,30 @@ TOGETHER = {"split": "--split", "nats_table": "--space nats", "consensus": "--ru
 
 
 def test_every_flag_of_a_search_is_in_a_table() -> None:
-    assert JOB.keys() | TOGETHER.keys() == {field.name for field in fields(Job)}
+    assert JOB.keys() | TOGETHER.keys() == {field.name for field in fields(SearchOptions)}
 
 
 @pytest.mark.parametrize("flag", [flag for flag in JOB if flag not in ("preset", "space")])
-def test_a_flag_changes_its_field_of_the_job_alone(flag: str, told: Told) -> None:
+def test_a_flag_changes_its_field_of_the_job_alone(flag: str, told: CapturedCall) -> None:
     flags, value = JOB[flag]
-    assert plan_of(told, *flags).job == replace(Job(), **{flag: value})
+    assert plan_of(told, *flags).job == replace(SearchOptions(), **{flag: value})
 
 
-def test_flags_that_go_together_reach_the_job(told: Told) -> None:
-    assert plan_of(told, "--runs", "2", "--consensus").job == Job(runs=2, consensus=True)
+def test_flags_that_go_together_reach_the_job(told: CapturedCall) -> None:
+    assert plan_of(told, "--runs", "2", "--consensus").job == SearchOptions(runs=2, consensus=True)
     job = plan_of(told, "--space", "nats", "--nats-table", "table.csv").job
     assert (job.space, job.nats_table, job.preset) == ("nats", Path("table.csv"), "nats")
 
 
-def test_tf32_is_set_as_the_flag_says(told: Told) -> None:
+def test_tf32_is_set_as_the_flag_says(told: CapturedCall) -> None:
     plan_of(told, "--tf32")
     plan_of(told)
     assert told.tf32 == [True, False]
 
 
-def test_processes_part_whatever_comes_of_a_search(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_part_whatever_comes_of_a_search(told: CapturedCall, monkeypatch: pytest.MonkeyPatch) -> None:
     left: list[str] = []
-    monkeypatch.setattr("nasarch.runtime.distributed.leave", lambda: left.append("left"))
+    monkeypatch.setattr("nasarch.runtime.distributed.destroy", lambda: left.append("left"))
     plan_of(told)
 
     def fail(plan: Any, folder: Path) -> None:
@@ -192,7 +192,7 @@ def test_processes_part_whatever_comes_of_a_search(told: Told, monkeypatch: pyte
     assert main(["search", "ftso"]) == 2 and left == ["left"] * 2
 
 
-def test_results_go_to_the_folder_that_is_named(told: Told) -> None:
+def test_results_go_to_the_folder_that_is_named(told: CapturedCall) -> None:
     plan_of(told, "--out", "there/it")
     assert told.folder == Path("there/it")
     Path("full").mkdir()
@@ -200,18 +200,18 @@ def test_results_go_to_the_folder_that_is_named(told: Told) -> None:
     assert main(["search", "ftso", "--out", "full"]) == 2
 
 
-def test_epochs_are_scaled_by_the_factor(told: Told) -> None:
+def test_epochs_are_scaled_by_the_factor(told: CapturedCall) -> None:
     plan = plan_of(told, "--scale", "0.5", "--epochs", "30", "--warmup", "10", method="pc-darts")
     assert plan.settings == pc_darts.PcDarts(epochs=15, warmup=5)
 
 
-def test_the_lists_of_a_split_are_the_two_sides(told: Told, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_lists_of_a_split_are_the_two_sides(told: CapturedCall, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     whole = data()
     listing = replace(whole, name="digits").listing
     write_split(listing, (0.5, 0.25), 0, tmp_path / "two")
     write_split(listing, (0.2, 0.2, 0.2), 0, tmp_path / "three")
     plan = plan_of(told, "--split", str(tmp_path / "two"))
-    assert plan.bench.parts is not None and plan.job == Job(split=tmp_path / "two")
+    assert plan.bench.parts is not None and plan.job == SearchOptions(split=tmp_path / "two")
     for part, number in zip(plan.bench.parts, (1, 2), strict=True):
         assert [f"train/{i:06}" for i in part.tolist()] == (tmp_path / "two" / f"part-{number}.txt").read_text().split()
     assert [len(part) for part in plan.bench.parts] == [24, 12]
@@ -219,7 +219,7 @@ def test_the_lists_of_a_split_are_the_two_sides(told: Told, tmp_path: Path, caps
     assert "three has 3 parts: a search takes two" in capsys.readouterr().err
 
 
-def test_what_a_user_may_not_have_meant_is_remarked(told: Told, tmp_path: Path) -> None:
+def test_what_a_user_may_not_have_meant_is_remarked(told: CapturedCall, tmp_path: Path) -> None:
     """A split makes fractions idle; a rate of the preset's for another batch size, in proportion 0.025 * 64 / 256."""
     write_split(replace(data(), name="digits").listing, (0.5, 0.5), 0, tmp_path / "split")
     split = ["--split", str(tmp_path / "split")]
@@ -232,21 +232,21 @@ def test_what_a_user_may_not_have_meant_is_remarked(told: Told, tmp_path: Path) 
     assert plan_of(told, "--batch-size", "64", "--lr", "0.00625").remarks == plan_of(told, "--lr", "0.5").remarks == ()
 
 
-def test_a_preset_is_told_with_its_row_and_result(told: Told) -> None:
+def test_a_preset_is_told_with_its_row_and_result(told: CapturedCall) -> None:
     plan = plan_of(told, "--preset", "k8", "--lr", "0.3", method="pc-darts")
     assert plan.preset == {"name": "k8", "row": "Fig. 3, K = 8", "reported": "in a picture only: a dramatic drop"}
-    assert plan.settings == pc_darts.PcDarts(partial=8, batch_size=512, lr=0.3) and plan.job == Job(preset="k8", data="cifar10")
+    assert plan.settings == pc_darts.PcDarts(partial=8, batch_size=512, lr=0.3) and plan.job == SearchOptions(preset="k8", data="cifar10")
     imagenet = plan_of(told, "--preset=imagenet", "--batch-size", "512", method="pc-darts")
     assert imagenet.job.data == told.load["name"] == "imagenet" and imagenet.remarks  # against the preset's own batch size
     nats = plan_of(told, "--space", "nats", method="pc-darts")
     assert nats.preset is not None and nats.preset["name"] == "nats" and nats.settings.layers == 5 and nats.job.preset == "nats"
     assert plan_of(told, "--space=nats", "--preset", "nats", "--layers", "2", method="pc-darts").settings.layers == 2
-    assert plan_of(told, "--preset", "nats", method="pc-darts").job == Job(preset="nats", space="nats", data="cifar10")
+    assert plan_of(told, "--preset", "nats", method="pc-darts").job == SearchOptions(preset="nats", space="nats", data="cifar10")
     assert main(["search", "pc-darts", "--preset"]) == 2
 
 
 @pytest.mark.parametrize("method", ["ftso", "pc-darts"])
-def test_a_folder_tells_all_of_a_search_again(method: str, told: Told, tmp_path: Path) -> None:
+def test_a_folder_tells_all_of_a_search_again(method: str, told: CapturedCall, tmp_path: Path) -> None:
     kind, changes = CHANGED[method]
     write_split(replace(data(), name="digits").listing, (0.5, 0.5), 0, tmp_path / "split")
     flags = [

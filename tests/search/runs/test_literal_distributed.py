@@ -14,14 +14,14 @@ from torch import Tensor, multiprocessing
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import DARTS
 from nasarch.runtime import distributed
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import pc_darts
 from nasarch.search.supernet.candidates import all_candidates
 from nasarch.search.supernet.network import Supernet
 from tests.literal.cells import darts_rule
 from tests.literal.data import Batch, Side, split
 from tests.literal.gradients import grad
-from tests.literal.learner import Ground, cosine
+from tests.literal.learner import LiteralSetup, cosine
 from tests.literal.network import Network, cross_entropy, pairs
 from tests.literal.optimisers import Adam, Sgd
 from tests.literal.record import Meter, Watched, near, same_cell
@@ -37,7 +37,7 @@ def process(rank: int, folder: str) -> None:
     """One of the processes: searches, and writes down what it has in the end."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
     with in_float64():
-        watched = Watched().follow(pc_darts.search(Bench(data=data(), seed=SEED), PC_DARTS))
+        watched = Watched().follow(pc_darts.search(SearchContext(data=data(), seed=SEED), PC_DARTS))
     (net,), (arch,) = watched.nets, watched.archs
     assert watched.found is not None
     said = {
@@ -47,7 +47,7 @@ def process(rank: int, folder: str) -> None:
         "cells": watched.found.genotype.to_dict(),
     }
     torch.save(said, Path(folder) / f"{rank}.pt")
-    distributed.leave()
+    distributed.destroy()
 
 
 class Literal(NamedTuple):
@@ -62,10 +62,10 @@ class Literal(NamedTuple):
 def literal() -> Literal:
     """PC-DARTS as one process would compute what the ranks compute together."""
     allowed = candidates(SPACE)
-    alpha, beta = start(SPACE, PC_DARTS.spread, SEED, edges=True)
+    alpha, beta = start(SPACE, PC_DARTS.init_std, SEED, edges=True)
     arch = [alpha, *beta.values()]
     shape = {"channels": PC_DARTS.channels, "layers": PC_DARTS.layers, "partial": PC_DARTS.partial}
-    nets = [Ground(data(), SEED).network(allowed, space=SPACE, **shape) for _ in range(PROCESSES)]
+    nets = [LiteralSetup(data(), SEED).network(allowed, space=SPACE, **shape) for _ in range(PROCESSES)]
     parts = split(data().train.labels.tolist(), PC_DARTS.fractions, SEED)
     train, valid = (
         [Side(data(), part, PC_DARTS.batch_size, 2 * SEED + i, rank=rank, ranks=PROCESSES) for rank in range(PROCESSES)]
@@ -148,7 +148,7 @@ def test_each_process_has_a_device_of_its_own(device: str, available: bool, own:
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
     for name, value in {"RANK": "3", "LOCAL_RANK": "1", "WORLD_SIZE": "4"}.items():
         monkeypatch.setenv(name, value)
-    assert distributed.place() == (3, 4) and distributed.own_device(device) == own
+    assert distributed.rank_and_world_size() == (3, 4) and distributed.own_device(device) == own
     assert taken == ([own] if own != "cpu" else [])
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert distributed.own_device("cuda:0") == "cuda:0"

@@ -13,7 +13,7 @@ from rich.console import Console
 from nasarch.cells.genotype import Cell, Genotype, Op, resolve
 from nasarch.cells.space import DARTS
 from nasarch.search.engine.loop import WARM, Progress
-from nasarch.search.engine.result import Found, Weights
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.runs.metrics import epoch_line, imagenet_multi_adds, peak_memory, skips, warnings_about
 from nasarch.search.runs.seeds import Watch
 
@@ -30,7 +30,7 @@ SKIP, CONV = "skip_connect", "sep_conv_3x3"
 NATS_SKIPS = Genotype.from_nats("|skip_connect~0|+|none~0|none~1|+|skip_connect~0|skip_connect~1|skip_connect~2|")
 
 
-def place(found: Found, **given: Any) -> Progress:
+def place(found: SearchResult, **given: Any) -> Progress:
     """The end of an epoch."""
     figures = {"loss": 2.5, "accuracy": 0.25, "images_per_second": 20.0, "learning_rate": 0.2, "temperature": 1.0}
     return Progress(**{"epochs": 4, "step": 3, "steps": 3, "found": found, **figures, **given})
@@ -65,7 +65,7 @@ def test_a_cell_of_nats_bench_has_skips_and_no_imagenet_network() -> None:
 
 def test_the_line_of_an_epoch_says_all_but_the_tables() -> None:
     """DARTS' second-order cells: two and three skip connections, 529.9 million multi-adds on ImageNet."""
-    found = Found(resolve("darts_v2_cifar"), [], Weights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
+    found = SearchResult(resolve("darts_v2_cifar"), [], ArchitectureWeights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
     figures = {"loss": 1.5, "accuracy": 0.5, "images_per_second": 10.0, "learning_rate": 0.1, "temperature": 0.75}
     line = json.loads(json.dumps(epoch_line(place(found, stage="topology", epoch=1, step=2, **figures, figures={"eigenvalue": 0.25}))))
     assert line.pop("memory") == pytest.approx(peak_memory(), rel=0.1)
@@ -102,7 +102,7 @@ def test_a_collapse_is_said_once_in_the_epoch_that_shows_it() -> None:
     console = Console(record=True, width=400)
     watch = Watch(console)
     for epoch, (stage, operation) in enumerate([("a" + WARM, SKIP), ("a", CONV), ("a", SKIP), ("a", SKIP)], 1):
-        found = Found(cells(*[operation] * 8), [], Weights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
+        found = SearchResult(cells(*[operation] * 8), [], ArchitectureWeights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
         watch(place(found, stage=stage, epoch=epoch))
     printed = console.export_text()
     assert printed.count("warning") == 1 and "after epoch 3 of 4, 8 of the 8 edges" in printed

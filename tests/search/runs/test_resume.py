@@ -18,9 +18,9 @@ import torch
 from nasarch.cells.genotype import Genotype
 from nasarch.cli.main import main
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.engine.context import Bench
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found
+from nasarch.search.engine.result import SearchResult
 from tests.helpers.coloured_images import data
 from tests.search.recipes.test_properties import METHODS
 
@@ -29,9 +29,9 @@ FLAGS = ["--data", "digits", "--size", "8", "--layers", "3", "--channels", "4", 
 
 def follow(
     recipe: Any, settings: Any, checkpoint: Checkpoint, stop_at: int | None = None, **bench: Any
-) -> tuple[list[Progress], Found | None]:
+) -> tuple[list[Progress], SearchResult | None]:
     """Run to the end, or ask for a stop at the report of that number."""
-    reports, running = [], recipe.search(Bench(data=data(), checkpoint=checkpoint, **bench), settings)
+    reports, running = [], recipe.search(SearchContext(data=data(), checkpoint=checkpoint, **bench), settings)
     while True:
         try:
             reports.append(next(running))
@@ -190,7 +190,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(tmp_path: Path
     recipe, settings = METHODS["ftso"]
     path = tmp_path / "checkpoint.pt"
     checkpoint = Checkpoint(path)
-    running = recipe.search(Bench(data=data(), checkpoint=checkpoint), settings)
+    running = recipe.search(SearchContext(data=data(), checkpoint=checkpoint), settings)
     while not next(running).ends_epoch:
         pass
     next(running)  # into the second epoch: the first one is kept

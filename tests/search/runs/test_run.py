@@ -17,20 +17,20 @@ import torch
 from nasarch.cells.genotype import Genotype, resolve
 from nasarch.data.dataset import Images
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.run_folder import Lines
+from nasarch.runtime.run_folder import JsonLines
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import Found, Margin, Weights
+from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
 from nasarch.search.recipes.ftso import PAPER, Ftso
 from nasarch.search.runs import run
-from nasarch.search.runs.options import Job
+from nasarch.search.runs.options import SearchOptions
 from nasarch.search.runs.run import Plan
-from tests.helpers.captured_options import Told, catch_searches, plan_of
+from tests.helpers.captured_options import CapturedCall, catch_searches, plan_of
 from tests.helpers.coloured_images import data
 from tests.helpers.small_training import colours
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Told:
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CapturedCall:
     monkeypatch.chdir(tmp_path)
     return catch_searches(monkeypatch)
 
@@ -46,7 +46,7 @@ def digest(images: Images) -> str:
 # ---- configuration and provenance
 
 
-def test_the_configuration_tells_all_of_a_search(told: Told) -> None:
+def test_the_configuration_tells_all_of_a_search(told: CapturedCall) -> None:
     flags = ["--seed", "3", "--runs", "2", "--consensus", "--amp", "bf16", "--nodes", "3", "--out", "there", "--name", "mine", "--tf32"]
     plan = plan_of(told, *flags)
     images = data().train
@@ -61,7 +61,7 @@ def test_the_configuration_tells_all_of_a_search(told: Told) -> None:
         "amp": "bf16",
         "tf32": True,
         "processes": 1,
-        "job": asdict(Job(seed=4, amp="bf16", name="mine", tf32=True)) | {"out": "there"},
+        "job": asdict(SearchOptions(seed=4, amp="bf16", name="mine", tf32=True)) | {"out": "there"},
         "data": {"name": "digits", "images": 48, "size": [16, 16], "source": "synthetic", "sha256": digest(images)},
         "device": f"CPU ({platform.machine()}), {torch.get_num_threads()} threads",
         "threads": torch.get_num_threads(),
@@ -70,7 +70,7 @@ def test_the_configuration_tells_all_of_a_search(told: Told) -> None:
     }
 
 
-def test_the_images_of_a_search_are_those_to_train(told: Told) -> None:
+def test_the_images_of_a_search_are_those_to_train(told: CapturedCall) -> None:
     """Those to test are part of the digest alone."""
     plan = plan_of(told)
     whole = colours()
@@ -79,7 +79,7 @@ def test_the_images_of_a_search_are_those_to_train(told: Told) -> None:
     assert with_test["images"] == without["images"] == 48 and with_test["sha256"] != without["sha256"]
 
 
-def test_the_sides_of_a_split_are_part_of_the_data(told: Told) -> None:
+def test_the_sides_of_a_split_are_part_of_the_data(told: CapturedCall) -> None:
     plan = plan_of(told)
     parts = (torch.tensor([0, 2, 4]), torch.tensor([1, 47]))
     about = run._about(replace(plan.bench, parts=parts))
@@ -96,7 +96,7 @@ def test_the_sides_of_a_split_are_part_of_the_data(told: Told) -> None:
         (["--preset", "skip-1it"], {"preset": "skip-1it"}),
     ],
 )
-def test_the_provenance_says_what_was_searched_and_how(flags: list[str], more: dict[str, Any], told: Told) -> None:
+def test_the_provenance_says_what_was_searched_and_how(flags: list[str], more: dict[str, Any], told: CapturedCall) -> None:
     plan = plan_of(told, *flags, "--data", "photos")
     config = run._config(plan, 5)
     found = run._provenance(plan, config, 12.345)
@@ -109,7 +109,7 @@ def test_the_provenance_says_what_was_searched_and_how(flags: list[str], more: d
     assert source == {key: config[key] for key in keys} | {"seconds": 12.3} | more and source["seed"] == 5
 
 
-def test_several_processes_are_part_of_the_provenance(told: Told) -> None:
+def test_several_processes_are_part_of_the_provenance(told: CapturedCall) -> None:
     plan = plan_of(told)
     config = run._config(plan, 0) | {"processes": 4}
     assert run._provenance(plan, config, 1.0)["source"].items() >= {"amp": "off", "processes": 4}.items()
@@ -135,8 +135,8 @@ CELLS, OTHER = resolve("darts_v2_cifar"), resolve("pc_darts_cifar")
 ROWS = [Margin("normal", 2, (0.25, 0.75), (1, 0), None, None), Margin("normal", 3, (0.5, 0.3, 0.2), (0, 1), 2, 0.1)]
 
 
-def found(cells: Genotype, value: float) -> Found:
-    return Found(cells, ROWS, Weights(torch.full((2, 14, 8), value), torch.full((2, 14), value / 2)))
+def found(cells: Genotype, value: float) -> SearchResult:
+    return SearchResult(cells, ROWS, ArchitectureWeights(torch.full((2, 14, 8), value), torch.full((2, 14), value / 2)))
 
 
 class Recipe:
@@ -158,14 +158,14 @@ class Recipe:
         return found(CELLS, 0.125)
 
 
-def played(told: Told, folder: Path, seed: int = 6) -> tuple[Plan, Recipe, Found, list[Progress]]:
+def played(told: CapturedCall, folder: Path, seed: int = 6) -> tuple[Plan, Recipe, SearchResult, list[Progress]]:
     recipe, reports = Recipe(), list[Progress]()
     plan = replace(plan_of(told, "--seed", "5"), recipe=recipe)  # type: ignore[arg-type]  # no module, but what is asked of one
     folder.mkdir(exist_ok=True)
     return plan, recipe, run.run(plan, seed, folder, reports.append), reports
 
 
-def test_a_run_hands_seed_and_checkpoint_on_and_writes_every_epoch(told: Told, tmp_path: Path) -> None:
+def test_a_run_hands_seed_and_checkpoint_on_and_writes_every_epoch(told: CapturedCall, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     plan, recipe, result, reports = played(told, folder)
     ((bench, settings),) = recipe.calls
@@ -196,13 +196,15 @@ def test_a_run_hands_seed_and_checkpoint_on_and_writes_every_epoch(told: Told, t
     assert (read.genotype, read.margins) == (CELLS, ROWS) and torch.equal(read.weights.edges_ZE, torch.full((2, 14), 0.0625))
 
 
-def test_a_finished_run_is_not_searched_again(told: Told, tmp_path: Path) -> None:
+def test_a_finished_run_is_not_searched_again(told: CapturedCall, tmp_path: Path) -> None:
     played(told, tmp_path / "run")
     _, recipe, result, reports = played(told, tmp_path / "run")
     assert recipe.calls == [] and reports == [] and result.genotype == CELLS
 
 
-def test_a_search_that_goes_on_takes_its_threads_and_drops_what_was_written_after_its_checkpoint(told: Told, tmp_path: Path) -> None:
+def test_a_search_that_goes_on_takes_its_threads_and_drops_what_was_written_after_its_checkpoint(
+    told: CapturedCall, tmp_path: Path
+) -> None:
     """Of three lines one epoch is in the checkpoint; the clock goes on from its 100 seconds."""
     folder = tmp_path / "run"
     folder.mkdir()
@@ -226,7 +228,7 @@ def test_a_search_that_goes_on_takes_its_threads_and_drops_what_was_written_afte
 
 
 @pytest.mark.parametrize("key", ["method", "settings", "seed", "name", "data", "space", "amp", "processes", "tf32", "command", "threads"])
-def test_a_checkpoint_is_of_the_same_search_in_all_that_its_numbers_depend_on(key: str, told: Told, tmp_path: Path) -> None:
+def test_a_checkpoint_is_of_the_same_search_in_all_that_its_numbers_depend_on(key: str, told: CapturedCall, tmp_path: Path) -> None:
     """TF32 is kept by the job, and by it set again; the command and the threads are those of before."""
     seen: dict[str, Any] = {}
 
@@ -243,7 +245,7 @@ def test_a_checkpoint_is_of_the_same_search_in_all_that_its_numbers_depend_on(ke
 
 
 def test_measurements_of_steps_that_were_undone_are_replaced(tmp_path: Path) -> None:
-    lines = Lines(tmp_path / "eigenvalues.jsonl")
+    lines = JsonLines(tmp_path / "eigenvalues.jsonl")
     said = {"epochs": 3, "steps": 9, "accuracy": 0.5, "images_per_second": 9.0, "learning_rate": 0.1, "temperature": 1.0, "loss": 1.0}
     for stage, epoch, step in [("a", 1, 3), ("a", 1, 6), ("a", 2, 3), ("b", 1, 3), ("a", 1, 6)]:
         run._measured(lines, Progress(stage=stage, epoch=epoch, step=step, found=None, figures={"eigenvalue": float(step)}, **said))

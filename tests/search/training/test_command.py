@@ -24,7 +24,7 @@ from nasarch.data.load import load
 from nasarch.data.loader import in_order
 from nasarch.models.catalogue import entry, models_of
 from nasarch.search.training.command import _named_recipe
-from nasarch.search.training.plan import TrainJob
+from nasarch.search.training.plan import TrainOptions
 from nasarch.search.training.recipes import RECIPES, Training
 from tests.helpers.datasets import as_tree, two_classes
 from tests.helpers.small_training import COMMAND
@@ -132,10 +132,10 @@ def test_the_defaults_are_those_of_the_recipe(capsys: pytest.CaptureFixture[str]
     assert re.search(r"--epochs INT.*?\(default:\W+200\)", capsys.readouterr().out, re.DOTALL)
 
 
-@pytest.mark.parametrize("kind", [Training, TrainJob])
+@pytest.mark.parametrize("kind", [Training, TrainOptions])
 def test_every_flag_is_explained(kind: Any) -> None:
     assert all(f" {field.name}: " in kind.__doc__ for field in fields(kind))
-    assert all(name in TrainJob.__doc__ for name in RECIPES)  # type: ignore[operator]
+    assert all(name in TrainOptions.__doc__ for name in RECIPES)  # type: ignore[operator]
 
 
 def test_what_a_user_gets_wrong_is_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

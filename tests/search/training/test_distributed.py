@@ -54,7 +54,7 @@ def process(rank: int, folder: str) -> None:
         values = [[value.clone() for value in part] for part in values]
         told = {"figures": figures, "values": values, "drifted": drifted(learner, rank)}
         torch.save(told | {"test": result["test"], "train": result["train"]}, said)
-    distributed.leave()
+    distributed.destroy()
 
 
 def test_two_processes_train_as_it_is_written_out(tmp_path: Path) -> None:

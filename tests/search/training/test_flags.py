@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from nasarch.search.training.plan import TrainJob
+from nasarch.search.training.plan import TrainOptions
 from nasarch.search.training.recipes import Training
-from tests.helpers.captured_options import Told, catch_trainings, training_of, typed
+from tests.helpers.captured_options import CapturedCall, catch_trainings, training_of, typed
 
 TRAINING: dict[str, Any] = dict(
     **dict(epochs=3, batch_size=8, lr=0.5, schedule="linear", warmup=0.25, momentum=0.75, nesterov=True, weight_decay=0.125, clip=2.5),
@@ -40,7 +40,7 @@ TRAIN_JOB: dict[str, tuple[list[str], Any]] = {
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Told:
+def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CapturedCall:
     monkeypatch.chdir(tmp_path)
     return catch_trainings(monkeypatch)
 
@@ -48,7 +48,7 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Told:
 SMALL = ["--cutout", "4"]  # the images have 16 pixels
 
 
-def test_every_setting_of_a_training_has_its_flag(told: Told) -> None:
+def test_every_setting_of_a_training_has_its_flag(told: CapturedCall) -> None:
     assert TRAINING.keys() == {field.name for field in fields(Training)}
     assert all(field.default is not MISSING and TRAINING[field.name] != field.default for field in fields(Training))
     plan = training_of(told, *typed(TRAINING))
@@ -57,16 +57,16 @@ def test_every_setting_of_a_training_has_its_flag(told: Told) -> None:
 
 
 def test_every_flag_of_a_training_is_in_the_table() -> None:
-    assert TRAIN_JOB.keys() | {"record", "resume"} == {field.name for field in fields(TrainJob)}
+    assert TRAIN_JOB.keys() | {"record", "resume"} == {field.name for field in fields(TrainOptions)}
 
 
 @pytest.mark.parametrize("flag", TRAIN_JOB)
-def test_a_flag_of_a_training_changes_its_field_alone(flag: str, told: Told) -> None:
+def test_a_flag_of_a_training_changes_its_field_alone(flag: str, told: CapturedCall) -> None:
     flags, value = TRAIN_JOB[flag]
-    assert training_of(told, *flags, *SMALL).job == replace(TrainJob(), **{flag: value})
+    assert training_of(told, *flags, *SMALL).job == replace(TrainOptions(), **{flag: value})
 
 
-def test_a_training_is_told_what_to_read_and_where_to_write(told: Told) -> None:
+def test_a_training_is_told_what_to_read_and_where_to_write(told: CapturedCall) -> None:
     plan = training_of(
         told, *SMALL, "--data", "d", "--size", "48", "--root", "cache", "--download", "--in-memory", "True", "--out", "new/run"
     )
@@ -78,7 +78,7 @@ def test_a_training_is_told_what_to_read_and_where_to_write(told: Told) -> None:
     assert told.load == {"name": "digits", "size": None, "root": None, "download": False, "in_memory": None}
 
 
-def test_a_training_is_of_the_model_that_is_named_with_the_classes_of_the_data(told: Told) -> None:
+def test_a_training_is_of_the_model_that_is_named_with_the_classes_of_the_data(told: CapturedCall) -> None:
     plan = training_of(told, *SMALL, "--cells", "3", "--channels", "6", model="dots_cifar")
     assert (plan.subject.source, plan.subject.model) == ("dots_cifar", "dots_cifar")
     arguments = plan.subject.arguments

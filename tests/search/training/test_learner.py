@@ -254,7 +254,7 @@ def test_batches_that_are_no_pairs_are_refused_with_mixup(monkeypatch: pytest.Mo
     plan(replace(SETTINGS, batch_size=7))
     with pytest.raises(ValueError, match="a batch of 7 leaves one alone: choose --batch-size 6"):
         plan(replace(SETTINGS, mixup=0.2, batch_size=7))
-    monkeypatch.setattr(distributed, "count", lambda: 2)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
     with pytest.raises(ValueError, match="a batch of 6 over 2 processes leaves one alone: choose --batch-size 4"):
         plan(replace(SETTINGS, mixup=0.2, batch_size=6))
 

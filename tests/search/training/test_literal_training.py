@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from nasarch.data.dataset import Dataset
-from nasarch.data.loader import Batches
+from nasarch.data.loader import BatchLoader
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.training import learner as training
 from nasarch.search.training.learner import Learner, Progress, fit
@@ -48,7 +48,7 @@ def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-def learner_of(settings: Training, on: Dataset, recipe: str = "cifar") -> tuple[Learner, Batches, list[float]]:
+def learner_of(settings: Training, on: Dataset, recipe: str = "cifar") -> tuple[Learner, BatchLoader, list[float]]:
     """With its batches, and the rates that its optimiser's steps will have."""
     what, rates = plan(settings, on, recipe), list[float]()
     batches = _batches(what, SEED)
