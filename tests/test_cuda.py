@@ -83,7 +83,7 @@ def searched(mask: Tensor, partial: int, dtype: torch.dtype = torch.float64, cli
     """A small search on the CPU."""
     with seeded(0):
         net = Supernet(DARTS, mask, channels=8, layers=3, partial=partial).to(dtype)
-    arch = Relaxation(DARTS, mask, subset=1, spread=1e-1, generator=torch.Generator().manual_seed(1)).to(dtype)
+    arch = Relaxation(DARTS, mask, subset=1, init_std=1e-1, generator=torch.Generator().manual_seed(1)).to(dtype)
     return with_optimizers(net, arch, clip)
 
 

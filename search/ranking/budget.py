@@ -27,7 +27,7 @@ class Budget:
         in_memory: hold all images in memory (True) or decode them in every epoch (False); by default what fits is held.
         workers: processes that decode images on disk; by default one a core.
         images: train on so many images, as many of each class; by default on all that there are for it.
-        judged_on: measure accuracy on so many images, as many of each class; by default on all that there are for it.
+        val_images: measure accuracy on so many images, as many of each class; by default on all that there are for it.
         epochs: of each training; the schedules are stretched to them.
         seeds: train each network so many times, with the seeds from SEED on.
         seed: the first one; also of the halves of the data, unless all runs were searched on the same ones, and of the images drawn.

@@ -56,7 +56,7 @@ class Darts:
         clip: largest norm of the weights' gradient (code).
         arch_lr: of alpha, Adam (A.1.1).
         arch_weight_decay: of alpha (A.1.1).
-        spread: alpha starts at this times randn (code; A.1.1 starts at zero).
+        init_std: alpha starts at this times randn (code; A.1.1 starts at zero).
         fractions: of the training images, for the weights and for the architecture (sec. 3.1).
     """
 

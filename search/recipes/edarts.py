@@ -87,7 +87,7 @@ class Edarts:
         clip: largest norm of the weights' gradient (DARTS' code).
         arch_lr: of alpha, Adam (DARTS).
         arch_weight_decay: of alpha (DARTS).
-        spread: alpha starts at this times randn (DARTS' code).
+        init_std: alpha starts at this times randn (DARTS' code).
     """
 
     order: Literal["first", "second"] = "second"

@@ -62,7 +62,7 @@ class PcDarts:
         clip: largest norm of the weights' gradient (code).
         arch_lr: of alpha and beta, Adam (sec. 4.2).
         arch_weight_decay: of alpha and beta (sec. 4.2).
-        spread: alpha and beta start at this times randn (code).
+        init_std: alpha and beta start at this times randn (code).
         rate_warmup: so many epochs raise the learning rate of the weights linearly to `lr` (code, ImageNet: 5).
         random_channels: sample the channels anew in every pass (eq. 1) instead of taking the first ones and shuffling.
         fractions: of the training images, for the weights and for the architecture (sec. 4.2; ImageNet: 0.1 and 0.025).

@@ -5,7 +5,7 @@
 | epochs, batch size, nodes, layers, channels, K, iterations | 1 and more |
 | warm-up | 0 and more, and fewer epochs than its stage has |
 | temperatures, the largest norm of a gradient | above 0 |
-| learning rates, weight decay, spread | 0 and more |
+| learning rates, weight decay, init_std | 0 and more |
 | factors by epoch | above 0, at most 1 |
 | momentum | 0 to below 1 |
 """
@@ -33,7 +33,7 @@ RANGES = {
     "topology_layers channels partial",
     NONE_OR_MORE: "warmup operation_warmup topology_warmup rate_warmup",
     POSITIVE: "clip operation_start topology_start operation_scale",
-    SIZE: "lr lr_end arch_lr weight_decay arch_weight_decay spread",
+    SIZE: "lr lr_end arch_lr weight_decay arch_weight_decay init_std",
     FACTOR: "operation_decay topology_decay",
     FRACTION: "momentum",
 }

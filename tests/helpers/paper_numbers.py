@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from typing import Any
 
-CapturedCall = dict[str, tuple[Any, str]]  # a value and its place, by the name of the setting
+Values = dict[str, tuple[Any, str]]  # a value and its place, by the name of the setting
 
-DARTS: CapturedCall = {
+DARTS: Values = {
     "order": ("second", "sec. 2.3, eq. 7 and 8; Table 1 has first order, too"),
     "epochs": (50, "A.1.1"),
     "nodes": (4, "A.1.1: 7 nodes, with two inputs and the output"),
@@ -33,10 +33,10 @@ DARTS: CapturedCall = {
     "clip": (5.0, "code, --grad_clip"),
     "arch_lr": (0.0003, "A.1.1"),
     "arch_weight_decay": (0.001, "A.1.1"),
-    "spread": (0.001, "code, 1e-3 * randn; A.1.1 has zero"),
+    "init_std": (0.001, "code, 1e-3 * randn; A.1.1 has zero"),
     "fractions": ((0.5, 0.5), "sec. 3.1: half of the training data is the validation set"),
 }
-PC_DARTS: CapturedCall = {
+PC_DARTS: Values = {
     "partial": (4, "sec. 4.2: K = 4 for CIFAR10"),
     "edge_normalisation": (True, "eq. 2; Table 3 goes without"),
     "epochs": (50, "sec. 4.2"),
@@ -52,12 +52,12 @@ PC_DARTS: CapturedCall = {
     "clip": (5.0, "code, --grad_clip"),
     "arch_lr": (0.0006, "sec. 4.2"),
     "arch_weight_decay": (0.001, "sec. 4.2"),
-    "spread": (0.001, "code, 1e-3 * randn, beta too"),
+    "init_std": (0.001, "code, 1e-3 * randn, beta too"),
     "rate_warmup": (0, "sec. 4.2 has none"),
     "random_channels": (False, "sec. 4.1: the first 1/K channels, then a shuffle"),
     "fractions": ((0.5, 0.5), "sec. 4.2: two subsets of equal size"),
 }
-DOTS: CapturedCall = {
+DOTS: Values = {
     "operation_epochs": (25, "sec. 4.1"),
     "topology_epochs": (35, "sec. 4.1"),
     "operation_warmup": (15, "sec. 4.1: the first 15 epochs of both stages"),
@@ -84,7 +84,7 @@ DOTS: CapturedCall = {
     "arch_weight_decay": (0.001, "A.2"),
     "fractions": ((0.5, 0.5), "eq. 8 follows DARTS; code, --train_portion"),
 }
-EDARTS: CapturedCall = {
+EDARTS: Values = {
     "order": ("second", "sec. IV-B: 2nd order, equation 7 of DARTS"),
     "epochs": (50, "sec. III-C: full 50 epochs"),
     "images": (2500, "sec. IV-B: 2500 samples for training and 2500 for validation"),
@@ -106,9 +106,9 @@ EDARTS: CapturedCall = {
     "clip": (5.0, "the same (DARTS' code)"),
     "arch_lr": (0.0003, "the same"),
     "arch_weight_decay": (0.001, "the same"),
-    "spread": (0.001, "the same (DARTS' code)"),
+    "init_std": (0.001, "the same (DARTS' code)"),
 }
-FTSO: CapturedCall = {
+FTSO: Values = {
     "topology_operation": (("skip_connect",), "Algorithm 1, step 2"),
     "operator": ("replace", "sec. 3: the second strategy is the default"),
     "operation": ("sep_conv_3x3", "sec. 4.1"),
@@ -129,9 +129,9 @@ FTSO: CapturedCall = {
     "arch_weight_decay": (0.001, "choice: PC-DARTS sec. 4.2"),
     "fractions": ((0.5, 0.5), "FTSO 2021, A.1: half the images (25K)"),
 }
-SEARCHES: dict[str, CapturedCall] = {"darts": DARTS, "pc-darts": PC_DARTS, "dots": DOTS, "edarts": EDARTS, "ftso": FTSO}
+SEARCHES: dict[str, Values] = {"darts": DARTS, "pc-darts": PC_DARTS, "dots": DOTS, "edarts": EDARTS, "ftso": FTSO}
 
-CIFAR: CapturedCall = {
+CIFAR: Values = {
     "epochs": (600, "DARTS sec. 3.2; DOTS sec. 4.1"),
     "batch_size": (96, "DARTS sec. 3.2; DOTS sec. 4.1; eDARTS sec. IV-E"),
     "lr": (0.025, "DARTS code; DOTS sec. 4.1"),
@@ -151,7 +151,7 @@ CIFAR: CapturedCall = {
     "cells": (None, "of the model: 20 in DARTS sec. 3.2"),
     "channels": (None, "of the model: 36 in DARTS sec. 3.2"),
 }
-RECIPES: dict[str, CapturedCall] = {
+RECIPES: dict[str, Values] = {
     "cifar": CIFAR,
     "cifar-long": CIFAR
     | {
@@ -259,7 +259,7 @@ MAX_MACS = 600.0  # PC-DARTS sec. 4.1: the mobile setting
 IMAGENET_PIXELS = 64  # choice: smaller images would leave the cells maps of 7 pixels and less after ImageNet's stem
 HESSIAN = {"iterations": 20, "tolerance": 0.001, "seed": 0}  # choice: FTSO Fig. 4 has the largest eigenvalue, not how
 LEVEL = 0.05  # choice: of the verdicts on rankings
-BUDGET: CapturedCall = {  # of a network that is ranked; other settings as in the recipe `shallow`
+BUDGET: Values = {  # of a network that is ranked; other settings as in the recipe `shallow`
     "epochs": (100, "eDARTS sec. IV-A"),
     "seeds": (3, "choice: sec. IV-A has 10, where networks take hours in all"),
     "seed": (0, "choice"),
@@ -270,7 +270,7 @@ BUDGET: CapturedCall = {  # of a network that is ranked; other settings as in th
     "channels": (16, "eDARTS sec. IV-A"),
     "together": (0, "choice: as many as are fastest"),
 }
-RANKED_PATHS: CapturedCall = {
+RANKED_PATHS: Values = {
     "best": (20, "eDARTS sec. IV-D: the top 20 go on"),
     "ends": (3, "choice"),
     "nodes": (4, "eDARTS sec. IV-D: 180 paths"),

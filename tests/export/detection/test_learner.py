@@ -114,7 +114,7 @@ def test_backbone_weights_are_taken_from_a_file(tmp_path: Path) -> None:
 KILLED_IN_EPOCH_2 = """
 import os, signal, sys
 from nasarch.cli.main import main
-from nasarch.export import detect_show, detect_train
+from nasarch.export.detection import detect_show, learner as detect_train
 
 detect_train.INTERVAL, tell = 0.0, detect_show.report
 

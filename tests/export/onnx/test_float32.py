@@ -202,7 +202,7 @@ def _broken() -> nn.Module:
         (lambda: nn.Conv2d(3, 4, 9), {"size": 8}, r"Conv2d doesn't run on images of \[3, 8, 8\]: .*; choose another size"),
         (Pair, {"size": 8}, "a tuple and no logits"),
         (Branches, {"size": 8}, "torch can't export Branches: .*; simplify its forward"),
-        (UntrustedModel, {"size": 8}, "torch can't export Foreign: .*; simplify its forward"),
+        (UntrustedModel, {"size": 8}, "torch can't export UntrustedModel: .*; simplify its forward"),
         (_broken, {"size": 8}, "not finite"),
         (Tiny, {"size": 8, "class_names": ["a", "b"]}, "class names .* for 4 logits; give a list of 4"),
         (Tiny, {"size": 8, "class_names": "abcd"}, "class names 'abcd' for 4 logits"),

@@ -12,7 +12,7 @@ import safetensors.torch
 import timm
 import torch
 
-import nasarch
+from nasarch.cells.genotype import resolve
 from nasarch.export.onnx.check import open_session, sample_images
 from nasarch.export.onnx.export import export_model
 from nasarch.export.onnx.float32 import OnnxReport
@@ -78,7 +78,7 @@ def test_without_a_checkpoint_the_same_command_gives_the_same_model() -> None:
     ],
 )
 def test_a_genotype_file_becomes_the_network_of_its_data_set(tmp_path: Path, stem: str, network: str, num_classes: int, size: int) -> None:
-    published = nasarch.genotype.resolve(stem)
+    published = resolve(stem)
     expected = {key: value.shape for key, value in timm.create_model(stem).state_dict().items()}
     for name, architecture in ((stem, stem), ("mine", network)):
         replace(published, name=name).save(tmp_path / "cell.json")

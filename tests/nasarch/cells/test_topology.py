@@ -13,7 +13,7 @@ from nasarch.cells.space import DARTS
 from nasarch.cells.topology import canonical, chain, pooled, read, topologies, unified, written
 from nasarch.cli.main import main
 from nasarch.search.ranking import paths as rank_paths
-from nasarch.search.ranking.budget import Budget, CapturedCall
+from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.standings import standings
 from nasarch.search.ranking.tournament import Candidate, Line
 from nasarch.search.recipes.edarts import read_path
@@ -97,7 +97,7 @@ def heats(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str], list[in
     """What a ranking of cells of two nodes has trained, with the accuracies above instead of a training."""
     heats: list[tuple[str, list[str], list[int], str]] = []
 
-    def contest(task: CapturedCall, field: Any, stage: str, some: Sequence[Candidate], seeds: Sequence[int], words: str) -> list[Line]:
+    def contest(task: RankingTask, field: Any, stage: str, some: Sequence[Candidate], seeds: Sequence[int], words: str) -> list[Line]:
         heats.append((stage, [one.name for one in some], list(seeds), words))
         for one in some:
             normal, reduction = one.genotype.cells["normal"], one.genotype.cells["reduction"]
@@ -117,7 +117,7 @@ def heats(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str], list[in
 def test_a_ranking_is_staged_by_the_first_seed_and_judged_by_the_others(heats: list[Any]) -> None:
     """eDARTS sec. IV-D: all with the reduction cell fixed, then the best with one path for both; only ends with more seeds."""
     facts = {"best": 2, "ends": 1, "nodes": 2, "reduction": "01-12"}
-    lines = rank_paths._stages(CapturedCall("rank-paths", Budget(seed=5, seeds=3), facts, Path()), None)  # type: ignore[arg-type]
+    lines = rank_paths._stages(RankingTask("rank-paths", Budget(seed=5, seeds=3), facts, Path()), None)  # type: ignore[arg-type]
     assert heats == [
         ("one", ["01-01", "01-02", "01-12"], [5], "stage one"),
         ("both", ["01-01", "01-02"], [5], "stage two"),

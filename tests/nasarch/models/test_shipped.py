@@ -37,7 +37,7 @@ SHIPPED = sorted(shipped.names())
 NEW_PROCESS = """
 import sys, pathlib
 import nasarch, timm, torch
-from nasarch import shipped, zoo
+from nasarch.models import shipped, zoo
 
 shipped.FOLDER = pathlib.Path(sys.argv[1])
 (model,) = [model for model in zoo._models_of("darts_v2_cifar") if model.network == zoo.SHALLOW]

@@ -81,7 +81,7 @@ def test_alone_a_shared_checkpoint_is_one_s_own(tmp_path: Path) -> None:
 def test_other_processes_have_the_stages_and_keep_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "checkpoint.pt"
     Checkpoint(path, IDENTITY).keep("a", {"epochs": 3})
-    monkeypatch.setattr("nasarch.runtime.distributed.is_first", lambda: False)
+    monkeypatch.setattr("nasarch.runtime.distributed.is_main", lambda: False)
     shared = shared_checkpoint(path, IDENTITY)
     assert shared.epochs == 3 and shared.path is None
     shared.keep("b", {"epochs": 1})

@@ -64,7 +64,7 @@ def parameters_after(update: Update, *, rank: int | None) -> list[Tensor]:
     """Weights and architecture parameters after some steps: of the process `rank` on its shares, or of one process for all."""
     with seeded(0):
         net = Supernet(SPACE, MASK, channels=4, layers=3, partial=2, num_classes=5).double()
-    arch = Relaxation(SPACE, MASK, subset=1, spread=0.1, generator=torch.Generator().manual_seed(1)).double()
+    arch = Relaxation(SPACE, MASK, subset=1, init_std=0.1, generator=torch.Generator().manual_seed(1)).double()
     state = State(
         net=net if rank is not None else Halves(net),
         arch=arch,

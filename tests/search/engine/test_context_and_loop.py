@@ -116,7 +116,7 @@ def test_all_processes_compare_their_cells_after_every_epoch_and_ask_for_stops_i
         return wanted
 
     monkeypatch.setattr("nasarch.runtime.distributed.check_same", lambda value, what: compared.append((value, what)))
-    monkeypatch.setattr("nasarch.runtime.distributed.agreed_stop", ask)
+    monkeypatch.setattr("nasarch.runtime.distributed.stop_agreed", ask)
     watched = Watched().follow(ftso.search(SearchContext(data=data()), ftso.Ftso(**{**SMALL, "epochs": 2})))
     assert compared == [(repr(report.genotype.to_dict()), "cells") for report in watched.reports]  # type: ignore[union-attr]
     assert asked == 2 * [(False, 1, "cpu", False), (False, 2, "cpu", False), (False, 3, "cpu", True)]
@@ -132,7 +132,7 @@ def test_only_the_first_process_takes_up_the_sums_of_all(every_step: None, tmp_p
             checkpoint.stop_requested = report.step == 2
     losses = {}
     for first in (True, False):
-        monkeypatch.setattr("nasarch.runtime.distributed.is_first", lambda first=first: first)
+        monkeypatch.setattr("nasarch.runtime.distributed.is_main", lambda first=first: first)
         copy = tmp_path / f"{first}.pt"
         copy.write_bytes(path.read_bytes())
         (report,) = ftso.search(SearchContext(data=data(), checkpoint=Checkpoint(copy)), settings)

@@ -26,7 +26,7 @@ from nasarch.cells.topology import cell, chain, unified
 from nasarch.cli.main import BUILDERS, main
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.ranking import compare, console, select
-from nasarch.search.ranking.budget import Budget, CapturedCall
+from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.compare import ZOO, random_cells
 from nasarch.search.ranking.protocol import EvaluationProtocol
 from nasarch.search.ranking.tournament import Candidate, Line
@@ -176,7 +176,7 @@ def test_seeds_count_from_the_one_that_is_given_and_the_best_mean_wins(
     told = []
 
     def contest(
-        task: CapturedCall, field: EvaluationProtocol, stage: str, cells: Sequence[Candidate], seeds: Sequence[int], title: str
+        task: RankingTask, field: EvaluationProtocol, stage: str, cells: Sequence[Candidate], seeds: Sequence[int], title: str
     ) -> list[Line]:
         told.append((task.command, field.judged_by, len(field.val), list(seeds), [one.name for one in cells]))
         rows = [(one.name, i, 60.0 + i - 50 * k) for k, one in enumerate(cells) for i in range(3)]

@@ -14,7 +14,7 @@ from torch import multiprocessing
 
 from nasarch.cells.topology import unified
 from nasarch.search.ranking import tournament
-from nasarch.search.ranking.budget import Budget, CapturedCall
+from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.console import TournamentProgress
 from nasarch.search.ranking.protocol import ground
 from nasarch.search.ranking.tournament import Candidate, established, play, read_lines, training_groups
@@ -23,8 +23,8 @@ PROCESSES = 2
 TINY = Budget(size=8, cells=3, channels=4, device="cpu", epochs=1, images=20, val_images=20, batch_size=10, together=1)
 
 
-def a_task(folder: Path) -> CapturedCall:
-    return CapturedCall("select", TINY, {"cells": []}, folder)
+def a_task(folder: Path) -> RankingTask:
+    return RankingTask("select", TINY, {"cells": []}, folder)
 
 
 def process(number: int, folder: str) -> None:
@@ -55,7 +55,7 @@ def test_a_folder_that_another_machine_does_not_see_is_said(tmp_path: Path, monk
     task = a_task(tmp_path / "elsewhere")
     place = ground(task, by_test=False)
     monkeypatch.setattr(tournament, "PATIENCE", 0.0)
-    monkeypatch.setattr(tournament.ranks, "first_does", lambda work: json.loads(json.dumps(tournament._config(task, place))))
+    monkeypatch.setattr(tournament.distributed, "run_on_main", lambda work: json.loads(json.dumps(tournament._config(task, place))))
     with pytest.raises(ValueError, match="no .*elsewhere/config.json here, though the first process has one: name a folder with --out"):
         established(task, place)
 
@@ -91,7 +91,7 @@ def test_each_process_takes_its_share_of_the_heats(tmp_path: Path, monkeypatch: 
     for number in (0, 1, 2):
         line = {"name": wanted[number].candidates[0].name, "seed": 5, "accuracy": 50.0 + number, "loss": 1.0}
         (tmp_path / "run" / "heats" / f"{wanted[number].name}.jsonl").write_text(json.dumps(line) + "\n")
-    monkeypatch.setattr(tournament.ranks, "place", lambda: (1, 2))
+    monkeypatch.setattr(tournament.distributed, "rank_and_world_size", lambda: (1, 2))
     monkeypatch.setattr(tournament.time, "sleep", lambda seconds: pytest.fail("it waits for a heat that is its own"))
     tally = TournamentProgress(SimpleNamespace(say=lambda *words, **told: None), "cells", wanted, task.folder)  # type: ignore[arg-type]
     assert (tally.total, tally.done) == (2, 1)

@@ -20,7 +20,7 @@ from nasarch.data.load import load
 from nasarch.models.network import CellNetwork
 from nasarch.search.fused.learner import FusedLearner
 from nasarch.search.ranking import tournament
-from nasarch.search.ranking.budget import Budget, CapturedCall
+from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.protocol import EvaluationProtocol, balanced
 from nasarch.search.ranking.tournament import Candidate, TrainingGroup, play, training_groups
 from nasarch.search.training import learner as training
@@ -73,7 +73,7 @@ def written_out(cell: Genotype, on: Dataset, seed: int) -> Trace:
 
 def place_of(on: Dataset, together: int) -> EvaluationProtocol:
     assert isinstance(on.test, Images)
-    shared: dict[str, Any] = {"data": on, "train": on.train, "judges": on.test, "judged_by": "test images"}
+    shared: dict[str, Any] = {"data": on, "train": on.train, "val": on.test, "judged_by": "test images"}
     return EvaluationProtocol(**shared, settings=SETTINGS, device=torch.device("cpu"), workers=None, together=together)
 
 
@@ -85,7 +85,7 @@ def test_a_heat_trains_its_networks_as_each_is_written_out(tmp_path: Path, monke
     on, learners, reports = data(), list[Any](), list[tuple[TrainingGroup, Progress]]()
     judged = tournament._judged
     monkeypatch.setattr(tournament, "_judged", lambda ground, learner: learners.append(learner) or judged(ground, learner))
-    task, place = CapturedCall("select", Budget(), {}, tmp_path), place_of(on, together=3)
+    task, place = RankingTask("select", Budget(), {}, tmp_path), place_of(on, together=3)
     wanted = training_groups("cells", FIELD, [SEED], 3)
     assert [[one.name for one in heat.candidates] for heat in wanted] == [["mine", "skips", "wide"], ["lean"]]
     found = play(task, place, wanted, lambda heat, progress: reports.append((heat, progress)))
@@ -119,7 +119,7 @@ def test_a_heat_trains_its_networks_as_each_is_written_out(tmp_path: Path, monke
 
 def test_a_heat_that_was_stopped_ends_as_it_is_written_out(tmp_path: Path) -> None:
     on, seen = data(), list[Progress]()
-    task, wanted = CapturedCall("select", Budget(), {}, tmp_path), training_groups("cells", [FIELD[0], FIELD[1]], [SEED], 2)
+    task, wanted = RankingTask("select", Budget(), {}, tmp_path), training_groups("cells", [FIELD[0], FIELD[1]], [SEED], 2)
 
     def tell(heat: TrainingGroup, progress: Progress) -> None:
         seen.append(progress)

@@ -14,7 +14,7 @@ from nasarch.data.dataset import Images, split_indices
 from nasarch.data.load import listing, load
 from nasarch.data.split import read_split, write_split
 from nasarch.runtime.run_folder import as_json
-from nasarch.search.ranking.budget import Budget, CapturedCall, told
+from nasarch.search.ranking.budget import Budget, RankingTask, told
 from nasarch.search.ranking.origin import in_common
 from nasarch.search.ranking.protocol import EvaluationProtocol, ground
 from nasarch.search.ranking.select import _facts
@@ -42,7 +42,7 @@ def a_run(folder: Path, pets: Path, *, seed: int = 0, size: int | None = 10, spl
     return str(folder)
 
 
-def field(*sources: str, budget: Budget = SMALL) -> tuple[CapturedCall, EvaluationProtocol]:
+def field(*sources: str, budget: Budget = SMALL) -> tuple[RankingTask, EvaluationProtocol]:
     task = told("select", budget, lambda: _facts(sources, budget))
     return task, ground(task, by_test=False)
 

@@ -12,7 +12,7 @@ import torch
 
 from nasarch.cells.genotype import resolve
 from nasarch.data.dataset import Images
-from nasarch.search.ranking.budget import Budget, CapturedCall
+from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.protocol import balanced, ground, usual_together
 from nasarch.search.ranking.standings import by_chance, in_words, markdown, rivals, standings, verdict
 from nasarch.search.ranking.tournament import Candidate, training_groups
@@ -213,7 +213,7 @@ def test_halves_and_samples_are_balanced_and_drawn_by_the_seed(monkeypatch: pyte
     budget = Budget(images=12, val_images=9, batch_size=4, device="cpu")
 
     def parts(budget: Budget, by_test: bool) -> tuple[Images, Images]:
-        found = ground(CapturedCall("select", budget, {}, Path()), by_test=by_test)
+        found = ground(RankingTask("select", budget, {}, Path()), by_test=by_test)
         assert isinstance(found.train, Images) and isinstance(found.val, Images)
         return found.train, found.val
 

@@ -43,7 +43,7 @@ EVERY = [(method, name) for method, rows in ROWS.items() for name in rows]
 every_preset = pytest.mark.parametrize(("method", "name"), EVERY, ids=[f"{method} {name}" for method, name in EVERY])
 
 
-def values(told: papers.CapturedCall) -> dict[str, Any]:
+def values(told: papers.Values) -> dict[str, Any]:
     """The values of a table, without their places."""
     return {name: value for name, (value, _) in told.items()}
 
@@ -132,7 +132,7 @@ def stages_of_darts(values: dict[str, Any]) -> list[Expected]:
     return [
         {
             "shape": {name: values[name] for name in ("channels", "layers")},
-            "relaxation": {"spread": values["spread"]},
+            "relaxation": {"init_std": values["init_std"]},
             "sides": sides(values),
             "update": by_order(values["order"]),
             "epochs": values["epochs"],
@@ -146,7 +146,7 @@ def stages_of_pc_darts(values: dict[str, Any]) -> list[Expected]:
     return [
         {
             "shape": {name: values[name] for name in ("channels", "layers", "partial", "random_channels")},
-            "relaxation": {"subset": 1 if values["edge_normalisation"] else 0, "spread": values["spread"]},
+            "relaxation": {"subset": 1 if values["edge_normalisation"] else 0, "init_std": values["init_std"]},
             "sides": sides(values),
             "update": updates.first_order,
             "epochs": values["epochs"],
@@ -187,7 +187,7 @@ def stages_of_edarts(values: dict[str, Any]) -> list[Expected]:
     return [
         {
             "shape": {name: values[name] for name in ("channels", "layers")},
-            "relaxation": {"spread": values["spread"], "bias": list(papers.ATTENTION.values()) if forward else 0.0},
+            "relaxation": {"init_std": values["init_std"], "bias": list(papers.ATTENTION.values()) if forward else 0.0},
             "shift": list(papers.ATTENTION.values()) if values["attention"] == "start" else 0.0,
             "sides": sides(values, fractions=(share, share)),
             "update": by_order(values["order"]),
@@ -270,14 +270,14 @@ def assert_stage(stage: Stage, expected: Expected, told: dict[str, Any]) -> None
 
 def assert_relaxation(stage: Stage, expected: Expected) -> None:
     """The groups, subsets and biases asked for, and alpha and beta as they begin: so many times what randn draws by the seed."""
-    wanted = {"spread": 0.0, "subset": 0, "bias": 0.0, "groups": (), "operation_scale": 1.0} | expected["relaxation"]
-    asked = {"spread": 0.0, "subset": 0, "bias": 0.0, "groups": (), "operation_scale": 1.0} | stage.relaxation
+    wanted = {"init_std": 0.0, "subset": 0, "bias": 0.0, "groups": (), "operation_scale": 1.0} | expected["relaxation"]
+    asked = {"init_std": 0.0, "subset": 0, "bias": 0.0, "groups": (), "operation_scale": 1.0} | stage.relaxation
     torch.testing.assert_close(torch.as_tensor(asked.pop("bias")), torch.as_tensor(wanted.pop("bias")), rtol=1e-6, atol=0)
     assert [set(group) for group in asked.pop("groups")] == list(map(set, wanted.pop("groups")))
     assert asked == wanted
     generator = torch.Generator().manual_seed(0)
     for name in ("alpha", "beta")[: 1 + bool(wanted["subset"])]:
-        begins = wanted["spread"] * torch.randn(stage.began[name].shape, generator=generator)
+        begins = wanted["init_std"] * torch.randn(stage.began[name].shape, generator=generator)
         shift = torch.as_tensor(expected.get("shift", 0.0)) if name == "alpha" else 0.0
         torch.testing.assert_close(stage.began[name], begins + shift, rtol=0, atol=1e-8)
     assert set(stage.began) == ({"alpha", "beta"} if wanted["subset"] else {"alpha"})

@@ -23,7 +23,7 @@ KINDS = {
     + ["operation_layers", "topology_layers", "channels", "partial"],
     "none or more": ["warmup", "rate_warmup", "operation_warmup", "topology_warmup"],
     "above 0": ["clip", "operation_start", "topology_start", "operation_scale"],
-    "from 0": ["lr", "lr_end", "arch_lr", "weight_decay", "arch_weight_decay", "spread"],
+    "from 0": ["lr", "lr_end", "arch_lr", "weight_decay", "arch_weight_decay", "init_std"],
     "factor": ["operation_decay", "topology_decay"],
     "below 1": ["momentum"],
 }

@@ -83,7 +83,7 @@ def test_events_are_written_where_they_are_asked_for(told: CapturedCall, monkeyp
         def __exit__(self, *error: object) -> None:
             made.append("closed")
 
-    monkeypatch.setattr("nasarch.runtime.tensorboard.Board", TensorBoardLogger)
+    monkeypatch.setattr("nasarch.runtime.tensorboard.TensorBoardLogger", TensorBoardLogger)
     searched(told, monkeypatch, "--out", "without")
     assert made == []
     searched(told, monkeypatch, "--tensorboard", "--out", "with")

@@ -107,7 +107,8 @@ FIVE_EPOCHS = {
 KILLED_IN_EPOCH_3 = """
 import os, signal, sys
 from nasarch.cli.main import main
-from nasarch.search import loop, show
+from nasarch.search.engine import loop
+from nasarch.search.runs import console as show
 
 loop.INTERVAL, tell, ends = 0.0, show.report, []
 

@@ -67,7 +67,7 @@ def test_digits_are_learned_in_seconds_and_timm_gives_the_same_logits(tmp_path: 
 KILLED_IN_EPOCH_3 = """
 import os, signal, sys
 from nasarch.cli.main import main
-from nasarch.search import train, train_show
+from nasarch.search.training import learner as train, train_show
 
 train.INTERVAL, tell = 0.0, train_show.report
 

@@ -58,7 +58,7 @@ def test_amp_lowers_the_training_and_not_the_examination(amp: str, lower: torch.
 
 def test_flags_of_the_data_reach_those_who_read_them(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of a training that goes on."""
-    asked, workers, loaded, made = list[Any](), list[int | None](), command.load, loader.Disk.__init__
+    asked, workers, loaded, made = list[Any](), list[int | None](), command.load, loader.DiskSource.__init__
 
     def load(name: str, **told: Any) -> Dataset:
         asked.append((name, told))
@@ -69,7 +69,7 @@ def test_flags_of_the_data_reach_those_who_read_them(pictures: Path, tmp_path: P
         made(disk, part, device, scale, 0)
 
     monkeypatch.setattr(command, "load", load)
-    monkeypatch.setattr(loader.Disk, "__init__", make)
+    monkeypatch.setattr(loader.DiskSource, "__init__", make)
     flags = ["--data=cifar100", "--size=12", "--root=there", "--download", "--in-memory=False", "--workers=3"]
     assert main(["train", "ftso_cifar", *flags, f"--out={tmp_path / 'run'}", *TINY]) == 0
     assert main(["train", f"--resume={tmp_path / 'run'}"]) == 0
