@@ -163,7 +163,7 @@ def test_a_context_travels_and_results_name_no_folder_of_the_machine(tmp_path: P
     context = Context(device="cuda", data="cifar10", scratch=tmp_path, resume=tmp_path / "before", part=tmp_path / "part", deadline=5.5)
     assert Context.from_json(context.to_json()) == context and Context.from_json(Context().to_json()) == Context()
     here = f'File "{tmp_path}/nasarch/search/engine/loop.py", line 3; 1/2 of {tmp_path.parent}'
-    assert brief(here).startswith('File "search/engine/loop.py", line 3; 1/2 of ') and str(tmp_path.parents[1]) not in brief(here)
+    assert brief(here).startswith('File "engine/loop.py", line 3; 1/2 of ') and str(tmp_path.parents[1]) not in brief(here)
     context.attempt("wrong", lambda: 1 / 0)
     context.note("numbers", {"a": [math.inf, 1.23456789], 2: None})
     found = json.loads(context.part.read_text())
