@@ -32,6 +32,8 @@ def test_some_of_them_are_the_same_graph() -> None:
     assert canonical("01-12-23-34") == "01-12-23-34"
     graphs = {canonical(path) for path in topologies()}
     assert len(graphs) == 79 and all(canonical(graph) == graph for graph in graphs)
+    assert graphs <= set(topologies())
+    assert canonical("01-12-03-04") == "01-12-03-04"  # 01-04-12-03 is less, but there node 3 reads node 4
 
 
 def test_stage_one_pools_in_the_reduction_cell_and_stage_two_has_one_path() -> None:
