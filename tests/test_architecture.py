@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = {"nasarch": "nasarch", "nasarch.search": "search", "nasarch.export": "export"}
 ROOMS = {  # each may import the rooms before it; those of search and export may import those of nasarch, too, except its last ones
-    "nasarch": ["strict_json", "atomic", "console", "compute", "cells", "drawing", "models", "data", "runtime", "cli", "__main__"],
+    "nasarch": ["strict_json", "atomic", "console", "flags", "compute", "cells", "drawing", "models", "data", "runtime", "cli", "__main__"],
     "nasarch.search": ["kernels", "supernet", "engine", "recipes", "training", "runs", "fused", "ranking", "report"],
     "nasarch.export": ["errors", "samples", "source", "onnx", "ssd", "hub", "detection", "benchmark", "commands"],
 }

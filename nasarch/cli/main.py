@@ -1,165 +1,96 @@
-"""The command `nasarch`: a function is a command, its parameters are its arguments, its docstring is its help.
+"""The command `nasarch`: one table of all commands, and the dispatch to the one that the first words name.
 
-Only what the named command needs is imported. What a user gets wrong is said in one line, with exit status 2.
+A command is a function: its parameters are its arguments, its docstring is its help. The table names it as text, so that `--help`, an
+unknown command and a wrong flag are answered without importing PyTorch. Users' errors are one line on stderr, with exit status 2.
 """
 
 from __future__ import annotations
 
-import difflib
-import io
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
-from importlib.metadata import version
-from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
-
-from nasarch.console import print_json, print_rich
-from nasarch.export.cli_bench import bench
-from nasarch.export.cli_detect import detect
-from nasarch.export.commands import export
-
-from .cli_rank import compare, correlate, rank_paths, select
-from .cli_search import cost, gather, presets, report, split, train
-from .demo import demo
-
-Command = Callable[..., None]
-Group = Callable[[Sequence[str]], Mapping[str, Command]]  # gives its commands when it is named, so that their imports wait till then
-Builder = Callable[[Sequence[str]], Command]  # gives the command, whose flags' defaults depend on the arguments
-Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
-Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
-Out = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE")]
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from io import TextIOWrapper
+from typing import NamedTuple
 
 
-def models(pattern: Pattern = "*", *, json: bool = False, markdown: bool = False) -> None:
-    """List the models: cells searched on what, parameters, multi-adds, reported error, source.
+class Command(NamedTuple):
+    """A command: its function as "module:name", which the parser calls with the arguments, and one line for the list of commands.
 
-    Args:
-        pattern: only names that match, with * and ?; quote it.
-        json: print JSON with the exact figures.
-        markdown: print the table in Markdown.
+    A function that `parses` is called as function(arguments, program) and builds its own parser, because one of its flags (`--preset`,
+    `--recipe`) sets the defaults of others; `program` are the words of the command, "nasarch search darts".
     """
-    from nasarch.models.catalogue import entries
 
-    from .listing import NOTES, table
-    from .listing import markdown as as_markdown
-
-    found = entries(pattern)
-    if json:
-        print_json([asdict(entry) for entry in found])
-    elif markdown:
-        print(as_markdown(found))
-    else:
-        print_rich(table(found))
-        print("", *NOTES, sep="\n")
+    function: str
+    summary: str
+    parses: bool = False
 
 
-def show(source: Source, *, json: bool = False) -> None:
-    """Show all of one genotype: origin, models and what they cost, reported results, cells drawn in text.
+class Group(NamedTuple):
+    """Commands under a common first word."""
 
-    Args:
-        source: a model's name or a genotype's .json file.
-        json: print JSON.
-    """
-    from nasarch.models.catalogue import entry, find, models_of
-
-    from .listing import describe
-
-    genotype = find(source)
-    found = models_of(genotype)
-    if json:
-        print_json({"genotype": genotype.to_dict(), "models": [asdict(entry(model)) for model in found]})
-    else:
-        print(describe(genotype, found))
+    summary: str
+    commands: Mapping[str, Command]
 
 
-def draw(source: Source, *, out: Out) -> None:
-    """Draw the cells of a genotype as a picture.
-
-    Args:
-        source: a model's name or a genotype's .json file.
-        out: the picture: .svg, .png or .pdf.
-    """
-    from nasarch.drawing.draw import draw
-    from nasarch.models.catalogue import find
-
-    print(f"wrote {draw(find(source), out)}")
-
-
-def profile(
-    source: Source,
-    *,
-    size: int | None = None,
-    batch: int = 1,
-    runs: int = 20,
-    threads: int | None = None,
-    device: str = "auto",
-    json: bool = False,
-) -> None:
-    """Measure a model: parameters, multi-adds, memory of activations, latency on this machine.
-
-    Args:
-        source: a model's name, or a genotype's .json file, which stands for the network of the data set that it was searched on.
-        size: height and width of the images in pixels; by default those of the model.
-        batch: images at once, for memory and latency.
-        runs: timed runs.
-        threads: CPU threads; by default PyTorch's choice.
-        device: cpu, cuda, ...; auto takes an accelerator if there is one.
-        json: print JSON.
-    """
-    from nasarch.models.catalogue import create, label, model_of
-    from nasarch.models.profile import profile_model
-
-    from .listing import profile_lines
-
-    model = model_of(source)
-    measured = profile_model(create(model), size=size, batch=batch, runs=runs, threads=threads, device=device)
-    measured = replace(measured, model=label(model))
-    if json:
-        print_json(asdict(measured))
-    else:
-        print("\n".join(profile_lines(measured)))
-
-
-def search(arguments: Sequence[str] = ()) -> Mapping[str, Command]:
-    """Find a cell: darts, pc-darts, dots, ftso, edarts."""
-    from nasarch.search.runs.command import commands
-
-    return commands(arguments)
-
-
-COMMANDS: dict[str, Command] = {
-    "models": models,
-    "show": show,
-    "draw": draw,
-    "profile": profile,
-    "bench": bench,
-    "demo": demo,
-    "presets": presets,
-    "cost": cost,
+SEARCH = "nasarch.search.runs.flags:command"
+COMMANDS: dict[str, Command | Group] = {
+    "models": Command("nasarch.cli.commands:models", "List the models: search data, parameters, multi-adds, reported error, source."),
+    "show": Command("nasarch.cli.commands:show", "Show a genotype: provenance, models and their cost, reported results, cells."),
+    "draw": Command("nasarch.cli.commands:draw", "Draw the cells of a genotype (.svg, .png, .pdf)."),
+    "profile": Command("nasarch.cli.commands:profile", "Measure a model: parameters, multi-adds, activation memory, latency."),
+    "bench": Command("nasarch.export.commands:bench", "Benchmark a model in PyTorch, torch.compile and onnxruntime (float32, int8)."),
+    "demo": Command("nasarch.cli.demo:demo", "Search on the digits, build the model, profile and export it, in about a minute."),
+    "presets": Command("nasarch.search.recipes.command:presets", "List the presets of the searches, with the papers' results."),
+    "cost": Command("nasarch.search.recipes.command:cost", "Compute the search cost of DARTS and FTSO (FTSO, Theorems 1 and 2)."),
+    "report": Command("nasarch.search.report.report:report", "Write an HTML report on searches: curves, cells, margins, stability."),
+    "gather": Command("nasarch.search.runs.gather:gather", "Combine searches with different seeds: stability and consensus cell."),
+    "split": Command("nasarch.cli.commands:split", "Split the training images into class-balanced random parts."),
+    "train": Command("nasarch.search.training.flags:command", "Train and test a model or the network of a genotype.", parses=True),
+    "rank-paths": Command("nasarch.search.ranking.paths:rank_paths", "Rank all topologies of a cell by short trainings (eDARTS' --path)."),
+    "correlate": Command(
+        "nasarch.search.ranking.correlate:correlate", "Correlate a search's ranking of edge pairs with their trained accuracy."
+    ),
+    "select": Command("nasarch.search.ranking.select:select", "Select the best of several found cells by short trainings."),
+    "compare": Command("nasarch.search.ranking.compare:compare", "Compare cells, also random ones, under one shallow training recipe."),
+    "search": Group(
+        "Search for a cell: darts, pc-darts, dots, ftso, edarts.",
+        {
+            "darts": Command(SEARCH, "DARTS: operations and topology together (arXiv 1806.09055).", parses=True),
+            "pc-darts": Command(SEARCH, "PC-DARTS: partial channels, edge normalization (arXiv 1907.05737).", parses=True),
+            "dots": Command(SEARCH, "DOTS: operations in groups, then pairs of edges (arXiv 2010.00969).", parses=True),
+            "ftso": Command(SEARCH, "FTSO: topology first, then operations (arXiv 2303.12948).", parses=True),
+            "edarts": Command(SEARCH, "eDARTS: fixed topology, few images, sparse updates (ICPR 2020).", parses=True),
+        },
+    ),
+    "export": Group(
+        "Export a model: onnx, hub, ssd; verify a file.",
+        {
+            "onnx": Command("nasarch.export.commands:onnx", "Export a model to ONNX: float32, float16, int8, uint8 input."),
+            "hub": Command("nasarch.export.commands:hub", "Export a model as a folder for timm and the Hugging Face Hub; upload it."),
+            "ssd": Command("nasarch.export.commands:ssd", "Export a detector to ONNX, from images to boxes, or as a folder for the Hub."),
+            "verify": Command("nasarch.export.commands:verify", "Verify an ONNX file against its PyTorch model."),
+        },
+    ),
+    "detect": Group(
+        "Detect objects with an SSD on found cells: train, eval, predict.",
+        {
+            "train": Command(
+                "nasarch.export.commands:train_detector", "Train an SSD detector on data in COCO's format, and evaluate it.", parses=True
+            ),
+            "eval": Command("nasarch.export.commands:evaluate_detector", "Compute COCO's twelve metrics of a detector."),
+            "predict": Command("nasarch.export.commands:predict", "Detect objects in images: annotated images and detections.json."),
+        },
+    ),
 }
-BUILDERS: dict[str, Builder] = {
-    "report": report,
-    "gather": gather,
-    "split": split,
-    "train": train,
-    "rank-paths": rank_paths,
-    "correlate": correlate,
-    "select": select,
-    "compare": compare,
-}
-GROUPS: dict[str, Group] = {"search": search, "export": export, "detect": detect}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line `argv` (by default that of the process) and return its exit status."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    """Run the command line `argv` (default: that of the process) and return its exit status."""
+    if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # of a terminal without Unicode
     try:
-        _run(sys.argv[1:] if argv is None else list(argv), COMMANDS, BUILDERS, GROUPS, "nasarch")
+        run(sys.argv[1:] if argv is None else list(argv), COMMANDS, "nasarch")
         sys.stdout.flush()
         return 0
     except ValueError as error:
@@ -175,32 +106,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         return stop.code if isinstance(stop.code, int) else 0
 
 
-def _run(
-    arguments: Sequence[str], commands: Mapping[str, Command], builders: Mapping[str, Builder], groups: Mapping[str, Group], program: str
-) -> None:
-    """Run the command that the first argument names; it is the only one whose parser is built."""
+def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], program: str) -> None:
+    """Run the command that the first argument names; it is the only one that is imported.
+
+    Raises:
+        ValueError: there is no such command, or what the command raises.
+    """
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
-    if name in commands or name in builders:
-        command = builders[name](rest) if name in builders else commands[name]
-        tyro.cli(command, args=rest, prog=f"{program} {name}", config=(tyro.conf.FlagCreatePairsOff,))
-    elif name in groups:
-        _run(rest, groups[name](rest), {}, {}, f"{program} {name}")
+    found = commands.get(name)
+    if isinstance(found, Group):
+        run(rest, found.commands, f"{program} {name}")
+    elif found is not None:
+        module, function = found.function.split(":")
+        command = getattr(import_module(module), function)
+        if found.parses:
+            command(rest, f"{program} {name}")
+        else:
+            import tyro
+
+            tyro.cli(command, args=rest, prog=f"{program} {name}", config=(tyro.conf.FlagCreatePairsOff,))
     elif name in ("-h", "--help"):
-        print(_help({**commands, **builders, **groups}, program))
+        width = max(map(len, commands))
+        lines = [f"  {name:<{width}}  {command.summary}" for name, command in commands.items()]
+        print("\n".join([f"usage: {program} COMMAND ...", "", *lines, "", f"`{program} COMMAND --help` says more."]))
     elif name == "--version":
+        from importlib.metadata import version
+
         print(f"nasarch {version('nasarch')}")
     else:
-        known = [*commands, *builders, *groups]
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)};"
-        raise ValueError(f"unknown command {f'{program} {name}'!r}; {hint} `{program} --help` says more")
+        raise ValueError(_unknown(name, list(commands), program))
 
 
-def _help(commands: Mapping[str, Callable[..., Any]], program: str) -> str:
-    width = max(map(len, commands))
-    lines = [f"  {name:<{width}}  {_summary(command)}" for name, command in commands.items()]
-    return "\n".join([f"usage: {program} COMMAND ...", "", *lines, "", f"`{program} COMMAND --help` says more."])
+def _unknown(name: str, known: Sequence[str], program: str) -> str:
+    from difflib import get_close_matches
 
-
-def _summary(command: Callable[..., Any]) -> str:
-    return (command.__doc__ or "").strip().splitlines()[0]
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)};"
+    return f"unknown command {f'{program} {name}'!r}; {hint} `{program} --help` says more"

@@ -1,4 +1,4 @@
-"""The presets for people: which there are, as rows, as a table and as JSON."""
+"""The commands `nasarch presets` and `nasarch cost`. Neither needs PyTorch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import asdict
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import tyro
+
+from nasarch.console import print_json, print_rich
+
+from .cost_theorems import costs
+from .cost_theorems import table as cost_table
 from .methods import PRESETS
 from .preset import Preset
 
@@ -16,6 +22,41 @@ if TYPE_CHECKING:
 
 COLUMNS = ("method", "preset", "data", "paper's row", "reported there")
 NOTE = "reported there: the papers' own figures, of their networks and training; not measured here"
+Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="METHOD")]
+
+
+def presets(method: Pattern = "*", *, json: bool = False) -> None:
+    """List the presets of the searches: rows of the papers' tables, and the results that the papers report for them.
+
+    Args:
+        method: Pattern of methods, with * and ? (in quotes).
+        json: Print JSON, with all settings.
+    """
+    found = entries(method)
+    if json:
+        print_json([entry.to_dict() for entry in found])
+    else:
+        print_rich(table(found))
+        print("", NOTE, sep="\n")
+
+
+def cost(*, kernel: int = 5, channels: int = 512, nodes: int = 7, operations: int = 8, size: int = 32, json: bool = False) -> None:
+    """Compute operations, parameters and FLOPs of DARTS and FTSO by the formulas of FTSO's Theorems 1 and 2.
+
+    Args:
+        kernel: Kernel size of every operation; the theorems take each for a plain convolution with bias.
+        channels: Number of channels of every feature map (searches have 16 to 64).
+        nodes: Number of nodes of a cell, including its two inputs and its output.
+        operations: Number of candidate operations on each edge.
+        size: Height and width of every feature map; the ratios don't depend on it.
+        json: Print JSON, with exact numbers.
+    """
+    found = costs(kernel=kernel, channels=channels, nodes=nodes, operations=operations, size=size)
+    if json:
+        print_json(found.to_dict())
+    else:
+        print_rich(cost_table(found))
+        print("", "one cell, by FTSO's Theorems 1 and 2, for which every operation of DARTS is a plain convolution; not measured", sep="\n")
 
 
 class Entry(NamedTuple):

@@ -1,14 +1,12 @@
-"""`nasarch search METHOD`: which methods there are, and from flags to a plan."""
+"""`nasarch search METHOD`: the methods, and from settings and options to a plan."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
-import tyro
 from torch import Tensor
 
 from nasarch.cells.space import SPACES
@@ -20,14 +18,12 @@ from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import check_unused, identifier, usual_folder
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
-from nasarch.search.recipes.methods import PRESETS, Preset, find
+from nasarch.search.recipes.methods import find
 from nasarch.search.recipes.scale import scaled
 
 from .options import SearchOptions, resumed
 from .run import Plan
 from .seeds import search
-
-Command = Callable[..., None]
 
 
 class Method(NamedTuple):
@@ -46,47 +42,6 @@ METHODS = {
     "ftso": Method("FTSO", ftso, ftso.Ftso, "FTSO: first the topology, then operations (arXiv 2303.12948)."),
     "edarts": Method("eDARTS", edarts, edarts.Edarts, "eDARTS: a given topology, few images, rare updates (ICPR 2020)."),
 }
-
-
-def commands(arguments: Sequence[str]) -> dict[str, Command]:
-    """A command for each method; a preset that the arguments name is where the defaults of its flags come from."""
-    method = arguments[0] if arguments else ""
-    return {name: _command(name, arguments if name == method else ()) for name in METHODS}
-
-
-def _command(name: str, arguments: Sequence[str]) -> Command:
-    method, preset = METHODS[name], named_preset(name, arguments)
-    start = preset.settings() if preset is not None else method.settings()
-    implied = {"preset": "nats"} if preset is not None and preset is PRESETS[name].get("nats") else {}
-    usual = SearchOptions(space=preset.space, data=preset.data, **implied) if preset is not None else SearchOptions()  # type: ignore[arg-type]
-
-    def command(settings: Any = start, job: SearchOptions = usual) -> None:
-        search_with(name, settings, job, start)
-
-    command.__doc__ = method.summary
-    command.__annotations__ = {
-        "settings": Annotated[method.settings, tyro.conf.arg(name="")],
-        "job": Annotated[SearchOptions, tyro.conf.arg(name="")],
-        "return": None,
-    }
-    return command
-
-
-def named_preset(method: str, arguments: Sequence[str]) -> Preset | None:
-    """The preset that `--preset NAME` names; for `--space nats` without one the method's preset `nats`, if there is one."""
-    name = _value("--preset", arguments)
-    if name is None and _value("--space", arguments) == "nats" and "nats" in PRESETS[method]:
-        name = "nats"
-    return None if name is None else find(method, name)
-
-
-def _value(flag: str, arguments: Sequence[str]) -> str | None:
-    for i, argument in enumerate(arguments):
-        if argument == flag and i + 1 < len(arguments):
-            return arguments[i + 1]
-        if argument.startswith(f"{flag}="):
-            return argument.removeprefix(f"{flag}=")
-    return None
 
 
 def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None) -> None:

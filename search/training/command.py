@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
 from rich.console import Console
 
 from nasarch.atomic import write_text
@@ -29,42 +28,6 @@ from .recipes import Training, in_proportion, recipe, remarks_on
 from .record import check_recordable, record
 from .run import Report, Result, run, summary
 from .train_show import on_board, report
-
-Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL|GENOTYPE")]
-
-
-def command(arguments: Sequence[str]) -> Callable[..., None]:
-    """The command, its flags' defaults those of the recipe that the arguments name."""
-    name = _named_recipe(arguments)
-    usual, told = recipe(name).settings, TrainOptions(recipe=name)
-
-    def train_command(model: Source = "", settings: Any = usual, job: Any = told) -> None:
-        train(model, settings, job)
-
-    train_command.__doc__ = """Train a network and test it: the model of a name, of a genotype's .json file, or of a search's folder.
-
-    Args:
-        model: a name that `nasarch models` lists, a genotype's .json file, or the folder of a finished search; the recipe says which of
-            its networks.
-    """
-    train_command.__annotations__ = {
-        "model": Source,
-        "settings": Annotated[Training, tyro.conf.arg(name="")],
-        "job": Annotated[TrainOptions, tyro.conf.arg(name="")],
-        "return": None,
-    }
-    return train_command
-
-
-def _named_recipe(arguments: Sequence[str]) -> str:
-    """What follows --recipe; the last one counts, as for the parser."""
-    found = TrainOptions.recipe
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        if argument == "--recipe" and following:
-            found = following
-        elif argument.startswith("--recipe="):
-            found = argument.removeprefix("--recipe=")
-    return found
 
 
 def train(source: str, settings: Training, job: TrainOptions) -> None:

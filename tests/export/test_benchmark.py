@@ -13,7 +13,7 @@ import timm
 import torch
 
 from nasarch.cli import main
-from nasarch.export import benchmark, cli_bench, rivals
+from nasarch.export import benchmark, commands, rivals
 from nasarch.export.benchmark import EAGER, Side, bench
 from nasarch.export.rivals import RIVALS, Baseline, nearest
 from nasarch.export.source.find import Subject
@@ -237,7 +237,7 @@ def test_the_table_has_units_ratios_and_what_int8_means(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(("cost", "near"), [(0.9e6, False), (1.1e6, True), (3.9e6, True), (4.1e6, False)])
 def test_a_rival_that_costs_more_than_twice_as_much_or_less_than_half_is_called_far(cost: float, near: bool) -> None:
-    said = cli_bench._nearness(2e6 / cost)
+    said = commands._nearness(2e6 / cost)
     assert said.startswith("timm's nearest") == near and said.startswith("no well-known network of timm's is near") != near
 
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from nasarch.cli import split
 from nasarch.cli.main import main
-from nasarch.data.split import write_split
+from nasarch.data import load
+from nasarch.data import split as data_split
 from nasarch.export import benchmark
 from nasarch.export.detection import export as ssd_folder
 from nasarch.export.detection import predict
@@ -19,7 +19,8 @@ from nasarch.export.onnx import export as forms
 from nasarch.export.onnx import verify
 from nasarch.export.onnx.export import ExportVariants
 from nasarch.models import catalogue, profile
-from nasarch.search.recipes import cost_theorems
+from nasarch.search.recipes import command as recipes_command
+from nasarch.search.recipes.cost_theorems import costs
 from nasarch.search.report import report
 from nasarch.search.runs import gather
 from tests.helpers.datasets import as_tree
@@ -183,8 +184,8 @@ def test_profile_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_cost_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    caught = Caught(cost_theorems.costs(kernel=1, channels=1, nodes=4, operations=1, size=1))
-    monkeypatch.setattr(cost_theorems, "costs", caught)
+    caught = Caught(costs(kernel=1, channels=1, nodes=4, operations=1, size=1))
+    monkeypatch.setattr(recipes_command, "costs", caught)
     usual = {"kernel": 5, "channels": 512, "nodes": 7, "operations": 8, "size": 32}
     flags = {name: (f"--{name} 6", 6) for name in usual}
     check(caught, ["cost"], (), usual, flags)
@@ -195,15 +196,15 @@ def test_cost_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_split_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     files = {f"{name}/{number}.png": b"" for name in "ab" for number in range(40)}
-    found = split.listing(as_tree(tmp_path / "data", files))
-    listed, written = Caught(found), Caught()
+    found = load.listing(as_tree(tmp_path / "data", files))
+    listed, written, real = Caught(found), Caught(), data_split.write_split
 
     def write(*given: Any) -> Any:
         written(*given)
-        return write_split(*given[:3], tmp_path / f"written{len(list(tmp_path.iterdir()))}")
+        return real(*given[:3], tmp_path / f"written{len(list(tmp_path.iterdir()))}")
 
-    monkeypatch.setattr(split, "listing", listed)
-    monkeypatch.setattr(split, "write_split", write)
+    monkeypatch.setattr(load, "listing", listed)
+    monkeypatch.setattr(data_split, "write_split", write)
     usual = {"root": None, "download": False}
     flags = {"root": ("--root cache", Path("cache")), "download": ("--download", True)}
     check(listed, ["split", "some/data", "-o", "folder"], ("some/data",), usual, flags)

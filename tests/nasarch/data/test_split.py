@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nasarch.cli.split import split
+from nasarch.cli.commands import split
 from nasarch.data.dataset import Dataset
 from nasarch.data.image_files import Listing
 from nasarch.data.load import listing, load

@@ -23,7 +23,7 @@ from PIL import Image
 from nasarch.cells.genotype import Genotype, resolve
 from nasarch.cells.space import DARTS, NATS
 from nasarch.cells.topology import cell, chain, unified
-from nasarch.cli.main import BUILDERS, main
+from nasarch.cli.main import COMMANDS, main
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.ranking import compare, console, select
 from nasarch.search.ranking.budget import Budget, RankingTask
@@ -264,7 +264,7 @@ def test_every_flag_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("rank-paths", "correlate", "select", "compare"):
         assert main([name, "--help"]) == 0
         text = capsys.readouterr().out
-        assert BUILDERS[name].__doc__ and "--val-images" in text
+        assert COMMANDS[name].summary and "--val-images" in text
 
 
 def test_the_zoo_has_what_is_compared() -> None:

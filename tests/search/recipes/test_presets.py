@@ -21,7 +21,7 @@ from nasarch.search.recipes.ftso import Ftso
 from nasarch.search.recipes.methods import PRESETS
 from nasarch.search.recipes.preset import Preset
 from nasarch.search.recipes.scale import scaled
-from nasarch.search.runs import command
+from nasarch.search.runs import flags
 from nasarch.search.runs.command import METHODS
 from nasarch.search.runs.options import SearchOptions
 from nasarch.search.supernet.candidates import all_candidates, check_candidates, only
@@ -43,7 +43,7 @@ class CapturedCall(NamedTuple):
 def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CapturedCall]:
     """Run a search's command line up to the search itself."""
     calls: list[CapturedCall] = []
-    monkeypatch.setattr(command, "search_with", lambda *arguments: calls.append(CapturedCall(*arguments)))
+    monkeypatch.setattr(flags, "search_with", lambda *arguments: calls.append(CapturedCall(*arguments)))
 
     def told(*arguments: str) -> CapturedCall:
         assert main(["search", *arguments]) == 0

@@ -1,0 +1,138 @@
+"""The commands on genotypes, models and data: models, show, draw, profile, split. PyTorch is imported when one of them runs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from nasarch.console import print_json, print_rich
+
+Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
+Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
+Picture = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE")]
+Data = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+Folder = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")]
+
+
+def models(pattern: Pattern = "*", *, json: bool = False, markdown: bool = False) -> None:
+    """List the models: data set of the search, parameters, multi-adds, reported error, source.
+
+    Args:
+        pattern: Pattern of model names, with * and ? (in quotes).
+        json: Print JSON, with exact numbers.
+        markdown: Print a Markdown table.
+    """
+    from nasarch.models.catalogue import entries
+
+    from .listing import NOTES, table
+    from .listing import markdown as as_markdown
+
+    found = entries(pattern)
+    if json:
+        print_json([asdict(entry) for entry in found])
+    elif markdown:
+        print(as_markdown(found))
+    else:
+        print_rich(table(found))
+        print("", *NOTES, sep="\n")
+
+
+def show(source: Source, *, json: bool = False) -> None:
+    """Show a genotype: provenance, models and their cost, reported results, cells drawn in text.
+
+    Args:
+        source: Model name or genotype file (.json).
+        json: Print JSON.
+    """
+    from nasarch.models.catalogue import entry, find, models_of
+
+    from .listing import describe
+
+    genotype = find(source)
+    found = models_of(genotype)
+    if json:
+        print_json({"genotype": genotype.to_dict(), "models": [asdict(entry(model)) for model in found]})
+    else:
+        print(describe(genotype, found))
+
+
+def draw(source: Source, *, out: Picture) -> None:
+    """Draw the cells of a genotype.
+
+    Args:
+        source: Model name or genotype file (.json).
+        out: Image file to write (.svg, .png or .pdf).
+    """
+    from nasarch.drawing.draw import draw
+    from nasarch.models.catalogue import find
+
+    print(f"wrote {draw(find(source), out)}")
+
+
+def profile(
+    source: Source,
+    *,
+    size: int | None = None,
+    batch: int = 1,
+    runs: int = 20,
+    threads: int | None = None,
+    device: str = "auto",
+    json: bool = False,
+) -> None:
+    """Measure a model: parameters, multi-adds, activation memory, latency on this machine.
+
+    Args:
+        source: Model name or genotype file (.json); a genotype means its network for the data set that it was searched on.
+        size: Height and width of the input images in pixels (default: the model's).
+        batch: Batch size of the memory and latency measurements.
+        runs: Number of timed runs.
+        threads: Number of CPU threads (default: PyTorch's).
+        device: Device: cpu, cuda, ...; auto takes an accelerator if there is one.
+        json: Print JSON.
+    """
+    from nasarch.models.catalogue import create, label, model_of
+    from nasarch.models.profile import profile_model
+
+    from .listing import profile_lines
+
+    model = model_of(source)
+    measured = profile_model(create(model), size=size, batch=batch, runs=runs, threads=threads, device=device)
+    measured = replace(measured, model=label(model))
+    if json:
+        print_json(asdict(measured))
+    else:
+        print("\n".join(profile_lines(measured)))
+
+
+def split(
+    data: Data,
+    *,
+    out: Folder,
+    fractions: tuple[float, ...] = (0.1, 0.025),
+    seed: int = 0,
+    root: Path | None = None,
+    download: bool = False,
+) -> None:
+    """Split the training images into class-balanced random parts, written as lists of file names. No image is decoded.
+
+    Args:
+        data: Data set: digits, cifar10, cifar100, or a folder or tar file of class folders.
+        out: Folder to write: part-1.txt, part-2.txt, ..., and split.json; for `nasarch search --split`.
+        fractions: Fractions of the images of each class, one for each part (default: the ImageNet searches' 10 % and 2.5 %).
+        seed: Random seed of the split; the same on every machine.
+        root: Folder of the CIFAR files.
+        download: Download the CIFAR files if they are missing.
+    """
+    from nasarch.data.load import listing
+    from nasarch.data.split import RECORD, write_split
+
+    record = write_split(listing(data, root=root, download=download), fractions, seed, out)
+    print(f"{record['data']}: {record['images']:,} training images, {record['classes']} classes; seed {seed}")
+    for part in record["parts"]:
+        least, most = part["images_per_class"]
+        each = f"{least}" if least == most else f"{least} to {most}"
+        print(f"wrote {out / part['file']}: {part['images']:,} images, {each} of each class")
+    print(f"wrote {out / RECORD}")

@@ -1,0 +1,38 @@
+"""The flags of `nasarch train`: the settings of the training, whose defaults the recipe sets, and the run options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from nasarch.flags import parse, value_of
+
+from .command import train
+from .plan import TrainOptions
+from .recipes import Training, recipe
+
+Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL|GENOTYPE")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainFlags:
+    """Flags of `nasarch train`.
+
+    Args:
+        model: Model name, genotype file (.json), or folder of a finished search; the recipe chooses between a genotype's networks.
+    """
+
+    model: Source = ""
+    settings: Annotated[Training, tyro.conf.arg(name="")]
+    options: Annotated[TrainOptions, tyro.conf.arg(name="")]
+
+
+def command(arguments: Sequence[str], program: str) -> None:
+    """Run `nasarch train`: the recipe gives the defaults of the other flags."""
+    name = value_of("--recipe", arguments) or TrainOptions.recipe
+    default = TrainFlags(settings=recipe(name).settings, options=TrainOptions(recipe=name))
+    flags = parse(arguments, default, program=program, description="Train a network and test it.")
+    train(flags.model, flags.settings, flags.options)
