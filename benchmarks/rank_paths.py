@@ -23,11 +23,10 @@ if not __package__:
 
 from benchmarks.measure import KernelCount, publish, seconds_of, setting
 from nasarch.cells.topology import chain, pooled, topologies
-from nasarch.compute import keep_freed_memory, set_tf32
+from nasarch.compute import keep_freed_memory, seeded, set_tf32
 from nasarch.models.network import CellNetwork
 from nasarch.search.fused.learner import FusedLearner
 from nasarch.search.fused.network import FusedNetwork
-from nasarch.search.supernet.network import seeded
 from nasarch.search.training.learner import Learner
 from nasarch.search.training.recipes import SHALLOW
 

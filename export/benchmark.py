@@ -28,11 +28,12 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nasarch.compute import seeded
 from nasarch.export.onnx.check import first_line, run, sample_images
 from nasarch.export.onnx.float32 import Shape, checked, input_size, reference
 from nasarch.export.onnx.variants import integers
 from nasarch.export.source.find import find_subject
-from nasarch.export.source.model import describe, seeded
+from nasarch.export.source.model import describe
 
 from .rivals import nearest
 
@@ -119,7 +120,8 @@ def bench(
 def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: bool, clock: Clock) -> SearchContext:
     cost = _multi_adds(model, shape)
     rival = nearest(cost)
-    other = seeded(partial(timm.create_model, rival.name)).eval()
+    with seeded(0):
+        other = timm.create_model(rival.name).eval()
     sides = {EAGER: _eager(reference(model), shape, batch)}
     found = _compiled(reference(model), shape, batch) if compiled else "not asked for"
     sides |= {"torch.compile": found} if isinstance(found, Side) else {}

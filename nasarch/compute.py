@@ -1,11 +1,17 @@
-"""Where tensors live: the device that a user names, and what CPUs need to be quick."""
+"""Device, precision and random seed of a computation, and what CPUs need to be quick."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
 
 import torch
+
+Precision = Literal["off", "bf16", "fp16"]  # of mixed precision; off is float32
+AUTOCAST_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def pick_device(name: str) -> torch.device:
@@ -49,6 +55,14 @@ def set_tf32(allowed: bool) -> None:
     """
     torch.backends.cudnn.allow_tf32 = allowed
     torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw random numbers on the CPU, such as initial weights, from `seed` in the block; the global random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def keep_freed_memory() -> None:

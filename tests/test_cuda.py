@@ -22,7 +22,7 @@ from torchvision.ops import box_iou
 
 from nasarch.cells.space import DARTS
 from nasarch.cli.main import main
-from nasarch.compute import set_tf32
+from nasarch.compute import seeded, set_tf32
 from nasarch.data.loader import in_order
 from nasarch.export.detection.learner import Learner as DetectLearner
 from nasarch.export.detection.loader import Epochs, batches, transforms
@@ -35,7 +35,7 @@ from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.updates import State, weights_only
 from nasarch.search.recipes import ftso, pc_darts
 from nasarch.search.supernet.candidates import all_candidates, only
-from nasarch.search.supernet.network import Supernet, seeded
+from nasarch.search.supernet.network import Supernet
 from nasarch.search.training.learner import Learner
 from nasarch.search.training.run import run as run_training
 from tests.helpers.small_detector import SETTINGS as DETECTOR

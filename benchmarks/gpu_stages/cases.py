@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from nasarch.cells.space import DARTS, Space
+from nasarch.compute import AUTOCAST_DTYPES, Precision, seeded
 from nasarch.search.engine import updates
-from nasarch.search.engine.context import TYPES, Precision
 from nasarch.search.engine.discretize import by_kind, given_edges
 from nasarch.search.engine.optimisers import start
 from nasarch.search.engine.relaxation import Relaxation
@@ -20,7 +20,7 @@ from nasarch.search.engine.updates import Batch, State, Update
 from nasarch.search.recipes import dots, edarts, ftso
 from nasarch.search.recipes.pc_darts import PcDarts
 from nasarch.search.supernet.candidates import all_candidates, on, only
-from nasarch.search.supernet.network import Supernet, seeded
+from nasarch.search.supernet.network import Supernet
 
 from .formats import FORMATS
 
@@ -86,7 +86,7 @@ def state_of(case: Case, device: str, amp: Precision, *, small: bool) -> State:
     """A search of this case about to begin, with the optimisers of nasarch."""
     net, arch = modules(case, small=small)
     state = start(net.to(device), arch.to(device), PcDarts())
-    state.precision = TYPES[amp]
+    state.precision = AUTOCAST_DTYPES[amp]
     return state
 
 

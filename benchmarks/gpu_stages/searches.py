@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from nasarch.compute import Precision
 from nasarch.data.dataset import Dataset
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.engine.context import Precision, SearchContext
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts

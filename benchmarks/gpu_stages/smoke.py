@@ -6,8 +6,8 @@ import time
 from functools import partial
 from typing import Any
 
+from nasarch.compute import AUTOCAST_DTYPES, Precision
 from nasarch.data.dataset import Dataset
-from nasarch.search.engine.context import TYPES, Precision
 
 from .context import Context
 from .images import read
@@ -17,7 +17,7 @@ from .searches import SEARCHES, finish, start
 def run(context: Context) -> None:
     """Each search in float32, then each in bf16, then each in fp16."""
     data = read(context)
-    for amp in TYPES:
+    for amp in AUTOCAST_DTYPES:
         for name, search in SEARCHES.items():
             is_legal = search.fp16 or amp != "fp16"
             context.attempt(f"{name}, {amp}", partial(searched if is_legal else refused, context, data, name, amp))  # type: ignore[arg-type]

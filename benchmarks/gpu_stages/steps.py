@@ -24,7 +24,7 @@ from torch import Tensor
 
 from benchmarks.supernet import Side
 from nasarch.cells.space import DARTS
-from nasarch.search.engine.context import TYPES, Precision
+from nasarch.compute import AUTOCAST_DTYPES, Precision
 from nasarch.search.engine.updates import State
 from tests.helpers.reference import TwinSupernet
 
@@ -88,7 +88,7 @@ def lowered(call: Callable[[Tensor], Tensor], amp: Precision) -> Callable[[Tenso
     """The logits in float32, by a network that computes in this precision."""
 
     def logits(x: Tensor) -> Tensor:
-        with torch.autocast(x.device.type, TYPES[amp], enabled=TYPES[amp] is not None):
+        with torch.autocast(x.device.type, AUTOCAST_DTYPES[amp], enabled=AUTOCAST_DTYPES[amp] is not None):
             return call(x).float()
 
     return logits

@@ -26,6 +26,7 @@ from nasarch.atomic import atomic_path
 from nasarch.data.dataset import Dataset
 from nasarch.data.loader import endless
 from nasarch.models import shipped
+from nasarch.runtime.options import updated
 from nasarch.search.training.learner import Progress
 from nasarch.search.training.plan import TrainOptions, TrainPlan, resumed, subject
 from nasarch.search.training.recipes import Training, recipe
@@ -85,20 +86,20 @@ def trained(context: Context, data: Dataset, name: str, end: float) -> dict[str,
 def again(context: Context, data: Dataset, folder: Path) -> TrainPlan:
     """The plan of a training that was stopped."""
     source, settings, job, genotype = resumed(folder)
-    return planned(context, data, source, settings, replace(job, device=context.device), kept=genotype)
+    return planned(context, data, source, settings, updated(job, {"device": context.device}), kept=genotype)
 
 
 def first(context: Context, data: Dataset, name: str, end: float) -> TrainPlan:
     """A new plan, with as many epochs as fit."""
     settings = replace(recipe(RECIPE).settings, **(SMALL if context.small else {}))
-    job = TrainOptions(recipe=RECIPE, data=Path(context.data).name, seed=SEED, device=context.device)
+    job = updated(TrainOptions(), {"recipe": RECIPE, "data": Path(context.data).name, "seed": SEED, "device": context.device})
     plan = planned(context, data, name, settings, job)
     epochs = context.epochs or fitting(plan, end, SMALL_PROBED if context.small else PROBED)
     return planned(context, data, name, replace(settings, epochs=epochs), job)
 
 
 def planned(context: Context, data: Dataset, name: str, settings: Training, job: TrainOptions, **kept: Any) -> TrainPlan:
-    told = f"nasarch train {name} --recipe {RECIPE} --data {job.data} --epochs {settings.epochs} --device {context.device}"
+    told = f"nasarch train {name} --recipe {RECIPE} --data {job.dataset.data} --epochs {settings.epochs} --device {context.device}"
     return TrainPlan(
         subject=subject(name, recipe(RECIPE), settings, data, **kept),
         recipe=recipe(RECIPE),

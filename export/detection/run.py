@@ -17,7 +17,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,14 @@ from timm.models import is_model_pretrained
 from torchvision.models.detection.ssd import SSD
 
 from nasarch.atomic import write_text
-from nasarch.compute import device_name
+from nasarch.compute import AUTOCAST_DTYPES, device_name
 from nasarch.export.ssd.backbone import RANDOM, TIMMS, Backbone, build_body
 from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import assemble, colours, cost, save
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
-from nasarch.runtime.run_folder import JsonLines, as_json, plain, with_paths
+from nasarch.runtime.options import to_dict, updated
+from nasarch.runtime.run_folder import JsonLines, as_json
 from nasarch.search.runs.metrics import peak_memory
 from nasarch.search.runs.run import stopping_at_signals
 
@@ -45,7 +46,6 @@ from .settings import DetectOptions, DetectTraining
 
 PACKAGES = ("nasarch", "torch", "torchvision", "timm")
 SAME = ("detector", "settings", "seed", "data", "amp", "processes")  # of config.json, to go on from a checkpoint
-TYPES = {"off": None, "bf16": torch.bfloat16}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def run(plan: DetectPlan, model: SSD, folder: Path, report: Callable[[Progress],
     checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
     if distributed.is_main():
         write_text(folder / "config.json", as_json(config))
-    learner = Learner(model, plan.settings, TYPES[plan.job.amp])
+    learner = Learner(model, plan.settings, AUTOCAST_DTYPES[plan.job.amp])
     with stopping_at_signals(checkpoint):
         last = _follow(learner, plan, checkpoint, folder, report)
     trained = learner.result().eval()
@@ -173,9 +173,9 @@ def _config(plan: DetectPlan, model: SSD) -> dict[str, Any]:
         "settings": json.loads(json.dumps(asdict(plan.settings))),  # lists, as they are read back
         "seed": plan.job.seed,
         "amp": plan.job.amp,
-        "tf32": plan.job.tf32,
+        "tf32": plan.job.machine.tf32,
         "processes": distributed.world_size(),
-        "detect": plain(plan.job),
+        "detect": to_dict(plan.job),
         "data": {"name": train.name, "images": len(train), "boxes": train.boxes, "sha256": train.sha256, "remarks": list(train.remarks)},
         "device": device_name(plan.device),
         "threads": torch.get_num_threads(),
@@ -211,9 +211,8 @@ def told_before(folder: Path) -> tuple[DetectTraining, DetectOptions, Backbone]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()}
-        told: dict[str, Any] = with_paths(DetectOptions, config["detect"])
+        job = updated(DetectOptions(), config["detect"] | {"resume": folder})
         design = Design.from_dict(config["detector"])
-        job = replace(DetectOptions(**told), resume=folder)
         colours = {"mean": design.mean, "std": design.std}
         return DetectTraining(**settings), job, Backbone(design.backbone, dict(design.arguments or {}), colours=colours)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

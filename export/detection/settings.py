@@ -1,4 +1,4 @@
-"""How a detector is trained, and what a training is told besides: the values behind `nasarch detect train`. Trains nothing.
+"""Settings and options of a detector's training (`nasarch detect train`). Trains nothing.
 
 | setting | default | source |
 |---|---|---|
@@ -16,34 +16,38 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tyro.conf import OmitArgPrefixes
+
 from nasarch.export.ssd.design import EXTRAS, SCALES, Head
+from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.runtime.schedules import Schedule, cosine, warmed_up
 
 from .loader import Augmentation
 
-Precision = Literal["off", "bf16"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DetectTraining:
-    """How a detector is trained.
+    """Settings of a detector's training.
 
     Args:
-        epochs: the schedule of the learning rate is stretched to them.
-        batch_size: images of a step, over all processes.
-        lr: learning rate of SGD at its highest; it falls to 0 as a cosine.
-        warmup: share of the steps in which the rate rises to lr.
-        momentum: of SGD.
-        weight_decay: of all weights.
-        clip: largest norm of the gradient; 0 for no limit, as in torchvision's reference.
-        augmentation: ssd (zoom out, IoU crop, flip, colours), ssdlite (IoU crop, flip), flip or none.
-        ema: decay of a moving average of the weights, which is then what is evaluated and saved; shorter at first. 0 for none.
-        size: images are resized to squares of so many pixels.
-        head: lite (depthwise separable) or dense (3x3 convolutions).
-        extras: channels of the maps behind the backbone's two.
-        scales: sides of the smallest and the largest anchor, as shares of the image's.
-        cells: of the backbone, if it is made of cells; by default as it has them.
-        channels: of the backbone's first cells, likewise.
+        epochs: Number of epochs, over which the schedule of the learning rate is stretched.
+        batch_size: Number of images in a step, over all processes.
+        lr: Peak learning rate of SGD; it falls to 0 along a cosine.
+        warmup: Share of the steps in which the learning rate rises linearly to its peak.
+        momentum: Momentum of SGD.
+        weight_decay: L2 penalty of all weights.
+        clip: Maximum norm of the gradient; 0 for no limit, as in torchvision's reference.
+        augmentation: Augmentation: ssd (zoom out, IoU crop, flip, colour jitter), ssdlite (IoU crop, flip), flip or none.
+        ema: Decay of the moving average of the weights, which is then evaluated and saved; shorter at first. 0 for none.
+        size: Side in pixels of the squares that images are resized to.
+        head: Prediction heads: lite (depthwise separable) or dense (3x3 convolutions).
+        extras: Numbers of channels of the feature maps behind the backbone's two.
+        scales: Sides of the smallest and the largest anchor, as shares of the image's.
+        cells: Number of cells of the backbone, if it is made of cells (default: as the model has).
+        channels: Number of channels of the backbone's first cells, likewise.
+
+    Raises:
+        ValueError: a value out of its range.
     """
 
     epochs: int = 120
@@ -82,26 +86,29 @@ class DetectTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class DetectOptions:
-    """What a training of a detector is told besides its settings.
+    """Run options of a detector's training, beside its settings.
 
     Args:
-        backbone: a name of `nasarch models`, any of timm's, a genotype's .json file, or the folder of a training.
-        data: a folder with train.json and val.json (or COCO's own layout), or a .json file with annotations in COCO's format.
-        images: folder or tar file of the training images; by default it is looked for beside the annotations.
-        val: annotations to evaluate on, a .json file; by default those of the data folder.
-        val_images: folder or tar file of their images; by default as for the training images.
-        workers: processes that decode and augment images; 0 does that in the training's own.
-        pretrained: begin with the backbone's trained weights, if there are any.
-        weights: begin with the backbone's weights in this .safetensors file.
-        seed: of the first weights, the batches and everything else that is left to chance.
-        device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
-        amp: bf16 arithmetic in the network; off is float32.
-        tf32: let NVIDIA GPUs round the factors of float32 convolutions and matrix products to TF32: faster, but not exact.
-        evaluate: compute COCO's twelve figures at the end; with --no-evaluate data need no val part.
-        out: a new folder for the results; by default one below runs/.
-        resume: go on with the training in this folder, with its own settings and data; no other flag counts then.
+        machine: Options of the hardware.
+        output: Options of the run folder.
+        backbone: Backbone: a name of `nasarch models`, any model of timm, a genotype's .json file, or the folder of a training.
+        data: Folder with train.json and val.json (or COCO's own layout), or a .json file with annotations in COCO's format.
+        images: Folder or tar file of the training images (default: beside the annotations).
+        val: Annotations to evaluate on, a .json file (default: those of the data folder).
+        val_images: Folder or tar file of the validation images (default: beside their annotations).
+        workers: Number of image-decoding worker processes; 0 decodes in the main process.
+        pretrained: Pretrained weights of the backbone, if there are any.
+        weights: Weights of the backbone to start from, a .safetensors file.
+        seed: Random seed of weight initialization, batch order and augmentation.
+        amp: Mixed precision: bf16 autocast; off is float32.
+        evaluate: COCO's twelve metrics at the end; with --no-evaluate no validation part is needed.
+
+    Raises:
+        ValueError: a negative number of workers.
     """
 
+    machine: OmitArgPrefixes[MachineOptions] = MachineOptions()
+    output: OmitArgPrefixes[OutputOptions] = OutputOptions()
     backbone: str = "pc_darts_imagenet"
     data: Path | None = None
     images: Path | None = None
@@ -111,12 +118,8 @@ class DetectOptions:
     pretrained: bool = True
     weights: Path | None = None
     seed: int = 0
-    device: str = "auto"
-    amp: Precision = "off"
-    tf32: bool = False
+    amp: Literal["off", "bf16"] = "off"
     evaluate: bool = True
-    out: Path | None = None
-    resume: Path | None = None
 
     def __post_init__(self) -> None:
         if self.workers < 0:

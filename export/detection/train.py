@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nasarch.compute import device_name, keep_freed_memory, pick_device, set_tf32
+from nasarch.compute import device_name, keep_freed_memory
 from nasarch.export.ssd.backbone import Backbone, find_backbone
 from nasarch.export.ssd.detector import cost
 from nasarch.runtime import distributed
@@ -30,16 +30,15 @@ from .settings import DetectOptions, DetectTraining
 def train(settings: DetectTraining, job: DetectOptions) -> None:
     """Train a detector, or finish that."""
     kept: Backbone | None = None
-    if job.resume is not None:
-        settings, job, kept = told_before(job.resume)
+    if job.output.resume is not None:
+        settings, job, kept = told_before(job.output.resume)
     if job.data is None:
         raise ValueError("no data: give --data DIR with train.json, or a .json file with annotations in COCO's format")
-    device = pick_device(distributed.init(job.device))
-    set_tf32(job.tf32)
+    device = job.machine.start()
     try:
         backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
-        folder = distributed.broadcast_from_main(job.resume or job.out or usual_folder("detect", job.backbone, job.data))
-        if job.resume is None:
+        folder = distributed.broadcast_from_main(job.output.resume or job.output.out or usual_folder("detect", job.backbone, job.data))
+        if job.output.resume is None:
             distributed.run_on_main(lambda: check_unused(folder))
         part = load_scenes(job.data, "train", job.images)
         val = _val(job, part)

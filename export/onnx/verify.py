@@ -25,9 +25,10 @@ import torch
 from torch import nn
 
 from nasarch.cells.genotype import Genotype
+from nasarch.compute import seeded
 from nasarch.export.detection.verify import is_detector, verify_detector
 from nasarch.export.source.find import find_subject
-from nasarch.export.source.model import build_model, describe, load_weights, seeded
+from nasarch.export.source.model import build_model, describe, load_weights
 from nasarch.export.source.network import rebuilt
 from nasarch.models import shipped
 from nasarch.strict_json import parse, shown
@@ -141,7 +142,9 @@ def _builder(file: UntrustedModel) -> Callable[[], nn.Module] | None:
 
 def _known(build: Callable[[], nn.Module]) -> Iterator[nn.Module]:
     """The network with weights that need no file: random ones, and those that the package has."""
-    yield seeded(build)
+    with seeded(0):
+        model = build()
+    yield model
     for name in sorted(shipped.names()):
         yield timm.create_model(name, pretrained=True)
 

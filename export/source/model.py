@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import safetensors
 import safetensors.torch
 import timm
-import torch
 from timm.models import clean_state_dict
 from torch import Tensor, nn
 
 from nasarch.cells.space import NATS
+from nasarch.compute import seeded
 from nasarch.models.catalogue import find, models_of
 from nasarch.models.network import CellNetwork
 from nasarch.models.weight_files import check_cells
@@ -39,7 +37,8 @@ def build_model(source: str | os.PathLike[str], checkpoint: str | os.PathLike[st
     """
     if checkpoint is None:
         name, arguments = _network(source, {})
-        return seeded(partial(timm.create_model, name, **arguments))
+        with seeded(0):
+            return timm.create_model(name, **arguments)
     weights = _read(checkpoint)
     name, arguments = _network(source, weights)
     arguments |= _sizes(name, arguments, weights)
@@ -51,13 +50,6 @@ def build_model(source: str | os.PathLike[str], checkpoint: str | os.PathLike[st
     model = timm.create_model(name, **arguments)
     model.load_state_dict(weights)
     return model
-
-
-def seeded(build: Callable[[], nn.Module]) -> nn.Module:
-    """What `build` builds, its random weights always the same."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return build()
 
 
 def load_weights(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:

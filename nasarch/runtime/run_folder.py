@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 from nasarch.atomic import write_text
 
@@ -47,17 +46,6 @@ def withdraw(folder: Path) -> None:
     if {path.name for path in folder.iterdir()} <= {"config.json"}:
         (folder / "config.json").unlink(missing_ok=True)
         folder.rmdir()
-
-
-def plain(job: Any) -> dict[str, Any]:
-    """The fields of a dataclass for JSON, paths as text."""
-    return {key: str(value) if isinstance(value, Path) else value for key, value in asdict(job).items()}
-
-
-def with_paths(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """What `plain` made of a dataclass of the kind, its paths as paths again."""
-    hints = get_type_hints(kind)
-    return {key: Path(value) if value and Path in get_args(hints.get(key)) else value for key, value in values.items()}
 
 
 def as_json(value: Any) -> str:

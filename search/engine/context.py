@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nasarch.cells.space import DARTS, Space
+from nasarch.compute import AUTOCAST_DTYPES, Precision, seeded
 from nasarch.data.dataset import Dataset, split_indices
 from nasarch.data.loader import BatchLoader, train_and_val_loaders
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.supernet.network import Supernet, seeded
+from nasarch.search.supernet.network import Supernet
 
 from .loop import Progress, fit
 from .optimisers import OptimizerSettings, start
@@ -25,8 +26,6 @@ from .relaxation import Relaxation
 from .sharpness import Sharpness
 from .updates import Update
 
-Precision = Literal["off", "bf16", "fp16"]
-TYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 IMAGENET_STEM_SIZE = 64  # pixels a side from which the network begins with ImageNet's stem, 224 -> 28
 
 
@@ -115,7 +114,7 @@ class SearchContext:
     ) -> Iterator[Progress]:
         """A stage of training; `schedule` as for `fit`."""
         state = start(net, arch, rates)
-        state.precision = TYPES[self.amp]
+        state.precision = AUTOCAST_DTYPES[self.amp]
         if self.amp == "fp16":
             state.scaler = torch.amp.GradScaler(torch.device(self.device).type)
         measure = Sharpness(sides) if self.hessian else None

@@ -18,7 +18,6 @@ from nasarch.data.dataset import Dataset, Images
 from nasarch.data.image_files import Files
 from nasarch.data.loader import Batch, in_order
 from nasarch.search.kernels.fast_depthwise import use_fast_depthwise
-from nasarch.search.training.evaluate import Workers
 from nasarch.search.training.learner import begin_epoch, sgd
 from nasarch.search.training.recipes import Training
 
@@ -93,14 +92,14 @@ def losses(logits_NBK: Tensor, y_B: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def judge(
-    net: FusedNetwork, part: Images | Files, data: Dataset, *, batch_size: int, device: torch.device, job: Workers
+def evaluate_each(
+    net: FusedNetwork, part: Images | Files, data: Dataset, *, batch_size: int, device: torch.device, workers: int | None
 ) -> list[tuple[float, float]]:
     """(Accuracy in percent, mean loss) of each network on the images of the part."""
     net.eval()
     right_N = torch.zeros(net.count, dtype=torch.float64, device=device)
     loss_N = torch.zeros_like(right_N)
-    for x, y in in_order(part, data, batch_size=batch_size, device=device, workers=job.workers):
+    for x, y in in_order(part, data, batch_size=batch_size, device=device, workers=workers):
         if device.type == "cpu":
             x = x.contiguous(memory_format=torch.channels_last)
         logits_NBK = net(x).float()

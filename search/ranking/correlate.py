@@ -111,7 +111,7 @@ def _facts(source: str, kind: str, budget: Budget) -> dict[str, Any]:
         "seed": run.config["seed"],
         "cell": kind,
         "measure": measure,
-        "searched": in_common([run.folder], budget.size)["searched"],
+        "searched": in_common([run.folder], budget.dataset.size)["searched"],
         "pairs": [{"name": p.name, "importance": p.importance, "genotype": p.genotype.to_dict()} for p in chosen],
     }
 

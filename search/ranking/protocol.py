@@ -20,13 +20,12 @@ from torch import Tensor
 from nasarch.compute import keep_freed_memory, pick_device, set_tf32
 from nasarch.data.dataset import Dataset, Images, split_indices
 from nasarch.data.image_files import Files
-from nasarch.data.load import load
 from nasarch.data.split import read_split
 from nasarch.runtime import distributed
 from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.training.recipes import Training
 
-from .budget import DATA, Budget, Facts, RankingTask
+from .budget import Budget, Facts, RankingTask
 from .origin import check_data
 
 HALVES = (0.5, 0.5)
@@ -61,12 +60,12 @@ def ground(task: RankingTask, *, by_test: bool) -> EvaluationProtocol:
             classes.
     """
     budget = task.budget
-    device = pick_device(distributed.own_device(budget.device))
-    set_tf32(budget.tf32)
+    device = pick_device(distributed.own_device(budget.machine.device))
+    set_tf32(budget.machine.tf32)
     if device.type == "cpu":
         keep_freed_memory()
-    data = load(budget.data or DATA, size=budget.size, root=budget.root, download=budget.download, in_memory=budget.in_memory)
-    check_data(data, task.facts, budget.size, budget.in_memory)
+    data = budget.dataset.load()
+    check_data(data, task.facts, budget.dataset.size, budget.dataset.in_memory)
     train, val = _parts(data, budget, task.facts.get("halves"), by_test=by_test)
     if budget.batch_size > len(train):
         raise ValueError(f"--batch-size {budget.batch_size}: there are {len(train)} images to train on; choose {len(train)} or fewer")
@@ -77,7 +76,7 @@ def ground(task: RankingTask, *, by_test: bool) -> EvaluationProtocol:
         judged_by="test images" if by_test else _held_back(task),
         settings=budget.settings(),
         device=device,
-        workers=budget.workers,
+        workers=budget.dataset.workers,
         together=budget.together or usual_together(budget, data, device),
     )
 

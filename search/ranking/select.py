@@ -66,7 +66,7 @@ def _facts(sources: Sequence[str], budget: Budget) -> Facts:
 
 def origins(cells: Sequence[Candidate], budget: Budget) -> Facts:
     """What those of the cells that come from folders were searched on; errors as in `in_common`."""
-    return in_common((folder for cell in cells if (folder := Path(cell.name)).is_dir()), budget.size)
+    return in_common((folder for cell in cells if (folder := Path(cell.name)).is_dir()), budget.dataset.size)
 
 
 def named(sources: Sequence[str]) -> list[Candidate]:

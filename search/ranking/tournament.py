@@ -29,16 +29,16 @@ import torch
 
 from nasarch.atomic import write_text
 from nasarch.cells.genotype import Genotype
-from nasarch.compute import device_name
+from nasarch.compute import device_name, seeded
 from nasarch.data.loader import BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.run_folder import as_json, check_unused, make_folder, plain
-from nasarch.search.fused.learner import FusedLearner, judge
+from nasarch.runtime.options import to_dict
+from nasarch.runtime.run_folder import as_json, check_unused, make_folder
+from nasarch.search.fused.learner import FusedLearner, evaluate_each
 from nasarch.search.fused.network import FusedNetwork, form
 from nasarch.search.runs.run import PACKAGES, stopping_at_signals
-from nasarch.search.supernet.network import seeded
 from nasarch.search.training.evaluate import evaluate
 from nasarch.search.training.learner import Learner, Progress, fit
 
@@ -107,7 +107,7 @@ def established(task: RankingTask, ground: EvaluationProtocol) -> EvaluationProt
 def _begun(task: RankingTask, config: dict[str, Any]) -> dict[str, Any]:
     """What config.json says; of a new tournament that is `config`, which is written."""
     path = task.folder / "config.json"
-    if task.budget.resume is None:
+    if task.budget.output.resume is None:
         check_unused(task.folder)
         make_folder(task.folder)
         write_text(path, as_json(config))
@@ -135,7 +135,7 @@ def _config(task: RankingTask, ground: EvaluationProtocol) -> dict[str, Any]:
     data = ground.data
     return {
         "tournament": task.command,
-        "budget": plain(task.budget) | {"together": ground.together},
+        "budget": to_dict(task.budget) | {"together": ground.together},
         "facts": task.facts,
         "data": {
             "name": data.name,
@@ -278,6 +278,6 @@ def _judged(ground: EvaluationProtocol, learner: Learner | FusedLearner) -> list
     """Accuracy in percent and loss of each network."""
     size, device = ground.settings.batch_size, ground.device
     if isinstance(learner, FusedLearner):
-        return judge(learner.net, ground.val, ground.data, batch_size=size, device=device, job=ground)
-    score = evaluate(learner.net, ground.val, ground.data, batch_size=size, device=device, job=ground)
+        return evaluate_each(learner.net, ground.val, ground.data, batch_size=size, device=device, workers=ground.workers)
+    score = evaluate(learner.net, ground.val, ground.data, batch_size=size, device=device, workers=ground.workers)
     return [(score.top1, score.loss)]

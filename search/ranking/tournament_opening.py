@@ -19,7 +19,7 @@ def steps(ground: EvaluationProtocol) -> int:
 
 def as_budget(task: RankingTask, ground: EvaluationProtocol) -> dict[str, Any]:
     """What says how the networks were trained and judged, for JSON; the same wherever and in however many pieces that was."""
-    data = {"data": task.budget.data, "data_sha256": ground.data.digest, "size": list(ground.data.size)}
+    data = {"data": task.budget.dataset.data, "data_sha256": ground.data.digest, "size": list(ground.data.size)}
     images = {"trained_on": len(ground.train), "judges": len(ground.val), "judged_by": ground.judged_by}
     return data | images | {name: getattr(task.budget, name) for name in SAID} | {"steps": steps(ground)}
 

@@ -10,9 +10,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from nasarch.cells.space import SPACES
-from nasarch.compute import pick_device, set_tf32
 from nasarch.data.dataset import Dataset
-from nasarch.data.load import load
 from nasarch.data.split import read_split
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import check_unused, identifier, usual_folder
@@ -47,17 +45,16 @@ METHODS = {
 def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None) -> None:
     """Search with a method's settings as the job says; `preset` is where they come from, for a word on what differs."""
     method = METHODS[name]
-    if job.resume is not None:
-        settings, job = resumed(method.title, method.settings, job.resume)
+    if job.output.resume is not None:
+        settings, job = resumed(method.title, method.settings, job.output.resume)
     else:
         settings = settings if job.scale == 1 else scaled(settings, job.scale)
-    device = pick_device(distributed.init(job.device))
-    set_tf32(job.tf32)
+    device = job.machine.start()
     stem = method.recipe.__name__.rsplit(".", 1)[-1]
-    folder = distributed.broadcast_from_main(job.resume or job.out or usual_folder(stem, job.data))
-    if job.resume is None:
+    folder = distributed.broadcast_from_main(job.output.resume or job.output.out or usual_folder(stem, job.dataset.data))
+    if job.output.resume is None:
         distributed.run_on_main(lambda: check_unused(folder))
-    data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
+    data = job.dataset.load()
     parts = None if job.split is None else two_parts(job.split, data)
     genotype_name = job.name or identifier(f"{stem}_{data.name}")
     bench = SearchContext(
@@ -67,7 +64,7 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
         name=genotype_name,
         amp=job.amp,
         parts=parts,
-        workers=job.workers,
+        workers=job.dataset.workers,
         hessian=job.hessian or job.hessian_every is not None,
         hessian_every=job.hessian_every,
     )
@@ -81,7 +78,7 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
         words=" ".join(["nasarch", *sys.argv[1:]]),
         job=job,
         preset=None if known is None else {"name": str(job.preset), "row": known.row, "reported": known.reported},
-        remarks=() if preset is None or job.resume is not None else tuple(remarks_on(settings, preset, job)),
+        remarks=() if preset is None or job.output.resume is not None else tuple(remarks_on(settings, preset, job)),
     )
     try:
         search(plan, folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from nasarch.data.options import DataOptions
 from nasarch.flags import Flags, parse, value_of
 from nasarch.search.recipes.methods import PRESETS, find
 
@@ -21,7 +22,7 @@ def command(arguments: Sequence[str], program: str) -> None:
         default = Flags(settings=METHODS[name].settings(), options=SearchOptions())
     else:
         preset = find(name, preset_name)
-        options = SearchOptions(preset=preset_name, space=preset.space, data=preset.data)  # type: ignore[arg-type]
+        options = SearchOptions(preset=preset_name, space=preset.space, dataset=DataOptions(data=preset.data))  # type: ignore[arg-type]
         default = Flags(settings=preset.settings(), options=options)
     flags = parse(arguments, default, program=program, description=METHODS[name].summary)
     search_with(name, flags.settings, flags.options, default.settings)

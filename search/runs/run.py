@@ -41,7 +41,8 @@ from nasarch.compute import device_name
 from nasarch.drawing.draw import draw
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
-from nasarch.runtime.run_folder import JsonLines, as_json, plain
+from nasarch.runtime.options import to_dict
+from nasarch.runtime.run_folder import JsonLines, as_json
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
@@ -219,9 +220,9 @@ def _config(plan: Plan, seed: int) -> dict[str, Any]:
         "preset": plan.preset,
         "space": {"name": plan.space.name, "nodes": plan.space.nodes},
         "amp": plan.bench.amp,
-        "tf32": plan.job.tf32,
+        "tf32": plan.job.machine.tf32,
         "processes": distributed.world_size(),
-        "job": plain(plan.job) | {"seed": seed, "runs": 1, "consensus": False},
+        "job": to_dict(plan.job) | {"seed": seed, "runs": 1, "consensus": False},
         "data": _about(plan.bench),
         "device": device_name(torch.device(plan.bench.device)),
         "threads": torch.get_num_threads(),

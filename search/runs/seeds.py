@@ -15,8 +15,9 @@ from nasarch.atomic import write_text
 from nasarch.cells.space import NATS
 from nasarch.compute import keep_freed_memory
 from nasarch.runtime import distributed
+from nasarch.runtime.options import to_dict
 from nasarch.runtime.progress import ProgressDisplay, to_all
-from nasarch.runtime.run_folder import as_json, make_folder, plain, withdraw
+from nasarch.runtime.run_folder import as_json, make_folder, withdraw
 from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.engine.loop import WARM, Progress
 from nasarch.search.engine.result import SearchResult
@@ -45,7 +46,7 @@ def search(plan: Plan, folder: Path) -> None:
     if distributed.is_main():
         make_folder(folder)
     if len(seeds) > 1 and distributed.is_main():
-        config = {"method": plan.method, "settings": asdict(plan.settings), "job": plain(plan.job)}
+        config = {"method": plan.method, "settings": asdict(plan.settings), "job": to_dict(plan.job)}
         write_text(folder / "config.json", as_json(config))
     results: list[SearchResult] = []
     try:
@@ -53,7 +54,7 @@ def search(plan: Plan, folder: Path) -> None:
             place = folder if len(seeds) == 1 else folder / f"seed-{seed}"
             results.append(_one(plan, seed, place, console))
     except ValueError:
-        if plan.job.resume is None and distributed.is_main():
+        if plan.job.output.resume is None and distributed.is_main():
             withdraw(folder)
         raise
     except KeyboardInterrupt:
@@ -128,7 +129,7 @@ def _last_words(folder: Path, plan: Plan) -> str:
         [
             f"found {cell} (picture: {folder / 'cell.png'})",
             f"build:  import nasarch, timm; timm.create_model('{model}', genotype='{cell}', num_classes={classes})",
-            f"train:  nasarch train {cell} --data {plan.job.data}{recipe}",
+            f"train:  nasarch train {cell} --data {plan.job.dataset.data}{recipe}",
             f"export: nasarch export onnx {cell} -o model.onnx",
         ]
     )

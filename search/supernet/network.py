@@ -16,7 +16,6 @@ Tensors run in channels_last order, in which depthwise convolutions and BN are s
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import reduce
 from operator import add
 
@@ -227,11 +226,3 @@ def _preprocess(widths: Sequence[int], channels: int, halved: bool) -> list[nn.M
     first = factorized_reduce if halved else relu_conv_bn
     blocks = [first(widths[0], channels, affine=False), relu_conv_bn(widths[1], channels, affine=False)]
     return [NormedConv(conv, norm) for _, conv, norm in blocks if isinstance(norm, nn.BatchNorm2d)]
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Draw the initial weights of what is built in the block from `seed`; the global random state is left as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

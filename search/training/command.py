@@ -14,17 +14,17 @@ from rich.console import Console
 
 from nasarch.atomic import write_text
 from nasarch.cells.genotype import Genotype
-from nasarch.compute import device_name, keep_freed_memory, pick_device, set_tf32
+from nasarch.compute import device_name, keep_freed_memory
 from nasarch.data.dataset import Dataset
-from nasarch.data.load import load
 from nasarch.runtime import distributed
+from nasarch.runtime.options import to_dict
 from nasarch.runtime.progress import ProgressDisplay, to_all
-from nasarch.runtime.run_folder import as_json, check_unused, make_folder, plain, usual_folder
+from nasarch.runtime.run_folder import as_json, check_unused, make_folder, usual_folder
 from nasarch.runtime.tensorboard import TensorBoardLogger
 from nasarch.search.report.summary import duration
 
 from .plan import TrainOptions, TrainPlan, located, resumed, subject
-from .recipes import Training, in_proportion, recipe, remarks_on
+from .recipes import Training, recipe, remarks_on, with_scaled_lr
 from .record import check_recordable, record
 from .run import Report, Result, run, summary
 from .train_show import on_board, report
@@ -34,9 +34,9 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
     """Train the network of a model or genotype with every seed, or finish that."""
     remarks, kept, named = list[str](), None, source
     source = located(source)
-    if job.resume is not None:
+    if job.output.resume is not None:
         given, asked = settings, job
-        source, settings, job, kept = _told_before(source, job.resume)
+        source, settings, job, kept = _told_before(source, job.output.resume)
         remarks += _uncounted(given, asked, settings, job)
     elif not source:
         raise ValueError(
@@ -44,17 +44,16 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
         )
     elif job.scale_lr:
         usual = recipe(job.recipe).settings
-        settings = in_proportion(settings, usual)
+        settings = with_scaled_lr(settings, usual)
         remarks.append(f"learning rate {settings.lr:.4g}, scaled by the batch size, {settings.batch_size} / {usual.batch_size}")
     else:
         remarks += remarks_on(settings, recipe(job.recipe).settings)
-    device = pick_device(distributed.init(job.device))
-    set_tf32(job.tf32)
+    device = job.machine.start()
     try:
-        folder = distributed.broadcast_from_main(job.resume or job.out or usual_folder("train", named, job.data))
-        if job.resume is None:
+        folder = distributed.broadcast_from_main(job.output.resume or job.output.out or usual_folder("train", named, job.dataset.data))
+        if job.output.resume is None:
             distributed.run_on_main(lambda: check_unused(folder))
-        data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
+        data = job.dataset.load()
         _check_test(data, job)
         plan = TrainPlan(
             subject=subject(source, recipe(job.recipe), settings, data, kept),
@@ -87,8 +86,8 @@ def _told_before(source: str, folder: Path) -> tuple[str, Training, TrainOptions
 
 def _uncounted(settings: Training, job: TrainOptions, own: Training, own_job: TrainOptions) -> list[str]:
     """That flags given beside --resume don't count, where they say otherwise than the folder."""
-    usual = asdict(recipe(job.recipe).settings) | asdict(TrainOptions())
-    told, kept = asdict(settings) | asdict(job), asdict(own) | asdict(own_job)
+    usual = asdict(recipe(job.recipe).settings) | to_dict(TrainOptions())
+    told, kept = asdict(settings) | to_dict(job), asdict(own) | to_dict(own_job)
     others = [key for key, default in usual.items() if key != "resume" and told[key] not in (default, kept[key])]
     flags = ", ".join(f"--{key.replace('_', '-')} {told[key]} (there {kept[key]})" for key in others)
     return [f"--resume goes on with the settings of its folder, so these don't count: {flags}"] if others else []
@@ -124,7 +123,7 @@ def _train(plan: TrainPlan, folder: Path) -> None:
             "source": plan.subject.source,
             "genotype": plan.subject.genotype.to_dict(),
             "settings": asdict(settings),
-            "train": plain(job),
+            "train": to_dict(job),
         }
         write_text(folder / "config.json", as_json(config))
     try:

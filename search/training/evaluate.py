@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from timm.utils import accuracy
@@ -26,21 +26,14 @@ class Score(NamedTuple):
     top5: float | None
 
 
-class Workers(Protocol):
-    """What a job says of the processes that decode files."""
-
-    @property
-    def workers(self) -> int | None: ...
-
-
 @torch.no_grad()
-def evaluate(net: nn.Module, part: Images | Files, data: Dataset, *, batch_size: int, device: torch.device, job: Workers) -> Score:
+def evaluate(net: nn.Module, part: Images | Files, data: Dataset, *, batch_size: int, device: torch.device, workers: int | None) -> Score:
     """Of several processes each looks at its share of the images; all have to ask at the same time. In the precision of the weights."""
     net.eval()
     share = part.subset(torch.arange(distributed.rank(), len(part), distributed.world_size())) if distributed.world_size() > 1 else part
     top = min(TOP, data.num_classes)
     sums = torch.zeros(3, dtype=torch.float64, device=device if device.type != "mps" else "cpu")
-    for x, y in in_order(share, data, batch_size=batch_size, device=device, workers=job.workers):
+    for x, y in in_order(share, data, batch_size=batch_size, device=device, workers=workers):
         logits = net(x).float()
         first, best = (percent * len(y) for percent in accuracy(logits, y, topk=(1, top)))
         sums += torch.stack([F.cross_entropy(logits, y, reduction="sum"), first, best]).to(sums)

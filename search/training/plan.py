@@ -1,4 +1,4 @@
-"""What is trained, on what, how: the values behind `nasarch train`, and how a run folder tells them again. Trains nothing."""
+"""Options and plan of a training (`nasarch train`), new or resumed. Trains nothing."""
 
 from __future__ import annotations
 
@@ -10,65 +10,56 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
+from tyro.conf import OmitArgPrefixes
 
 from nasarch.cells.genotype import Genotype
+from nasarch.compute import Precision, seeded
 from nasarch.data.dataset import Dataset
+from nasarch.data.load import IMAGENET_STEM_SIZE
+from nasarch.data.options import DataOptions
 from nasarch.models.catalogue import find, models_of
 from nasarch.models.network import CellNetwork
 from nasarch.models.zoo import GENERIC, MODELS, Model
 from nasarch.runtime import distributed
-from nasarch.runtime.run_folder import with_paths
-from nasarch.search.engine.context import IMAGENET_STEM_SIZE, Precision
-from nasarch.search.supernet.network import seeded
+from nasarch.runtime.options import MachineOptions, OutputOptions, updated
 
 from .recipes import RECIPES, Recipe, Training
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """What a training is told besides its settings.
+    """Run options of a training, beside the settings of its recipe.
 
     Args:
-        recipe: settings from the literature, which other flags then change: cifar, cifar-long, imagenet, shallow or nats.
-        data: digits, cifar10, cifar100, or a folder or tar file of class folders, with a test part.
-        size: bring all images to squares of so many pixels.
-        root: folder of CIFAR's files.
-        download: fetch CIFAR's files if they are missing.
-        in_memory: hold all images in memory (True) or decode them in every epoch (False); by default what fits is held.
-        workers: processes that decode images on disk; by default one a core.
-        weights: begin with the weights of a .safetensors file, or of a training's model/ or checkpoint.pt, instead of random ones.
-        scale_lr: change the recipe's learning rate in proportion to the batch size.
-        seed: of the first weights, the batches and everything else that is left to chance.
-        runs: train so many times, with the seeds from SEED on; gives mean and standard deviation.
-        device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
-        amp: bf16 or fp16 arithmetic in the network; off is float32.
-        tf32: let NVIDIA GPUs round the factors of float32 convolutions and matrix products to TF32: faster, but not exact.
-        test: the test images are read once, at the end; with --no-test not at all, and data need none.
-        record: write the result into the genotype's file, beside those that its paper reports.
-        tensorboard: write events for TensorBoard, too.
-        out: a new folder for the results; by default one below runs/.
-        resume: go on with the training in this folder, with its own settings and data; no other flag counts then.
+        dataset: Options of the data set; a folder or tar file needs a test part.
+        machine: Options of the hardware.
+        output: Options of the run folder.
+        recipe: Settings from the literature, which other flags then change: cifar, cifar-long, imagenet, shallow or nats.
+        weights: Pretrained weights to start from, instead of random ones: a .safetensors file, or a training's model/ or checkpoint.pt.
+        scale_lr: Linear scaling of the recipe's learning rate with the batch size.
+        seed: Random seed of weight initialization, batch order, augmentation and drop path.
+        runs: Number of independent trainings (seeds SEED, SEED+1, ...); reports mean and standard deviation.
+        amp: Mixed precision: bf16 or fp16 autocast; off is float32.
+        test: Accuracy on the test images, measured once, at the end; with --no-test no test part is needed.
+        record: Entry of the result in the genotype's file, beside those that its paper reports.
+        tensorboard: Log for TensorBoard in the run folder.
+
+    Raises:
+        ValueError: a value out of its range, or options that exclude each other.
     """
 
+    dataset: OmitArgPrefixes[DataOptions] = DataOptions()
+    machine: OmitArgPrefixes[MachineOptions] = MachineOptions()
+    output: OmitArgPrefixes[OutputOptions] = OutputOptions()
     recipe: str = "cifar"
-    data: str = "digits"
-    size: int | None = None
-    root: Path | None = None
-    download: bool = False
-    in_memory: bool | None = None
-    workers: int | None = None
     weights: Path | None = None
     scale_lr: bool = False
     seed: int = 0
     runs: int = 1
-    device: str = "auto"
     amp: Precision = "off"
-    tf32: bool = False
     test: bool = True
     record: bool = False
     tensorboard: bool = False
-    out: Path | None = None
-    resume: Path | None = None
 
     def __post_init__(self) -> None:
         if self.runs < 1:
@@ -228,8 +219,7 @@ def resumed(folder: Path) -> tuple[str, Training, TrainOptions, Genotype]:
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        told: dict[str, Any] = with_paths(TrainOptions, config["train"])
-        settings, job = Training(**config["settings"]), TrainOptions(**told | {"resume": folder})
+        settings, job = Training(**config["settings"]), updated(TrainOptions(), config["train"] | {"resume": folder})
         return str(config["source"]), settings, job, Genotype.from_dict(config["genotype"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no training to resume in {folder} ({error}): give the folder of a training, with its config.json") from error

@@ -35,27 +35,30 @@ STAIRS = 5  # of a warm-up at least, as many as the papers' has
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How a network is trained. The defaults are DARTS' for CIFAR.
+    """Settings of a training. The defaults are DARTS' for CIFAR.
 
     Args:
-        epochs: the schedules of the learning rate, of its warm-up and of drop path are stretched to them.
-        batch_size: images of a step, over all processes.
-        lr: learning rate of SGD at its highest.
-        schedule: of the learning rate: cosine or linear, both to 0.
-        warmup: share of the epochs in which the rate rises to lr, in a stair an epoch, or five: 5 epochs of 250 are 0.02.
-        momentum: of SGD.
-        nesterov: SGD with Nesterov's momentum.
-        weight_decay: of all weights.
-        clip: largest norm of the gradient; 0 for no limit.
-        cutout: side in pixels of the square that is hidden in each image; 0 for none.
-        colour_jitter: brightness, contrast and saturation change by up to this share at random, the hue by half of it; 0 for none.
-        drop_path: probability of dropping an edge that the last epoch would reach, growing from 0 in proportion to the epoch.
-        aux_weight: weight of the auxiliary classifier's loss; 0 trains without one.
-        label_smoothing: share of the target that is spread over all classes.
-        mixup: alpha of mixup (Zhang et al. 2018); 0 for none.
-        ema: decay of a moving average of the weights, which is then what is tested and saved; shorter at first. 0 for none.
-        cells: of the network (NATS-Bench: a stage); by default as the model has it.
-        channels: of the first cells' nodes; by default as the model has it.
+        epochs: Number of epochs, over which the schedules of learning rate, warm-up and drop path are stretched.
+        batch_size: Number of images in a step, over all processes.
+        lr: Peak learning rate of SGD.
+        schedule: Schedule of the learning rate: cosine or linear, both to 0.
+        warmup: Share of the epochs in which the learning rate rises to its peak, in a stair an epoch, or five: 5 epochs of 250 are 0.02.
+        momentum: Momentum of SGD.
+        nesterov: Nesterov's momentum.
+        weight_decay: L2 penalty of all weights.
+        clip: Maximum norm of the gradient; 0 for no limit.
+        cutout: Side in pixels of the square that cutout hides in each image; 0 for none.
+        colour_jitter: Maximum random change of brightness, contrast and saturation, and half of it of the hue; 0 for none.
+        drop_path: Probability of dropping an edge that the last epoch would reach, growing from 0 in proportion to the epoch.
+        aux_weight: Weight of the auxiliary classifier's loss; 0 trains without one.
+        label_smoothing: Share of the target that is spread over all classes.
+        mixup: Alpha of mixup (Zhang et al. 2018); 0 for none.
+        ema: Decay of the moving average of the weights, which is then tested and saved; shorter at first. 0 for none.
+        cells: Number of cells of the network (NATS-Bench: of a stage) (default: as the model has).
+        channels: Number of channels of the first cells' nodes (default: as the model has).
+
+    Raises:
+        ValueError: a value out of its range.
     """
 
     epochs: int = 600
@@ -174,14 +177,14 @@ def recipe(name: str) -> Recipe:
     return RECIPES[name]
 
 
-def remarks_on(settings: Training, usual: Training) -> list[str]:
-    """What a user may not have meant: another batch size with the recipe's learning rate (Goyal et al. 2017: in proportion)."""
-    if settings.batch_size == usual.batch_size or settings.lr != usual.lr:
+def remarks_on(settings: Training, defaults: Training) -> list[str]:
+    """A warning of another batch size with the recipe's learning rate (linear scaling, Goyal et al. 2017)."""
+    if settings.batch_size == defaults.batch_size or settings.lr != defaults.lr:
         return []
-    sizes = f"batch size {settings.batch_size} instead of the recipe's {usual.batch_size} with its learning rate {settings.lr:g}"
-    return [f"{sizes}: in proportion it would be {in_proportion(settings, usual).lr:.4g}; --scale-lr takes that"]
+    sizes = f"batch size {settings.batch_size} instead of the recipe's {defaults.batch_size} with its learning rate {settings.lr:g}"
+    return [f"{sizes}: in proportion it would be {with_scaled_lr(settings, defaults).lr:.4g}; --scale-lr takes that"]
 
 
-def in_proportion(settings: Training, usual: Training) -> Training:
+def with_scaled_lr(settings: Training, defaults: Training) -> Training:
     """The learning rate scaled with the batch size: linear scaling (Goyal et al. 2017)."""
-    return replace(settings, lr=settings.lr * (settings.batch_size / usual.batch_size))
+    return replace(settings, lr=settings.lr * (settings.batch_size / defaults.batch_size))

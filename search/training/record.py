@@ -43,7 +43,7 @@ def recorded(plan: TrainPlan, summary: Mapping[str, Any]) -> dict[str, Any]:
     """The entry of `provenance.results`. Of a smaller network than the papers' the metric says so."""
     data, settings, seeds = plan.data, plan.settings, summary["seeds"]
     spread = summary["top1"]["std"]
-    arithmetic = f"amp {plan.job.amp}{', TF32' if plan.job.tf32 else ''}"
+    arithmetic = f"amp {plan.job.amp}{', TF32' if plan.job.machine.tf32 else ''}"
     note = (
         f"{plan.subject.model}, {plan.subject.size}; recipe {plan.job.recipe}, seeds {', '.join(map(str, seeds))}; {arithmetic}; "
         f"{summary['device']}; data SHA-256 {data.digest}"

@@ -30,12 +30,12 @@ import torch
 from torch import nn
 
 from nasarch.atomic import write_text
-from nasarch.compute import device_name
+from nasarch.compute import AUTOCAST_DTYPES, device_name
 from nasarch.data.loader import BatchLoader
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
-from nasarch.runtime.run_folder import JsonLines, as_json, plain
-from nasarch.search.engine.context import TYPES
+from nasarch.runtime.options import to_dict
+from nasarch.runtime.run_folder import JsonLines, as_json
 from nasarch.search.runs.metrics import peak_memory
 from nasarch.search.runs.run import PACKAGES, stopping_at_signals
 
@@ -77,7 +77,10 @@ def run(plan: TrainPlan, seed: int, folder: Path, report: Report) -> Result:
     trained = learner.result()
     _check_trained(trained, folder)
     part = plan.data.test if plan.job.test else None
-    score = None if part is None else evaluate(trained, part, plan.data, batch_size=_test_batch(plan), device=plan.device, job=plan.job)
+    score = None
+    if part is not None:
+        workers = plan.job.dataset.workers
+        score = evaluate(trained, part, plan.data, batch_size=_test_batch(plan), device=plan.device, workers=workers)
     if score is not None and not math.isfinite(score.loss):
         raise ValueError(f"the loss on the test images is {score.loss}: {_remedy(folder)}")
     bare = plan.subject.build(seed, aux_head=False)
@@ -135,7 +138,7 @@ def _learner(plan: TrainPlan, seed: int, *, fresh: bool, steps: int | None = Non
     if fresh and plan.job.weights is not None:
         load_weights(net, plan.job.weights)
     colours = (plan.data.mean, plan.data.std)
-    return Learner(net.to(plan.device), plan.settings, seed=seed, colours=colours, precision=TYPES[plan.job.amp], steps=steps)
+    return Learner(net.to(plan.device), plan.settings, seed=seed, colours=colours, precision=AUTOCAST_DTYPES[plan.job.amp], steps=steps)
 
 
 def _batches(plan: TrainPlan, seed: int) -> BatchLoader:
@@ -146,7 +149,7 @@ def _batches(plan: TrainPlan, seed: int) -> BatchLoader:
         seed=seed,
         augmentation=replace(plan.data.augmentation, cutout=plan.settings.cutout),
         device=plan.device,
-        workers=plan.job.workers,
+        workers=plan.job.dataset.workers,
         rank=distributed.rank(),
         ranks=distributed.world_size(),
     )
@@ -181,9 +184,9 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
         "settings": asdict(plan.settings),
         "seed": seed,
         "amp": plan.job.amp,
-        "tf32": plan.job.tf32,
+        "tf32": plan.job.machine.tf32,
         "processes": distributed.world_size(),
-        "train": plain(plan.job) | {"seed": seed, "runs": 1},
+        "train": to_dict(plan.job) | {"seed": seed, "runs": 1},
         "data": {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest},
         "device": device_name(plan.device),
         "threads": torch.get_num_threads(),

@@ -20,7 +20,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nasarch.atomic import atomic_path, write_text
-from nasarch.data.load import load
 from nasarch.models import shipped
 from nasarch.models.catalogue import find, models_of
 from nasarch.models.network import CellNetwork
@@ -98,7 +97,7 @@ def _halved(value: Tensor) -> Tensor:
 def _score(run: Path, name: str, state: dict[str, Tensor]) -> Score:
     """On the test images, computed in float32 with the halved weights."""
     _, settings, job, genotype = resumed(run)
-    data = load(job.data, size=job.size, root=job.root, download=job.download, in_memory=job.in_memory)
+    data = job.dataset.load()
     assert data.test is not None
     sizes: dict[str, Any] = {"cells": settings.cells, "channels": settings.channels, "num_classes": data.num_classes}
     given = {key: value for key, value in sizes.items() if value is not None}
@@ -107,7 +106,7 @@ def _score(run: Path, name: str, state: dict[str, Tensor]) -> Score:
     if net.genotype != genotype:
         raise ValueError(f"the cells of {run} are not those that the zoo has as {net.genotype.name}: train those of the zoo")
     net.load_state_dict(state)
-    return evaluate(net, data.test, data, batch_size=settings.batch_size, device=torch.device("cpu"), job=job)
+    return evaluate(net, data.test, data, batch_size=settings.batch_size, device=torch.device("cpu"), workers=job.dataset.workers)
 
 
 def _command(words: str) -> str:

@@ -22,6 +22,7 @@ from nasarch.export.detection.settings import DetectOptions, DetectTraining
 from nasarch.export.detection.train import _backbone
 from nasarch.export.onnx.check import sample_pixels
 from nasarch.export.ssd.detector import save, ssd
+from nasarch.runtime.options import updated
 
 CATEGORIES = [{"id": 7, "name": "blue"}, {"id": 3, "name": "red"}]  # ids with gaps, not in order
 COLOURS = {3: (220, 40, 40), 7: (40, 60, 220)}
@@ -59,7 +60,7 @@ def data(folder: Path, train: int = 16, val: int = 6) -> Path:
 
 
 def job(data: Path, out: Path, **told: Any) -> DetectOptions:
-    return DetectOptions(**{"data": data, "out": out, "workers": 0, "device": "cpu", **told})
+    return updated(DetectOptions(), {"data": data, "out": out, "workers": 0, "device": "cpu"} | told)
 
 
 def command(data: Path, out: Path, *more: str) -> list[str]:

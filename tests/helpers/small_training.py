@@ -10,6 +10,7 @@ import torch
 
 from nasarch.cells.genotype import Cell, Genotype, Op, resolve
 from nasarch.data.dataset import Dataset
+from nasarch.runtime.options import updated
 from nasarch.search.training.plan import TrainOptions, TrainPlan, subject
 from nasarch.search.training.recipes import RECIPES, Training
 from tests.helpers.coloured_images import data
@@ -35,7 +36,7 @@ def rewired(name: str = "rewired") -> Genotype:
 
 def plan(settings: Training = SETTINGS, *, source: str | Path = "pc_darts_cifar", on: Dataset | None = None, **job: Any) -> TrainPlan:
     on = on or colours()
-    told = TrainOptions(**{"recipe": "cifar", "device": "cpu", **job})
+    told = updated(TrainOptions(), {"device": "cpu"} | job)
     named = RECIPES[told.recipe]
     return TrainPlan(
         subject=subject(str(source), named, settings, on),

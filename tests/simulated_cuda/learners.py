@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -18,7 +17,7 @@ from nasarch.cells.genotype import resolve
 from nasarch.data.loader import BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.fused.learner import FusedLearner, judge
+from nasarch.search.fused.learner import FusedLearner, evaluate_each
 from nasarch.search.fused.network import FusedNetwork
 from nasarch.search.training import learner as train
 from nasarch.search.training.evaluate import evaluate
@@ -55,7 +54,7 @@ def training(settings: Training, precision: torch.dtype | None, cuda: SimulatedC
     net, images = network(aux_head=settings.aux_weight > 0).to("cuda"), data()
     learner = Learner(net, settings, seed=0, colours=(images.mean, images.std), precision=precision, steps=5)
     fit(cuda, learner, settings)
-    found = evaluate(learner.result(), images.train, images, batch_size=7, device=learner.device, job=SimpleNamespace(workers=0))
+    found = evaluate(learner.result(), images.train, images, batch_size=7, device=learner.device, workers=0)
     assert found.images == len(images.train)
     assert {x.device.type for x in [*learner.result().parameters(), *learner.result().buffers()]} == {"cuda"}
 
@@ -80,8 +79,7 @@ def fleet(cuda: SimulatedCuda) -> None:
     settings, images = replace(PLAIN, drop_path=0.4), data()
     learner = FusedLearner(FusedNetwork(nets, cells=CELLS, channels=CHANNELS).to("cuda"), settings, seed=0)
     fit(cuda, learner, settings)
-    told = SimpleNamespace(workers=0)
-    assert len(judge(learner.net, images.train, images, batch_size=7, device=learner.device, job=told)) == len(nets)
+    assert len(evaluate_each(learner.net, images.train, images, batch_size=7, device=learner.device, workers=0)) == len(nets)
     learner.net.weights_of(1)
 
 

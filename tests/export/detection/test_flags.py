@@ -34,6 +34,7 @@ from nasarch.export.ssd.check import SsdAgreement, Tolerance
 from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import cost, load, save
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.options import to_dict, updated
 from tests.helpers.small_detector import SETTINGS, data, job, plan, random_detector, rectangles
 
 # --- nasarch detect train: from flags to settings ----------------------------------------------------------------------------
@@ -87,12 +88,12 @@ def test_the_defaults_are_those_of_torchvisions_reference() -> None:
     assert {key: found[key] for key in DESIGN} == DESIGN and (found["extras"], found["scales"]) == (DEFAULTS["extras"], DEFAULTS["scales"])
     assert (found["mean"], found["std"]) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     told = {"backbone": "pc_darts_imagenet", "workers": 2, "pretrained": True, "seed": 0, "device": "auto", "amp": "off", "tf32": False}
-    assert {key: value for key, value in asdict(DetectOptions()).items() if value is not None} == {**told, "evaluate": True}
+    assert {key: value for key, value in to_dict(DetectOptions()).items() if value is not None} == {**told, "evaluate": True}
 
 
 @pytest.mark.parametrize("name", [*SETTING, *JOB])
 def test_a_flag_of_the_training_changes_its_own_setting_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [*SETTING] == [one.name for one in fields(DetectTraining)] and [*JOB] == [one.name for one in fields(DetectOptions)]
+    assert [*SETTING] == [one.name for one in fields(DetectTraining)] and JOB.keys() == to_dict(DetectOptions()).keys()
     seen = list[tuple[DetectTraining, DetectOptions]]()
     monkeypatch.setattr(detect_command, "train", lambda *told: seen.append(told))
     words, value = {**SETTING, **JOB}[name]
@@ -101,7 +102,7 @@ def test_a_flag_of_the_training_changes_its_own_setting_alone(name: str, monkeyp
     assert seen == [
         (replace(DetectTraining(), **{name: value}), DetectOptions())
         if name in SETTING
-        else (DetectTraining(), DetectOptions(**{name: value}))
+        else (DetectTraining(), updated(DetectOptions(), {name: value}))
     ]
 
 
@@ -208,7 +209,7 @@ def test_each_part_of_a_job_is_where_it_belongs_in_the_plan(
     one, _ = planned(SETTINGS, replace(usual, data=place / "train.json", evaluate=False))
     assert one.train.name == "train"
     monkeypatch.chdir(tmp_path)
-    _, own = planned(SETTINGS, replace(usual, out=None))
+    _, own = planned(SETTINGS, updated(usual, {"out": None}))
     assert own.parent == Path("runs") and own.name.startswith(f"detect-pc_darts_imagenet-{place.name.replace('-', '_')}-")
 
 
@@ -229,8 +230,8 @@ def test_a_device_and_the_rounding_of_gpus_are_set_before_anything_else(
     place: Path, planned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = list[Any]()
-    monkeypatch.setattr(detect_command, "set_tf32", seen.append)
-    monkeypatch.setattr(detect_command, "pick_device", lambda name: seen.append(name) or torch.device("cpu"))
+    monkeypatch.setattr("nasarch.runtime.options.set_tf32", seen.append)
+    monkeypatch.setattr("nasarch.runtime.options.pick_device", lambda name: seen.append(name) or torch.device("cpu"))
     for tf32 in (False, True):
         planned(SETTINGS, job(place, tmp_path / "run", tf32=tf32, device="cuda:3"))
     assert seen == ["cuda:3", False, "cuda:3", True]
@@ -399,12 +400,12 @@ def test_a_resumed_run_has_its_own_settings_whatever_is_said_beside(tmp_path: Pa
     (tmp_path / "run").mkdir()
     run(what, build(what, tmp_path / "run"), tmp_path / "run", lambda _: None)
     found, told, backbone = detect_run.told_before(tmp_path / "run")
-    assert found == settings and told == replace(what.job, resume=tmp_path / "run")
+    assert found == settings and told == updated(what.job, {"resume": tmp_path / "run"})
     assert (backbone.name, backbone.arguments, backbone.weights) == ("nas_224", what.backbone.arguments, None)
     assert backbone.colours == {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     seen = list[Any]()
     monkeypatch.setattr(detect_command, "_train", lambda *given: seen.append(given))
-    train(replace(SETTINGS, epochs=99), DetectOptions(resume=tmp_path / "run", seed=1, data=tmp_path / "other"))
+    train(replace(SETTINGS, epochs=99), updated(DetectOptions(), {"resume": tmp_path / "run", "seed": 1, "data": tmp_path / "other"}))
     assert seen[0][0].settings == settings and seen[0][0].job.seed == 7 and seen[0][1] == tmp_path / "run"
 
 

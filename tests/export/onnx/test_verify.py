@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from nasarch.cells.genotype import resolve
 from nasarch.cli import main
+from nasarch.compute import seeded
 from nasarch.export.onnx import verify as module
 from nasarch.export.onnx.check import ExportError
 from nasarch.export.onnx.export import ExportVariants, export_model
@@ -27,7 +28,6 @@ from nasarch.export.onnx.uint8_input import scaling_of
 from nasarch.export.onnx.untrusted import read_onnx
 from nasarch.export.onnx.verify import verify
 from nasarch.export.source.find import Subject
-from nasarch.export.source.model import seeded
 from nasarch.export.source.network import rebuilt
 from tests.helpers.exported import SIDE, Tiny, new_cell, reader_of_digits, reading, save
 
@@ -142,7 +142,8 @@ def test_trained_weights_are_asked_for(forms: Path) -> None:
 def test_random_weights_need_no_file_though_the_cell_is_in_no_zoo(tmp_path: Path) -> None:
     cell = new_cell("mine", tmp_path / "cell.json", searched_on="cifar10")
     network = {"name": "nas_cifar", "cells": 3, "channels": 4, "in_chans": 3, "num_classes": 7}
-    model = seeded(lambda: rebuilt(network, cell.to_dict()))
+    with seeded(0):
+        model = rebuilt(network, cell.to_dict())
     export_onnx(model, tmp_path / "m.onnx", size=16)
     assert "checked: logits within" in str(verify(tmp_path / "m.onnx"))
 

@@ -28,7 +28,7 @@ from nasarch.models.zoo import GENERIC, MODELS, NATS_BENCH, SHALLOW, check_pretr
 from nasarch.search.training import command as train_command
 from nasarch.search.training import ship
 from nasarch.search.training.evaluate import evaluate
-from nasarch.search.training.plan import TrainOptions, TrainPlan
+from nasarch.search.training.plan import TrainPlan
 from nasarch.search.training.recipes import recipe
 from tests.helpers.small_training import COMMAND, colours
 
@@ -184,7 +184,7 @@ def test_the_command_that_makes_weights_is_one_that_training_takes(name: str, tm
     resolve("ftso_nats_cifar" if network == NATS_BENCH else "pc_darts_cifar").save(cell)
     few = Images(torch.randint(0, 255, (4, 3, network.size, network.size), dtype=torch.uint8), torch.arange(4) % 2)
     data = replace(colours(), train=few, test=few, class_names=("a", "b"))
-    monkeypatch.setattr(train_command, "load", lambda *_, **__: data)
+    monkeypatch.setattr("nasarch.data.options.load", lambda *_, **__: data)
     monkeypatch.setattr(train_command, "_train", lambda plan, folder: plans.append(plan))
     words = found[1].replace("GENOTYPE.json", str(cell)).replace("DIR", str(tmp_path / "run"))
     assert main([*words.split(), "--device", "cpu"]) == 0
@@ -235,7 +235,7 @@ def test_shipped_weights_have_the_accuracy_that_their_card_states(name: str) -> 
     assert data.test is not None and data.digest == shipped.card(name)["data"]["sha256"]
     net = timm.create_model(name, pretrained=True)
     assert tuple(net.pretrained_cfg["mean"]) == pytest.approx(data.mean) and net.pretrained_cfg["label_names"] == data.class_names
-    score = evaluate(net, data.test, data, batch_size=250, device=torch.device("cpu"), job=TrainOptions())
+    score = evaluate(net, data.test, data, batch_size=250, device=torch.device("cpu"), workers=None)
     assert score.top1 == pytest.approx(shipped.accuracy(name), abs=0.05)
 
 

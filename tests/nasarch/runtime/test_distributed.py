@@ -20,12 +20,13 @@ from torch import Tensor, multiprocessing, nn
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import DARTS
 from nasarch.cli.main import main
+from nasarch.compute import seeded
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import shared_checkpoint
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.updates import State, Update, exact_second_order, first_order, one_level, second_order, weights_only
 from nasarch.search.supernet.candidates import only
-from nasarch.search.supernet.network import Supernet, seeded
+from nasarch.search.supernet.network import Supernet
 
 SPACE = DARTS.with_nodes(2)
 MASK = only(SPACE, "none", "max_pool_3x3", "skip_connect", "sep_conv_3x3")

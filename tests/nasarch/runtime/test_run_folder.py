@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.run_folder import JsonLines, check_unused, identifier, plain, usual_folder, with_paths, withdraw
-from nasarch.search.runs.options import SearchOptions
+from nasarch.runtime.run_folder import JsonLines, check_unused, identifier, usual_folder, withdraw
 
 
 def test_a_usual_folder_is_named_by_its_words_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,13 +39,6 @@ def test_a_refused_run_leaves_its_folder_only_with_something_to_keep(names: list
         (folder / name).write_text("")
     withdraw(folder)
     assert folder.exists() == stays and (not stays or sorted(path.name for path in folder.iterdir()) == sorted(names))
-
-
-def test_paths_of_a_job_are_text_and_paths_again() -> None:
-    job = SearchOptions(root=Path("a/b"), out=Path("c"), data="d/e")
-    told = plain(job)
-    assert told["root"] == "a/b" and told["out"] == "c" and told["split"] is None
-    assert SearchOptions(**with_paths(SearchOptions, told)) == job and type(with_paths(SearchOptions, told)["data"]) is str
 
 
 def test_lines_are_taken_over_dropped_and_added(tmp_path: Path) -> None:

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from nasarch.cells.space import DARTS
+from nasarch.compute import seeded
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.updates import State, Update, first_order
 from nasarch.search.recipes import darts, edarts, ftso
 from nasarch.search.supernet.candidates import all_candidates
-from nasarch.search.supernet.network import Supernet, seeded
+from nasarch.search.supernet.network import Supernet
 from tests.helpers.coloured_images import data
 from tests.nasarch.runtime.test_distributed import UPDATES
 from tests.search.runs.test_resume import follow

@@ -13,12 +13,12 @@ from torch.nn import functional as F
 
 from nasarch.cells.genotype import Cell, Genotype, resolve
 from nasarch.cells.topology import chain, pooled, topologies, unified
+from nasarch.compute import seeded
 from nasarch.data.loader import Batch, BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.search.fused.cells import Table, gathered
 from nasarch.search.fused.learner import FusedLearner
 from nasarch.search.fused.network import FusedNetwork, form
-from nasarch.search.supernet.network import seeded
 from nasarch.search.training.recipes import SHALLOW
 from tests.helpers.small_training import colours
 

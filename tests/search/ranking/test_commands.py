@@ -24,6 +24,8 @@ from nasarch.cells.genotype import Genotype, resolve
 from nasarch.cells.space import DARTS, NATS
 from nasarch.cells.topology import cell, chain, unified
 from nasarch.cli.main import COMMANDS, main
+from nasarch.data.options import DataOptions
+from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.ranking import compare, console, select
 from nasarch.search.ranking.budget import Budget, RankingTask
@@ -260,7 +262,8 @@ def test_a_damaged_or_changed_folder_is_refused(ranked: Path, tmp_path: Path, ca
 
 
 def test_every_flag_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
-    assert all(f" {field.name}: " in (Budget.__doc__ or "") for field in fields(Budget))
+    for part in (Budget, DataOptions, MachineOptions, OutputOptions):
+        assert all(f" {field.name}: " in (part.__doc__ or "") for field in fields(part))
     for name in ("rank-paths", "correlate", "select", "compare"):
         assert main([name, "--help"]) == 0
         text = capsys.readouterr().out

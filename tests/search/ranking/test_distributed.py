@@ -13,6 +13,7 @@ import torch.distributed as dist
 from torch import multiprocessing
 
 from nasarch.cells.topology import unified
+from nasarch.runtime.options import updated
 from nasarch.search.ranking import tournament
 from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.console import TournamentProgress
@@ -20,7 +21,7 @@ from nasarch.search.ranking.protocol import ground
 from nasarch.search.ranking.tournament import Candidate, established, play, read_lines, training_groups
 
 PROCESSES = 2
-TINY = Budget(size=8, cells=3, channels=4, device="cpu", epochs=1, images=20, val_images=20, batch_size=10, together=1)
+TINY = updated(Budget(cells=3, channels=4, epochs=1, images=20, val_images=20, batch_size=10, together=1), {"size": 8, "device": "cpu"})
 
 
 def a_task(folder: Path) -> RankingTask:

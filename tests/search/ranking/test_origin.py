@@ -13,6 +13,7 @@ from nasarch.cells.topology import unified
 from nasarch.data.dataset import Images, split_indices
 from nasarch.data.load import listing, load
 from nasarch.data.split import read_split, write_split
+from nasarch.runtime.options import MachineOptions, updated
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.ranking.budget import Budget, RankingTask, told
 from nasarch.search.ranking.origin import in_common
@@ -21,7 +22,7 @@ from nasarch.search.ranking.select import _facts
 from nasarch.search.ranking.tournament_opening import as_budget, opening, steps
 from tests.helpers.datasets import as_tree, two_classes
 
-SMALL = Budget(batch_size=4, epochs=3, device="cpu", val_images=None)
+SMALL = Budget(batch_size=4, epochs=3, machine=MachineOptions(device="cpu"))
 
 
 @pytest.fixture
@@ -55,11 +56,11 @@ def pixels(part: Any) -> torch.Tensor:
 def test_data_and_size_are_those_of_the_runs(tmp_path: Path, pets: Path) -> None:
     runs = [a_run(tmp_path / "a", pets), a_run(tmp_path / "b", pets, seed=1)]
     task, place = field(*runs)
-    assert task.budget.data == str(pets) and place.data.size == (10, 10) and len(place.train) == len(place.val) == 12
-    smaller, place = field(*runs, budget=Budget(batch_size=4, size=8))
+    assert task.budget.dataset.data == str(pets) and place.data.size == (10, 10) and len(place.train) == len(place.val) == 12
+    smaller, place = field(*runs, budget=updated(Budget(), {"batch_size": 4, "size": 8}))
     assert place.data.size == (8, 8) and "8x8 pixels (searched at 10x10)" in opening(smaller, place)
     task, place = field("ftso_cifar", "dots_cifar", budget=Budget(batch_size=4))
-    assert task.budget.data == "digits" and place.data.name == "digits"
+    assert task.budget.dataset.data == "digits" and place.data.name == "digits"
 
 
 def test_the_sides_are_those_of_the_search_where_all_have_the_same(tmp_path: Path, pets: Path) -> None:
@@ -108,7 +109,7 @@ def test_other_data_than_those_of_the_search_are_refused(tmp_path: Path, pets: P
     ):
         field(first, second)
     with pytest.raises(ValueError, match=r"a was searched on pets .* but the data here are digits \(1,500 training images of 10x10"):
-        field(first, "ftso_cifar", budget=Budget(data="digits", batch_size=4))
+        field(first, "ftso_cifar", budget=updated(Budget(), {"data": "digits", "batch_size": 4}))
     with pytest.raises(ValueError, match="10x10 pixels, .*8x8 pixels, .*name one size for all with --size"):
         field(first, a_run(tmp_path / "c", pets, seed=1, size=8))
     config = json.loads((tmp_path / "a" / "config.json").read_text())
@@ -122,7 +123,7 @@ def test_other_data_than_those_of_the_search_are_refused(tmp_path: Path, pets: P
 
 
 def test_the_budget_says_how_long_and_on_what(tmp_path: Path, pets: Path) -> None:
-    task, place = field(a_run(tmp_path / "a", pets), "ftso_cifar", budget=Budget(batch_size=5, epochs=3, cells=3, channels=4, device="cpu"))
+    task, place = field(a_run(tmp_path / "a", pets), "ftso_cifar", budget=updated(SMALL, {"batch_size": 5, "cells": 3, "channels": 4}))
     from nasarch.search.ranking.tournament import _batches
 
     assert steps(place) == 3 * len(_batches(place, 0)) == 9  # 12 images in batches of 5: the last one counts

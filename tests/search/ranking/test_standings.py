@@ -12,6 +12,7 @@ import torch
 
 from nasarch.cells.genotype import resolve
 from nasarch.data.dataset import Images
+from nasarch.runtime.options import MachineOptions, to_dict
 from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.protocol import balanced, ground, usual_together
 from nasarch.search.ranking.standings import by_chance, in_words, markdown, rivals, standings, verdict
@@ -209,8 +210,8 @@ def test_heats_hold_cells_of_one_form() -> None:
 
 def test_halves_and_samples_are_balanced_and_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     data = colours()
-    monkeypatch.setattr("nasarch.search.ranking.protocol.load", lambda *names, **arguments: data)
-    budget = Budget(images=12, val_images=9, batch_size=4, device="cpu")
+    monkeypatch.setattr("nasarch.data.options.load", lambda *names, **arguments: data)
+    budget = Budget(images=12, val_images=9, batch_size=4, machine=MachineOptions(device="cpu"))
 
     def parts(budget: Budget, by_test: bool) -> tuple[Images, Images]:
         found = ground(RankingTask("select", budget, {}, Path()), by_test=by_test)
@@ -250,7 +251,11 @@ def test_a_network_is_trained_as_edarts_does_unless_flags_say_otherwise() -> Non
     others = {"schedule": "cosine", "warmup": 0.0, "momentum": 0.9, "nesterov": False, "weight_decay": 3e-4, "clip": 5.0}
     without = dict.fromkeys(("cutout", "colour_jitter", "aux_weight", "label_smoothing", "mixup", "ema"), 0)
     assert vars(Budget().settings()) == usual | others | without
-    assert {name: value for name, value in vars(Budget()).items() if name not in usual and value} == {"seeds": 3, "device": "auto"}
+    assert {name: value for name, value in to_dict(Budget()).items() if name not in usual and value} == {
+        "seeds": 3,
+        "device": "auto",
+        "data": "auto",
+    }
     changed = {"epochs": 2, "batch_size": 3, "lr": 0.4, "drop_path": 0.5, "cells": 6, "channels": 7}
     assert vars(Budget(**changed).settings()) == changed | others | without
     for name, low in {"seeds": 1, "seed": 0, "together": 0, "cells": 3, "channels": 2}.items():

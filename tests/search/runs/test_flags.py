@@ -11,8 +11,9 @@ import pytest
 
 from nasarch.cells.space import DARTS, NATS
 from nasarch.cli.main import main
+from nasarch.data.options import DataOptions
 from nasarch.data.split import write_split
-from nasarch.runtime import run_folder
+from nasarch.runtime.options import to_dict, updated
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.runs.options import SearchOptions
@@ -159,13 +160,13 @@ TOGETHER = {"split": "--split", "nats_table": "--space nats", "consensus": "--ru
 
 
 def test_every_flag_of_a_search_is_in_a_table() -> None:
-    assert JOB.keys() | TOGETHER.keys() == {field.name for field in fields(SearchOptions)}
+    assert JOB.keys() | TOGETHER.keys() == to_dict(SearchOptions()).keys()
 
 
 @pytest.mark.parametrize("flag", [flag for flag in JOB if flag not in ("preset", "space")])
 def test_a_flag_changes_its_field_of_the_job_alone(flag: str, told: CapturedCall) -> None:
     flags, value = JOB[flag]
-    assert plan_of(told, *flags).job == replace(SearchOptions(), **{flag: value})
+    assert plan_of(told, *flags).job == updated(SearchOptions(), {flag: value})
 
 
 def test_flags_that_go_together_reach_the_job(told: CapturedCall) -> None:
@@ -235,13 +236,17 @@ def test_what_a_user_may_not_have_meant_is_remarked(told: CapturedCall, tmp_path
 def test_a_preset_is_told_with_its_row_and_result(told: CapturedCall) -> None:
     plan = plan_of(told, "--preset", "k8", "--lr", "0.3", method="pc-darts")
     assert plan.preset == {"name": "k8", "row": "Fig. 3, K = 8", "reported": "in a picture only: a dramatic drop"}
-    assert plan.settings == pc_darts.PcDarts(partial=8, batch_size=512, lr=0.3) and plan.job == SearchOptions(preset="k8", data="cifar10")
+    assert plan.settings == pc_darts.PcDarts(partial=8, batch_size=512, lr=0.3) and plan.job == SearchOptions(
+        preset="k8", dataset=DataOptions(data="cifar10")
+    )
     imagenet = plan_of(told, "--preset=imagenet", "--batch-size", "512", method="pc-darts")
-    assert imagenet.job.data == told.load["name"] == "imagenet" and imagenet.remarks  # against the preset's own batch size
+    assert imagenet.job.dataset.data == told.load["name"] == "imagenet" and imagenet.remarks  # against the preset's own batch size
     nats = plan_of(told, "--space", "nats", method="pc-darts")
     assert nats.preset is not None and nats.preset["name"] == "nats" and nats.settings.layers == 5 and nats.job.preset == "nats"
     assert plan_of(told, "--space=nats", "--preset", "nats", "--layers", "2", method="pc-darts").settings.layers == 2
-    assert plan_of(told, "--preset", "nats", method="pc-darts").job == SearchOptions(preset="nats", space="nats", data="cifar10")
+    assert plan_of(told, "--preset", "nats", method="pc-darts").job == SearchOptions(
+        preset="nats", space="nats", dataset=DataOptions(data="cifar10")
+    )
     assert main(["search", "pc-darts", "--preset"]) == 2
 
 
@@ -265,12 +270,12 @@ def test_a_folder_tells_all_of_a_search_again(method: str, told: CapturedCall, t
         "elsewhere",
     ]
     plan = plan_of(told, *flags, method=method)
-    config = {"method": plan.method, "settings": changes | {"epochs": 2 * changes["epochs"]}, "job": run_folder.plain(plan.job)}
+    config = {"method": plan.method, "settings": changes | {"epochs": 2 * changes["epochs"]}, "job": to_dict(plan.job)}
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     again = plan_of(told, "--resume", str(tmp_path / "run"), "--seed", "9", method=method)
     assert told.folder == tmp_path / "run" and told.tf32 == [True, True]
     assert again.settings == kind(**config["settings"])  # scaled before, and not once more
-    assert again.job == replace(plan.job, resume=tmp_path / "run") and again.remarks == ()
+    assert again.job == updated(plan.job, {"resume": tmp_path / "run"}) and again.remarks == ()
     assert again.bench.name == "mine" and again.bench.hessian and again.bench.parts is not None
     assert main(["search", "darts", "--resume", str(tmp_path / "run")]) == 2

@@ -17,6 +17,7 @@ import torch
 from nasarch.cells.genotype import Genotype, resolve
 from nasarch.data.dataset import Images
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.options import to_dict
 from nasarch.runtime.run_folder import JsonLines
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
@@ -61,7 +62,7 @@ def test_the_configuration_tells_all_of_a_search(told: CapturedCall) -> None:
         "amp": "bf16",
         "tf32": True,
         "processes": 1,
-        "job": asdict(SearchOptions(seed=4, amp="bf16", name="mine", tf32=True)) | {"out": "there"},
+        "job": to_dict(SearchOptions(seed=4, amp="bf16", name="mine")) | {"tf32": True, "out": "there"},
         "data": {"name": "digits", "images": 48, "size": [16, 16], "source": "synthetic", "sha256": digest(images)},
         "device": f"CPU ({platform.machine()}), {torch.get_num_threads()} threads",
         "threads": torch.get_num_threads(),

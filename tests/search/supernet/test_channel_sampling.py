@@ -11,8 +11,9 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.nn import functional as F
 
 from nasarch.cells.space import DARTS
+from nasarch.compute import seeded
 from nasarch.search.supernet.channel_sampling import Choice, Sampler, reordered, returned
-from nasarch.search.supernet.network import Supernet, seeded
+from nasarch.search.supernet.network import Supernet
 from tests.helpers.reference import TwinSupernet
 from tests.search.supernet.test_network import MASKS, close, gradient_pairs, images, pairs, tables
 

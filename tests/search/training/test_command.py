@@ -22,7 +22,9 @@ from nasarch.cells.genotype import Genotype, resolve
 from nasarch.cli.main import main
 from nasarch.data.load import load
 from nasarch.data.loader import in_order
+from nasarch.data.options import DataOptions
 from nasarch.models.catalogue import entry, models_of
+from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.search.training.command import _named_recipe
 from nasarch.search.training.plan import TrainOptions
 from nasarch.search.training.recipes import RECIPES, Training
@@ -132,7 +134,7 @@ def test_the_defaults_are_those_of_the_recipe(capsys: pytest.CaptureFixture[str]
     assert re.search(r"--epochs INT.*?\(default:\W+200\)", capsys.readouterr().out, re.DOTALL)
 
 
-@pytest.mark.parametrize("kind", [Training, TrainOptions])
+@pytest.mark.parametrize("kind", [Training, TrainOptions, DataOptions, MachineOptions, OutputOptions])
 def test_every_flag_is_explained(kind: Any) -> None:
     assert all(f" {field.name}: " in kind.__doc__ for field in fields(kind))
     assert all(name in TrainOptions.__doc__ for name in RECIPES)  # type: ignore[operator]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from nasarch.runtime.options import to_dict, updated
 from nasarch.search.training.plan import TrainOptions
 from nasarch.search.training.recipes import Training
 from tests.helpers.captured_options import CapturedCall, catch_trainings, training_of, typed
@@ -57,13 +58,13 @@ def test_every_setting_of_a_training_has_its_flag(told: CapturedCall) -> None:
 
 
 def test_every_flag_of_a_training_is_in_the_table() -> None:
-    assert TRAIN_JOB.keys() | {"record", "resume"} == {field.name for field in fields(TrainOptions)}
+    assert TRAIN_JOB.keys() | {"record", "resume"} == to_dict(TrainOptions()).keys()
 
 
 @pytest.mark.parametrize("flag", TRAIN_JOB)
 def test_a_flag_of_a_training_changes_its_field_alone(flag: str, told: CapturedCall) -> None:
     flags, value = TRAIN_JOB[flag]
-    assert training_of(told, *flags, *SMALL).job == replace(TrainOptions(), **{flag: value})
+    assert training_of(told, *flags, *SMALL).job == updated(TrainOptions(), {flag: value})
 
 
 def test_a_training_is_told_what_to_read_and_where_to_write(told: CapturedCall) -> None:

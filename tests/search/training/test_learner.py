@@ -20,10 +20,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nasarch.cells.genotype import resolve
+from nasarch.compute import seeded
 from nasarch.models.network import CellNetwork
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.supernet.network import seeded
 from nasarch.search.training import evaluate as evaluation
 from nasarch.search.training import learner as training
 from nasarch.search.training import run as train_run
@@ -176,7 +176,7 @@ def test_timm_loads_the_folder_with_the_same_logits(finished: Path) -> None:
     load_weights(net, finished / "model")
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model(x), net.eval()(x))
-    score = evaluation.evaluate(model, data.test, data, batch_size=16, device=torch.device("cpu"), job=what.job)
+    score = evaluation.evaluate(model, data.test, data, batch_size=16, device=torch.device("cpu"), workers=what.job.dataset.workers)
     assert score.top1 == pytest.approx(json.loads((finished / "result.json").read_text())["test"]["top1"])
 
 

@@ -13,7 +13,7 @@ from timm.scheduler import CosineLRScheduler
 
 from nasarch.search.training.colour_jitter import jittered, turned
 from nasarch.search.training.learner import sgd
-from nasarch.search.training.recipes import RECIPES, Training, in_proportion, linear, recipe, remarks_on
+from nasarch.search.training.recipes import RECIPES, Training, linear, recipe, remarks_on, with_scaled_lr
 
 
 def test_the_rate_falls_as_a_cosine() -> None:
@@ -86,7 +86,7 @@ def test_another_batch_size_is_said_aloud_and_can_scale_the_rate() -> None:
     double = replace(usual, batch_size=192)
     (words,) = remarks_on(double, usual)
     assert "192" in words and "0.05" in words and "--scale-lr" in words
-    assert in_proportion(double, usual).lr == 0.05
+    assert with_scaled_lr(double, usual).lr == 0.05
     assert not remarks_on(usual, usual) and not remarks_on(replace(double, lr=0.04), usual)
 
 

@@ -1,0 +1,42 @@
+"""Options of a command that reads a data set: which images, at which size, and how they are decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .dataset import Dataset
+from .load import load
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Options of the data set.
+
+    Args:
+        data: Data set: digits, cifar10, cifar100, or a folder or tar file of class folders; auto, for rankings alone, is the data set of
+            the searches that are ranked, or digits.
+        size: Side in pixels of the squares that all images are resized to (default: that of the images; in rankings of the searches).
+        root: Folder of CIFAR's files (default: nasarch in $XDG_CACHE_HOME or ~/.cache).
+        download: Download CIFAR's files if they are missing.
+        in_memory: Decoded images in memory (True), or decoded from disk in every epoch (False) (default: in memory if they fit).
+        workers: Number of image-decoding worker processes (default: one per CPU core).
+
+    Raises:
+        ValueError: a negative number of workers.
+    """
+
+    data: str = "digits"
+    size: int | None = None
+    root: Path | None = None
+    download: bool = False
+    in_memory: bool | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"--workers {self.workers}: choose 0 (decode in the main process) or more")
+
+    def load(self) -> Dataset:
+        """The data set; errors as in `nasarch.data.load.load`."""
+        return load(self.data, size=self.size, root=self.root, download=self.download, in_memory=self.in_memory)

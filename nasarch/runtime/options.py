@@ -1,0 +1,77 @@
+"""Options that commands share (device, output folder), and how options are written to config.json: flat, whatever they are composed of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import torch
+
+from nasarch.compute import pick_device, set_tf32
+
+from . import distributed
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions:
+    """Options of the hardware.
+
+    Args:
+        device: Device: cpu, cuda, cuda:1, ...; auto is the first accelerator, or the CPU.
+        tf32: TF32 on NVIDIA GPUs: float32 convolutions and matrix products round their factors to 10 bits; faster, but less exact.
+    """
+
+    device: str = "auto"
+    tf32: bool = False
+
+    def start(self) -> torch.device:
+        """Join the processes that torchrun started, if it did, and set TF32; returns the device of this process.
+
+        Raises:
+            ValueError: there is no such device, or it is one device for several processes.
+        """
+        device = pick_device(distributed.init(self.device))
+        set_tf32(self.tf32)
+        return device
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """Options of the run folder.
+
+    Args:
+        out: New folder for the results (default: runs/NAME-DATE-TIME).
+        resume: Resume the run in this folder; other flags are ignored.
+    """
+
+    out: Path | None = None
+    resume: Path | None = None
+
+
+def to_dict(options: Any) -> dict[str, Any]:
+    """Fields of a dataclass for JSON, those of dataclasses in it beside them, paths as text."""
+    values: dict[str, Any] = {}
+    for field in fields(options):
+        value = getattr(options, field.name)
+        values |= to_dict(value) if is_dataclass(value) else {field.name: str(value) if isinstance(value, Path) else value}
+    return values
+
+
+def updated(options: T, values: Mapping[str, Any]) -> T:
+    """The options with these values in place of theirs, flat as `to_dict` writes them.
+
+    Raises:
+        TypeError: unknown fields.
+        ValueError: values that the dataclass refuses.
+    """
+    changes = dict(values)
+    for name, hint in get_type_hints(type(options)).items():
+        if is_dataclass(part := getattr(options, name)):
+            changes[name] = updated(part, {field.name: changes.pop(field.name) for field in fields(part) if field.name in changes})
+        elif changes.get(name) and Path in get_args(hint):
+            changes[name] = Path(changes[name])
+    return replace(options, **changes)  # type: ignore[type-var]
