@@ -33,9 +33,9 @@ from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import assemble, colours, cost, save
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
+from nasarch.runtime.meter import peak_memory
 from nasarch.runtime.options import to_dict, updated
 from nasarch.runtime.run_folder import JsonLines, as_json
-from nasarch.search.runs.metrics import peak_memory
 from nasarch.search.runs.run import stopping_at_signals
 
 from .coco import Scenes, with_boxes

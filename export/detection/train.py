@@ -14,9 +14,8 @@ from nasarch.compute import device_name, keep_freed_memory
 from nasarch.export.ssd.backbone import Backbone, find_backbone
 from nasarch.export.ssd.detector import cost
 from nasarch.runtime import distributed
-from nasarch.runtime.progress import ProgressDisplay
+from nasarch.runtime.progress import ProgressDisplay, duration
 from nasarch.runtime.run_folder import check_unused, make_folder, usual_folder
-from nasarch.search.report.summary import duration
 
 from .coco import Scenes, find_annotations, load_scenes, with_boxes
 from .coco_metrics import evaluator

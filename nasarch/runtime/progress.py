@@ -14,8 +14,6 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from nasarch.search.report.summary import duration
-
 P = TypeVar("P")
 
 INTERVAL = 15.0  # seconds between two lines in a file
@@ -70,6 +68,16 @@ class Clock:
         if done == self.first or done == total:
             return None
         return duration((total - done) * (now - self.start) / (done - self.first))
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as text: "59.9 s", "12 min" or "3 h 05 min"; empty for None."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def to_all(reports: Sequence[Callable[[P], None]]) -> Callable[[P], None]:

@@ -1,19 +1,17 @@
-"""A search's figures as TensorBoard events."""
+"""Scalars of a run as TensorBoard events."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from nasarch.search.engine.loop import Progress
-from nasarch.search.runs.metrics import skips
-
 
 class TensorBoardLogger:
-    """A context; called with every `Progress` of the loop, it writes the ends of epochs.
+    """Writer of TensorBoard events into a folder; a context.
 
     Raises:
-        ValueError: the package tensorboard is not there.
+        ValueError: the package tensorboard is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,13 +27,7 @@ class TensorBoardLogger:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.writer.close()
 
-    def __call__(self, progress: Progress) -> None:
-        if progress.found is None:
-            return
-        stage = progress.stage.split(":")[0]
-        for name in ("loss", "accuracy", "learning_rate", "temperature", "images_per_second"):
-            self.writer.add_scalar(f"{stage}/{name}", getattr(progress, name), progress.epoch)
-        for name, value in progress.figures.items():
-            self.writer.add_scalar(f"{stage}/{name}", value, progress.epoch)
-        for kind, count in skips(progress.found.genotype).items():
-            self.writer.add_scalar(f"{stage}/skip connections, {kind}", count, progress.epoch)
+    def log(self, group: str, scalars: Mapping[str, float], epoch: int) -> None:
+        """Write each scalar as GROUP/NAME of the epoch."""
+        for name, value in scalars.items():
+            self.writer.add_scalar(f"{group}/{name}", value, epoch)

@@ -1,15 +1,16 @@
-"""The accuracy of all topologies as a map (eDARTS, Fig. 3): from values to a picture. Knows no training."""
+"""Charts of rankings: accuracy map of all topologies (eDARTS, Fig. 3), accuracy over importance of pairs of edges (DOTS, Fig. 1)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from nasarch.atomic import atomic_path
-from nasarch.drawing.draw import INK
-from nasarch.search.report.charts import png
+from nasarch.drawing.draw import INK, WIRE
+from nasarch.drawing.png import save_png
 
-COLOURS = "viridis"
+COLOUR_MAP = "viridis"
+POINT_COLOUR = "#0072b2"
 
 
 def accuracy_map(accuracies: Mapping[str, float], path: Path) -> None:
@@ -20,11 +21,10 @@ def accuracy_map(accuracies: Mapping[str, float], path: Path) -> None:
     Raises:
         ValueError: the file can't be written.
     """
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(png(_figure, accuracies))
+    save_png(path, _accuracy_map, accuracies)
 
 
-def _figure(accuracies: Mapping[str, float]):  # type: ignore[no-untyped-def]
+def _accuracy_map(accuracies: Mapping[str, float]):  # type: ignore[no-untyped-def]
     from matplotlib.figure import Figure
     from matplotlib.patches import Rectangle
 
@@ -37,7 +37,7 @@ def _figure(accuracies: Mapping[str, float]):  # type: ignore[no-untyped-def]
     figure = Figure(figsize=(1.9 + 0.55 * len(columns), 1.3 + 0.27 * len(rows)), layout="constrained")
     axes = figure.add_subplot()
     table = [[values[row, column] for column in range(len(columns))] for row in range(len(rows))]
-    image = axes.imshow(table, cmap=COLOURS, aspect="auto", vmin=low, vmax=high)
+    image = axes.imshow(table, cmap=COLOUR_MAP, aspect="auto", vmin=low, vmax=high)
     for (row, column), value in values.items():
         dark = value < low + 0.6 * (high - low)
         axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=6.5, color="white" if dark else "black")
@@ -51,4 +51,34 @@ def _figure(accuracies: Mapping[str, float]):  # type: ignore[no-untyped-def]
     title = f"accuracy of {len(accuracies)} topologies with one seed, %: best framed, worst dashed"
     axes.set_title(title, fontsize=8.5, color=INK, loc="left")
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02).ax.tick_params(labelsize=7)
+    return figure
+
+
+def scatter(found: Mapping[str, Any], path: Path) -> None:
+    """Write the picture of what pairs.json holds.
+
+    Raises:
+        ValueError: the file can't be written.
+    """
+    save_png(path, _scatter, found)
+
+
+def _scatter(found: Mapping[str, Any]):  # type: ignore[no-untyped-def]
+    from matplotlib.figure import Figure
+
+    rows = found["pairs"]
+    figure = Figure(figsize=(5.6, 3.9), layout="constrained")
+    axes = figure.add_subplot()
+    x, y = [row["importance"] for row in rows], [row["mean"] for row in rows]
+    axes.errorbar(x, y, yerr=[row["std"] or 0.0 for row in rows], fmt="o", color=POINT_COLOUR, ecolor=WIRE, elinewidth=0.9, markersize=5)
+    for row in rows:
+        place = (row["importance"], row["mean"])
+        axes.annotate(row["pair"], place, xytext=(5, 4), textcoords="offset points", fontsize=7.5, color=INK)
+    axes.margins(x=0.08)
+    axes.set_xlabel(f"importance: {found['measure']}", fontsize=8, color=INK)
+    axes.set_ylabel("accuracy, %", fontsize=8, color=INK)
+    axes.tick_params(labelsize=7.5)
+    title = f"{found['method']}, {found['cell']} cell"
+    title += "" if found["tau"] is None else f": Kendall's tau {found['tau']:.2f} (p = {found['p']:.2g})"
+    axes.set_title(title, fontsize=9, color=INK, loc="left")
     return figure

@@ -45,8 +45,8 @@ from nasarch.search.runs.reader import Run, find_runs
 from nasarch.search.runs.run import read_found
 
 from .budget import Budget, told
+from .charts import scatter
 from .console import contest, opened, ranking_table
-from .correlate_chart import scatter
 from .origin import in_common
 from .standings import Standing, standings
 from .tournament import Candidate

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-from PIL import Image
 
 from nasarch.cells.space import Edge, Space
-from nasarch.drawing.draw import INK, STYLE, WIRE
+from nasarch.drawing.draw import INK, WIRE
 from nasarch.search.runs.history import Span, Timeline, node_name
 
 from .panels import FONT, PENS, RULE, SINGLE, SMALL, TITLE, WIDTH, Line, Sheet, cycle_pen, draw_line, draw_time, key_rows
-
-DPI = 110
-COLOURS = 160  # of a picture; few lines in few colours need no more, and the file is a quarter as large
 
 
 class Panel(NamedTuple):
@@ -31,23 +24,6 @@ class Panel(NamedTuple):
     lines: Mapping[str, Line]
     log: bool = False
     counts: bool = False
-
-
-def png(chart: Callable[..., Figure], *arguments: Any) -> bytes:
-    """The chart as a PNG file; no setting of matplotlib is changed."""
-    with rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # a name in any script
-        buffer = io.BytesIO()
-        chart(*arguments).savefig(buffer, format="png", dpi=DPI, pil_kwargs={"compress_level": 1})
-    return few_colours(buffer.getvalue())
-
-
-def few_colours(picture: bytes) -> bytes:
-    """The same PNG with a palette."""
-    buffer = io.BytesIO()
-    image = Image.open(io.BytesIO(picture)).convert("RGB")
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 # --- the charts --------------------------------------------------------------------------------------------------------------

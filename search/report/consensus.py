@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from nasarch.cells.genotype import Genotype
 from nasarch.drawing.draw import INK, WIRE
+from nasarch.drawing.png import render_png
 from nasarch.search.runs.consensus import Agreement
 
-from . import charts
 from .html import Album, Html, heading, paragraph, table
 from .panels import FONT, SINGLE, SMALL, Sheet, cycle_pen
 from .sections import picture
@@ -34,7 +34,7 @@ def consensus_section(folders: Sequence[Path], album: Album) -> Iterator[Html]:
         yield paragraph(f"The cell that the mean weights of the runs give ({place}).")
         yield album.picture(name, picture(cell), f"{cell.name}, the consensus of the runs")
         if len(rows) > 1:
-            yield album.picture(f"{name}-agreement", charts.png(agreement, rows), WORDS)
+            yield album.picture(f"{name}-agreement", render_png(agreement, rows), WORDS)
         headings = ("runs in a half", "edges", "edges with operations", "edges by chance")
         yield table(headings, [(str(n), *(f"{share:.1%}" for share in shares)) for n, *shares in rows], numbers=range(4))
 

@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import tyro
 
 from nasarch.atomic import write_text
+from nasarch.drawing.png import render_png
+from nasarch.runtime.progress import duration
 from nasarch.search.runs.history import Timeline, kept_counts, node_name
 from nasarch.search.runs.reader import Run, find_runs
 
@@ -22,7 +24,7 @@ from .charts import Panel
 from .consensus import consensus_section
 from .html import Album, Html, contents, heading, page, paragraph, table
 from .sections import brief, sections
-from .summary import duration, last, memory, paper_row, skips_now
+from .summary import last, memory, paper_row, skips_now
 
 MANY = 5  # runs whose sections make a page of 3 MB
 NAMES = tyro.conf.arg(metavar="RUN [RUN ...]")
@@ -127,7 +129,7 @@ def _curves(runs: Sequence[Run], labels: Sequence[str], album: Album) -> Iterato
         return
     panels = [Panel(key, {label: run.column(key) for run, label in zip(runs, labels, strict=True)}) for key in ("loss", "accuracy")]
     yield album.picture(
-        "runs", charts.png(charts.curves, panels, timeline), "Loss and accuracy of every run, by epoch over all its stages."
+        "runs", render_png(charts.curves, panels, timeline), "Loss and accuracy of every run, by epoch over all its stages."
     )
 
 

@@ -16,13 +16,15 @@ from tempfile import TemporaryDirectory
 
 from nasarch.cells.genotype import Genotype
 from nasarch.drawing.draw import draw
+from nasarch.drawing.png import render_png, with_palette
+from nasarch.runtime.progress import duration
 from nasarch.search.runs.history import Span, Timeline, kept_edges, node_name
 from nasarch.search.runs.reader import Run
 
 from . import charts
 from .charts import Panel
 from .html import Album, Html, facts, folded, heading, paragraph, table
-from .summary import duration, memory, setting, summary
+from .summary import memory, setting, summary
 
 EIGENVALUE = "largest eigenvalue"
 
@@ -62,7 +64,7 @@ def _cell(run: Run, album: Album) -> Iterator[Html]:
 def picture(genotype: Genotype) -> bytes:
     """The cells as a PNG."""
     with TemporaryDirectory() as folder:
-        return charts.few_colours(draw(genotype, Path(folder) / "cell.png").read_bytes())
+        return with_palette(draw(genotype, Path(folder) / "cell.png").read_bytes())
 
 
 def _settings(run: Run) -> Iterator[Html]:
@@ -85,7 +87,7 @@ def _curves(run: Run, album: Album) -> Iterator[Html]:
     panels = [panel for key, title in CURVES if (panel := _panel(run, key, title)) is not None]
     yield heading("Curves")
     words = "Loss and accuracy are means over the training images of the epoch."
-    yield album.picture("curves", charts.png(charts.curves, panels, run.timeline), words)
+    yield album.picture("curves", render_png(charts.curves, panels, run.timeline), words)
 
 
 CURVES = (
@@ -109,7 +111,7 @@ def _skips(run: Run, album: Album) -> Iterator[Html]:
     if any(value is not None for line in lines.values() for value in line):
         yield heading("Skip connections")
         words = "Skip connections of the cell that each epoch would give; eDARTS (Table II) counts them, since DARTS tends to collect them."
-        yield album.picture("skips", charts.png(charts.curves, [Panel("skip connections", lines, counts=True)], run.timeline), words)
+        yield album.picture("skips", render_png(charts.curves, [Panel("skip connections", lines, counts=True)], run.timeline), words)
 
 
 def _eigenvalue(run: Run, album: Album) -> Iterator[Html]:
@@ -120,11 +122,11 @@ def _eigenvalue(run: Run, album: Album) -> Iterator[Html]:
             "The largest eigenvalue of the loss' Hessian in the architecture parameters, after each epoch (FTSO Fig. 4c), on the same "
             "images each time: of those that train the architecture, or of all in a stage where all train both."
         )
-        yield album.picture("eigenvalue", charts.png(charts.curves, [Panel(EIGENVALUE, {"": line})], run.timeline), words)
+        yield album.picture("eigenvalue", render_png(charts.curves, [Panel(EIGENVALUE, {"": line})], run.timeline), words)
     if len(run.measured) > run.epochs:
         values, timeline = [at["eigenvalue"] for at in run.measured], Timeline.of([at["stage"] for at in run.measured])
         words = "The same by iteration, as often as --hessian-every asked for it (FTSO Fig. 4d)."
-        png = charts.png(charts.curves, [Panel(EIGENVALUE, {"": values})], timeline, "measurement")
+        png = render_png(charts.curves, [Panel(EIGENVALUE, {"": values})], timeline, "measurement")
         yield album.picture("eigenvalue-by-iteration", png, words)
 
 
@@ -138,7 +140,7 @@ def _operation_weights(run: Run, album: Album) -> Iterator[Html]:
                 continue
             for z, kind in enumerate(run.space.kinds):
                 arguments = (run.space, _title(run, kind, stage), [tables.operations[z] for tables in run.weights])
-                png = charts.png(charts.operation_weights, *arguments, run.timeline.of_stage(stage))
+                png = render_png(charts.operation_weights, *arguments, run.timeline.of_stage(stage))
                 words = f"Operation weights on every edge of the {kind} cell in the stage {stage.value!r}; all panels have one scale."
                 yield album.picture(_name("operations", run, kind, stage), png, words)
 
@@ -153,7 +155,7 @@ def _edge_weights(run: Run, album: Album) -> Iterator[Html]:
                 continue
             for z, kind in enumerate(run.space.kinds):
                 arguments = (run.space, _title(run, kind, stage), [tables.edges[z] for tables in run.weights], _kept(run, kind))
-                png = charts.png(charts.edge_weights, *arguments, run.timeline.of_stage(stage))
+                png = render_png(charts.edge_weights, *arguments, run.timeline.of_stage(stage))
                 words = f"Edge weights into each node of the {kind} cell in the stage {stage.value!r}; every panel has its own scale."
                 yield album.picture(_name("edges", run, kind, stage), png, words)
 
@@ -183,7 +185,7 @@ def _changes(run: Run, album: Album) -> Iterator[Html]:
     yield heading("The cell as it changed")
     histories = {kind: kept_edges(run.space, kind, run.cells, run.epochs) for kind in run.space.kinds}
     words = "Edges and operations of the cell that each epoch would give."
-    yield album.picture("changes", charts.png(charts.changes, run.space, histories, run.timeline), words)
+    yield album.picture("changes", render_png(charts.changes, run.space, histories, run.timeline), words)
     rows = [
         (kind, str(edge.target), node_name(run.space, edge.source), "; ".join(map(_stretch, stretches)))
         for kind, history in histories.items()
@@ -236,4 +238,4 @@ def _cost(run: Run, album: Album) -> Iterator[Html]:
         yield heading("Cost")
         known = [f"{name}: {value}" for name, value in (("time", duration(run.seconds)), ("peak memory", memory(run))) if value]
         yield paragraph(f"{'; '.join(known)}. {run.config.get('device', '')}" if known else str(run.config.get("device", "")))
-        yield album.picture("cost", charts.png(charts.curves, panels, run.timeline), "Speed and memory, by epoch.")
+        yield album.picture("cost", render_png(charts.curves, panels, run.timeline), "Speed and memory, by epoch.")

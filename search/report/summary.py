@@ -8,6 +8,7 @@ from typing import Any
 
 from nasarch.cells.genotype import Genotype
 from nasarch.models.catalogue import cost_of, models_of
+from nasarch.runtime.progress import duration
 from nasarch.search.runs.reader import Run
 
 
@@ -77,15 +78,6 @@ def figure(value: object) -> str:
     if value is None:
         return ""
     return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)
-
-
-def duration(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def setting(value: object) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from nasarch.cells.genotype import Genotype
 from nasarch.runtime.progress import ProgressDisplay
+from nasarch.runtime.tensorboard import TensorBoardLogger
 from nasarch.search.engine.loop import WARM, Progress
 
 from .metrics import imagenet_multi_adds, skips
+
+LOGGED = ("loss", "accuracy", "learning_rate", "temperature", "images_per_second")
 
 
 def report(live: ProgressDisplay, title: str, place: Progress) -> None:
@@ -23,6 +26,15 @@ def report(live: ProgressDisplay, title: str, place: Progress) -> None:
         note="" if place.genotype is None else f"; {cell_figures(place.genotype)}",
         stage=place.stage,
     )
+
+
+def log_epoch(logger: TensorBoardLogger, progress: Progress) -> None:
+    """Write the metrics of an epoch's end, and the number of skip connections of each cell, as TensorBoard events."""
+    if progress.found is None:
+        return
+    scalars = {name: getattr(progress, name) for name in LOGGED} | dict(progress.figures)
+    scalars |= {f"skip connections, {kind}": count for kind, count in skips(progress.found.genotype).items()}
+    logger.log(progress.stage.split(":")[0], scalars, progress.epoch)
 
 
 def stage_name(stage: str) -> str:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 from dataclasses import fields
 from typing import Any
-
-import torch
 
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import NATS
 from nasarch.models.cost import network_cost
+from nasarch.runtime.meter import peak_memory
 from nasarch.search.engine.loop import Progress
 
 
@@ -33,14 +30,6 @@ def imagenet_multi_adds(cells: Genotype) -> float | None:
     if cells.space == NATS.name:
         return None
     return round(network_cost(cells, stem="imagenet", cells=14, channels=48, size=224, num_classes=1000).multi_adds / 1e6, 1)
-
-
-def peak_memory() -> float:
-    """Megabytes at most so far: of the GPU if one is in use, else of this process."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return round(torch.cuda.max_memory_allocated() / 1e6, 1)
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
 
 
 def warnings_about(cells: Genotype, max_macs: float) -> list[str]:

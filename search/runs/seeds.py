@@ -23,7 +23,7 @@ from nasarch.search.engine.loop import WARM, Progress
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.training.recipes import CIFAR
 
-from .console import report
+from .console import log_epoch, report
 from .gather import conclude
 from .metrics import collapse, warnings_about
 from .nats_table import check_table, lookup
@@ -72,7 +72,7 @@ def _one(plan: Plan, seed: int, place: Path, console: Console) -> SearchResult:
         if plan.job.tensorboard and distributed.is_main():
             from nasarch.runtime.tensorboard import TensorBoardLogger
 
-            reports.append(stack.enter_context(TensorBoardLogger(place / "events")))
+            reports.append(partial(log_epoch, stack.enter_context(TensorBoardLogger(place / "events"))))
         reports.append(Watch(console))
         found = run(plan, seed, place, to_all(reports))
     console.print(_choice(found, seed))

@@ -18,16 +18,15 @@ from nasarch.compute import device_name, keep_freed_memory
 from nasarch.data.dataset import Dataset
 from nasarch.runtime import distributed
 from nasarch.runtime.options import to_dict
-from nasarch.runtime.progress import ProgressDisplay, to_all
+from nasarch.runtime.progress import ProgressDisplay, duration, to_all
 from nasarch.runtime.run_folder import as_json, check_unused, make_folder, usual_folder
 from nasarch.runtime.tensorboard import TensorBoardLogger
-from nasarch.search.report.summary import duration
 
 from .plan import TrainOptions, TrainPlan, located, resumed, subject
 from .recipes import Training, recipe, remarks_on, with_scaled_lr
 from .record import check_recordable, record
 from .run import Report, Result, run, summary
-from .train_show import on_board, report
+from .train_show import log_epoch, report
 
 
 def train(source: str, settings: Training, job: TrainOptions) -> None:
@@ -141,8 +140,7 @@ def _one(plan: TrainPlan, seed: int, folder: Path, console: Console) -> Result:
     with ExitStack() as stack:
         reports: list[Report] = [partial(report, stack.enter_context(ProgressDisplay(console)), f"seed {seed}")]
         if plan.job.tensorboard and distributed.is_main():
-            board = stack.enter_context(TensorBoardLogger(folder / "events"))
-            reports.append(lambda progress: on_board(board, progress))
+            reports.append(partial(log_epoch, stack.enter_context(TensorBoardLogger(folder / "events"))))
         result = run(plan, seed, folder, to_all(reports))
     console.print(f"seed {seed}: {_figures(result)}; {duration(result['seconds'])}", highlight=False, soft_wrap=True)
     return result

@@ -34,9 +34,9 @@ from nasarch.compute import AUTOCAST_DTYPES, device_name
 from nasarch.data.loader import BatchLoader
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
+from nasarch.runtime.meter import peak_memory
 from nasarch.runtime.options import to_dict
 from nasarch.runtime.run_folder import JsonLines, as_json
-from nasarch.search.runs.metrics import peak_memory
 from nasarch.search.runs.run import PACKAGES, stopping_at_signals
 
 from .evaluate import Score, evaluate

@@ -22,8 +22,7 @@ def report(live: ProgressDisplay, title: str, place: Progress) -> None:
     )
 
 
-def on_board(board: TensorBoardLogger, place: Progress) -> None:
-    """The end of an epoch as events."""
-    if place.ends_epoch:
-        for name in FIGURES:
-            board.writer.add_scalar(f"training/{name}", getattr(place, name), place.epoch)
+def log_epoch(logger: TensorBoardLogger, progress: Progress) -> None:
+    """Write the metrics of an epoch's end as TensorBoard events."""
+    if progress.ends_epoch:
+        logger.log("training", {name: getattr(progress, name) for name in FIGURES}, progress.epoch)

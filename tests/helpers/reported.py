@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from nasarch.cells.genotype import Cell, Genotype, Op
-from nasarch.search.report import charts, sections
+from nasarch.search.report import consensus, report, sections
 from nasarch.search.report.report import write_report
 from tests.search.report.test_report import Page
 
@@ -106,7 +106,8 @@ class Album:
             return str(len(figures) - 1).encode()
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(charts, "png", png)
+            for room in (consensus, report, sections):
+                patch.setattr(room, "render_png", png)
             patch.setattr(sections, "picture", lambda cell: f"cell {cell.name} {cell.cells['normal'].nodes[0][0].operation}".encode())
             self.page = Page(write_report(folders, out))
         contents = {path.stem: path.read_bytes().decode() for path in out.glob("*.png")}

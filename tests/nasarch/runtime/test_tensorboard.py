@@ -12,6 +12,7 @@ from nasarch.cli.main import main
 from nasarch.runtime.tensorboard import TensorBoardLogger
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes.ftso import Ftso, search
+from nasarch.search.runs.console import log_epoch
 from tests.helpers.coloured_images import data
 
 FLAGS = ["--data", "digits", "--size", "8", "--layers", "3", "--channels", "4", "--iterations", "2", "--device", "cpu", "--tensorboard"]
@@ -35,9 +36,9 @@ def test_the_ends_of_epochs_are_events(tmp_path: Path) -> None:
         from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
         ends = []
-        with TensorBoardLogger(tmp_path) as board:
+        with TensorBoardLogger(tmp_path) as logger:
             for progress in search(SearchContext(data=data(), hessian=True), Ftso(epochs=2, layers=3, channels=4, batch_size=8)):
-                board(progress)
+                log_epoch(logger, progress)
                 ends += [progress] if progress.ends_epoch else []
         events = EventAccumulator(str(tmp_path)).Reload()
     assert len(ends) == 2 and len({end.loss for end in ends}) == 2

@@ -12,8 +12,8 @@ from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import DARTS, NATS
 from nasarch.cli.main import main
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
+from nasarch.search.ranking.charts import scatter
 from nasarch.search.ranking.correlate import _correlated, in_words, kendall, pairs
-from nasarch.search.ranking.correlate_chart import scatter
 from nasarch.search.ranking.standings import Standing
 from nasarch.search.runs.reader import Run, read_run
 from tests.search.ranking.test_commands import TINY, refused

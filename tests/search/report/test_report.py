@@ -17,6 +17,7 @@ from PIL import Image
 from nasarch.cells.genotype import Cell, Genotype, Op
 from nasarch.cells.space import DARTS, NATS, Edge, Space
 from nasarch.cli.main import main
+from nasarch.drawing.png import render_png
 from nasarch.search.report import charts
 from nasarch.search.report.report import write_report
 from nasarch.search.runs.history import Span, Timeline, kept_edges, spans
@@ -397,4 +398,4 @@ def test_every_edge_has_its_panel_and_every_operation_its_own_line(space: Space)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(space.operations)
     pens = {(line.get_color(), line.get_linestyle()) for line in figure.legends[0].get_lines()}
     assert len(pens) == len(space.operations)
-    assert charts.png(charts.edge_weights, space, space.kinds[0], [[0.5] * len(space.edges)] * 4, {}, timeline)
+    assert render_png(charts.edge_weights, space, space.kinds[0], [[0.5] * len(space.edges)] * 4, {}, timeline)

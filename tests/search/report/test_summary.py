@@ -10,10 +10,10 @@ import pytest
 
 from nasarch.cells.genotype import resolve
 from nasarch.cells.space import DARTS, NATS
-from nasarch.runtime.progress import to_all
+from nasarch.runtime.progress import duration, to_all
 from nasarch.search.engine.result import Margin
 from nasarch.search.report.html import Album, contents, facts, folded, heading, page, paragraph, table
-from nasarch.search.report.summary import duration, figure, setting
+from nasarch.search.report.summary import figure, setting
 from nasarch.search.runs.history import Span, Timeline, kept_counts, node_name, operation_count
 
 

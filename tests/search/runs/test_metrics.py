@@ -12,9 +12,10 @@ from rich.console import Console
 
 from nasarch.cells.genotype import Cell, Genotype, Op, resolve
 from nasarch.cells.space import DARTS
+from nasarch.runtime.meter import peak_memory
 from nasarch.search.engine.loop import WARM, Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
-from nasarch.search.runs.metrics import epoch_line, imagenet_multi_adds, peak_memory, skips, warnings_about
+from nasarch.search.runs.metrics import epoch_line, imagenet_multi_adds, skips, warnings_about
 from nasarch.search.runs.seeds import Watch
 
 
@@ -85,8 +86,8 @@ def test_memory_is_the_largest_of_this_process_in_the_units_of_its_system(
     """1,953 KiB on Linux, bytes on a Mac."""
     assert 50 < peak_memory() < 1e6
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr("nasarch.search.runs.metrics.sys.platform", platform)
-    monkeypatch.setattr("nasarch.search.runs.metrics.resource.getrusage", lambda who: SimpleNamespace(ru_maxrss=1953))
+    monkeypatch.setattr("nasarch.runtime.meter.sys.platform", platform)
+    monkeypatch.setattr("nasarch.runtime.meter.resource.getrusage", lambda who: SimpleNamespace(ru_maxrss=1953))
     assert peak_memory() == megabytes
 
 

@@ -26,7 +26,7 @@ from nasarch.search.training.plan import subject
 from nasarch.search.training.recipes import RECIPES
 from nasarch.search.training.record import recorded
 from nasarch.search.training.run import run
-from nasarch.search.training.train_show import on_board, report
+from nasarch.search.training.train_show import log_epoch, report
 from tests.helpers.datasets import as_tree, encoded
 from tests.literal.small_training import BASE, MINE, data, plan
 
@@ -140,9 +140,13 @@ def test_a_report_says_where_the_training_is() -> None:
 
 def test_the_ends_of_epochs_are_on_the_board() -> None:
     written: list[Any] = []
-    board = SimpleNamespace(writer=SimpleNamespace(add_scalar=lambda *values: written.append(values)))
+
+    def log(group: str, scalars: dict[str, float], epoch: int) -> None:
+        written.extend((f"{group}/{name}", value, epoch) for name, value in scalars.items())
+
+    logger = SimpleNamespace(log=log)
     for place in REPORTS:
-        on_board(board, place)  # type: ignore[arg-type]
+        log_epoch(logger, place)  # type: ignore[arg-type]
     figures = {"loss": 1.375, "accuracy": 0.5, "learning_rate": 0.1, "drop_path": 0.2, "images_per_second": 1234.0}
     assert written == [(f"training/{name}", value + (e - 1 if name == "loss" else 0), e) for e in (1, 2) for name, value in figures.items()]
 
