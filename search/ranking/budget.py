@@ -73,11 +73,11 @@ class Budget:
         return replace(SHALLOW, **{name: getattr(self, name) for name in names})
 
 
-Facts = dict[str, Any]  # what a command is told besides the budget, for JSON
+Facts = dict[str, Any]  # of a command besides the budget, for JSON
 
 
 class RankingTask(NamedTuple):
-    """A command, its budget, what else it was told, and its folder."""
+    """A command, its budget, its other facts, and its folder."""
 
     command: str
     budget: Budget
@@ -85,7 +85,7 @@ class RankingTask(NamedTuple):
     folder: Path
 
 
-def told(command: str, budget: Budget, facts: Callable[[], Facts]) -> RankingTask:
+def ranking_task(command: str, budget: Budget, facts: Callable[[], Facts]) -> RankingTask:
     """The task that the flags describe, `facts` being called only then; or the one in the folder to resume.
 
     What the flags leave open of the data set is taken from the fact `searched` (origin.py), if there is one.

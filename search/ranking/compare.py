@@ -25,54 +25,54 @@ from nasarch.models.zoo import MODELS
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 
-from .budget import Budget, Facts, told
-from .console import contest, opened, ranking_table
-from .select import Sources, as_facts, checked, from_facts, named, origins
+from .budget import Budget, Facts, ranking_task
+from .candidates import Sources, comparable, from_facts, load_candidates, origins, to_facts
+from .console import prepare, ranking_table, train_candidates
+from .protocol import budget_summary, summary_line
 from .standings import markdown, standings
 from .tournament import Candidate
-from .tournament_opening import as_budget, opening
 
-USUAL = Budget()
+DEFAULT_BUDGET = Budget()
 ZOO = ("darts_v1_cifar", "darts_v2_cifar", "p_darts_cifar", "pc_darts_cifar", "dots_cifar", "ftso_cifar", "edarts_cifar")
 
 
 def compare(
     sources: Sources = (),
     *,
-    budget: Annotated[Budget, tyro.conf.arg(name="")] = USUAL,
+    budget: Annotated[Budget, tyro.conf.arg(name="")] = DEFAULT_BUDGET,
     drawn: Annotated[int, tyro.conf.arg(name="random", metavar="N")] = 0,
 ) -> None:
-    """Train cells by one shallow recipe, and test them: mean and standard deviation over seeds, beside cells drawn at random.
+    """Compare cells by test accuracy under one shallow recipe: mean and standard deviation over seeds, beside random cells.
 
     Args:
-        sources: names that `nasarch models` lists, genotype files or folders of runs; by default the papers' cells for CIFAR-10.
-        drawn: add so many cells drawn at random, by SEED.
+        sources: Names that `nasarch models` lists, genotype files or run folders (default: the papers' cells for CIFAR-10).
+        drawn: Number of random cells to add, drawn by SEED.
     """
-    task = told("compare", budget, lambda: _facts(sources, drawn, budget))
-    field = opened(task, by_test=True)
+    task = ranking_task("compare", budget, lambda: _facts(sources, drawn, budget))
+    protocol = prepare(task, by_test=True)
     seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
-    ranked = standings(contest(task, field, "cells", from_facts(task), seeds, "cells"))
+    ranked = standings(train_candidates(task, protocol, "cells", from_facts(task), seeds, "cells"))
     if distributed.rank_and_world_size()[0] > 0:
         return
-    found = {"ranking": [one.to_dict() for one in ranked], "budget": as_budget(task, field)}
+    found = {"ranking": [one.to_dict() for one in ranked], "budget": budget_summary(task, protocol)}
     write_text(task.folder / "ranking.json", as_json(found))
-    write_text(task.folder / "table.md", f"{markdown(ranked, 'cell')}\n{opening(task, field)}\n")
-    print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(field.val):,} test images"))
+    write_text(task.folder / "table.md", f"{markdown(ranked, 'cell')}\n{summary_line(task, protocol)}\n")
+    print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(protocol.val):,} test images"))
     Console().print(f"table: {task.folder / 'table.md'}, {task.folder / 'ranking.json'}", highlight=False, soft_wrap=True)
 
 
 def _facts(sources: Sequence[str], drawn: int, budget: Budget) -> Facts:
     cells = _field(sources, drawn, budget.seed)
-    return {"cells": as_facts(cells), "searched": origins(cells, budget)["searched"]}
+    return {"cells": to_facts(cells), "searched": origins(cells, budget)["searched"]}
 
 
 def _field(sources: Sequence[str], drawn: int, seed: int) -> list[Candidate]:
     if drawn < 0:
         raise ValueError(f"--random {drawn}: choose 0 or more")
-    found = named(sources or [name for name in ZOO if name in MODELS])
+    found = load_candidates(sources or [name for name in ZOO if name in MODELS])
     generator, space = random.Random(seed), SPACES[found[0].genotype.space]
     names_of_random = [f"random {i + 1}" for i in range(drawn)]
-    return checked(found + [Candidate(name, random_cells(space, generator, name)) for name in names_of_random], "compare")
+    return comparable(found + [Candidate(name, random_cells(space, generator, name)) for name in names_of_random], "compare")
 
 
 def random_cells(space: Space, generator: random.Random, name: str) -> Genotype:

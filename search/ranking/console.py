@@ -1,4 +1,4 @@
-"""Progress of a tournament on a terminal: its budget, a bar over all heats of a stage, a line for each that is over, with the time left."""
+"""Progress of a ranking on a terminal: its summary, a bar over all training groups of a stage, a line for each that is over."""
 
 from __future__ import annotations
 
@@ -13,52 +13,52 @@ from nasarch.runtime.progress import ProgressDisplay
 from nasarch.search.training.learner import Progress
 
 from .budget import RankingTask
-from .protocol import EvaluationProtocol, ground
+from .protocol import EvaluationProtocol, evaluation_protocol, summary_line
 from .standings import Standing
 from .tournament import Candidate, Line, TrainingGroup, established, is_over, play, training_groups
-from .tournament_opening import opening
 
 
 class TournamentProgress:
-    """Called with every report of the heats of a stage, those of this process."""
+    """Called with every report of the training groups of a stage, those of this process."""
 
-    def __init__(self, live: ProgressDisplay, title: str, wanted: Sequence[TrainingGroup], folder: Path) -> None:
-        self.live, self.title = live, title
+    def __init__(self, display: ProgressDisplay, title: str, groups: Sequence[TrainingGroup], folder: Path) -> None:
+        self.display, self.title = display, title
         number, count = distributed.rank_and_world_size()
-        own = wanted[number::count]
+        own = groups[number::count]
         self.total = sum(len(group.candidates) for group in own)
         self.done = sum(len(group.candidates) for group in own if is_over(folder, group))
 
-    def __call__(self, group: TrainingGroup, place: Progress) -> None:
-        steps, all_steps = (place.epoch - 1) * place.steps + place.step, place.epochs * place.steps
+    def __call__(self, group: TrainingGroup, progress: Progress) -> None:
+        steps, all_steps = (progress.epoch - 1) * progress.steps + progress.step, progress.epochs * progress.steps
         count = len(group.candidates)
         moved, ends = self.done * all_steps + count * steps, steps == all_steps
         self.done += count if ends else 0
-        self.live.say(
+        self.display.say(
             f"{self.title}, seed {group.seed}, {self.done} of {self.total} networks",
-            f"{_named(group)}, epoch {place.epoch} of {place.epochs}, training loss {place.loss:.4f}, accuracy {place.accuracy:.3f}",
+            f"{_named(group)}, epoch {progress.epoch} of {progress.epochs}, training loss {progress.loss:.4f}, "
+            f"accuracy {progress.accuracy:.3f}",
             moved,
             self.total * all_steps,
             ends=ends,
         )
 
 
-def opened(task: RankingTask, *, by_test: bool) -> EvaluationProtocol:
-    """Load the data, establish the folder, and say the budget; errors as in `ground` and `established`."""
-    field = established(task, ground(task, by_test=by_test))
-    Console(quiet=distributed.rank_and_world_size()[0] > 0).print(opening(task, field), highlight=False, soft_wrap=True)
-    return field
+def prepare(task: RankingTask, *, by_test: bool) -> EvaluationProtocol:
+    """Load the data set, begin or resume the folder, and print the summary; errors as in `evaluation_protocol` and `established`."""
+    protocol = established(task, evaluation_protocol(task, by_test=by_test))
+    Console(quiet=distributed.rank_and_world_size()[0] > 0).print(summary_line(task, protocol), highlight=False, soft_wrap=True)
+    return protocol
 
 
-def contest(
-    task: RankingTask, ground: EvaluationProtocol, stage: str, candidates: Sequence[Candidate], seeds: Iterable[int], title: str
+def train_candidates(
+    task: RankingTask, protocol: EvaluationProtocol, stage: str, candidates: Sequence[Candidate], seeds: Iterable[int], title: str
 ) -> list[Line]:
-    """Train and judge all contestants with each seed, or finish that, and show it; the lines of all."""
+    """Train and evaluate all candidates with each seed, or resume that, with a progress bar; the lines of all."""
     console = Console(quiet=distributed.rank_and_world_size()[0] > 0)
-    wanted = training_groups(stage, candidates, seeds, ground.together)
+    groups = training_groups(stage, candidates, seeds, protocol.together)
     try:
-        with ProgressDisplay(console) as live:
-            return play(task, ground, wanted, TournamentProgress(live, title, wanted, task.folder))
+        with ProgressDisplay(console) as display:
+            return play(task, protocol, groups, TournamentProgress(display, title, groups, task.folder))
     except KeyboardInterrupt:
         console.print(f"stopped; to go on: nasarch {task.command} --resume {task.folder}", highlight=False, soft_wrap=True)
         raise
@@ -70,7 +70,7 @@ def _named(group: TrainingGroup) -> str:
 
 
 def ranking_table(ranked: Sequence[Standing], heading: str, measured: str) -> Table:
-    """A line a contestant, the best first."""
+    """Table of the standings, the best first."""
     table = Table(title=measured, title_justify="left")
     for name in (heading, "mean +- std, %", "by seed", "parameters"):
         table.add_column(name, justify="left" if name == heading else "right")

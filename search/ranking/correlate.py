@@ -44,15 +44,15 @@ from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.runs.reader import Run, find_runs
 from nasarch.search.runs.run import read_found
 
-from .budget import Budget, told
+from .budget import Budget, ranking_task
 from .charts import scatter
-from .console import contest, opened, ranking_table
+from .console import prepare, ranking_table, train_candidates
 from .origin import in_common
+from .protocol import budget_summary
 from .standings import Standing, standings
 from .tournament import Candidate
-from .tournament_opening import as_budget
 
-USUAL = Budget()
+DEFAULT_BUDGET = Budget()
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
@@ -71,28 +71,26 @@ class Pair(NamedTuple):
 def correlate(
     run: Source = "",
     *,
-    budget: Annotated[Budget, tyro.conf.arg(name="")] = USUAL,
+    budget: Annotated[Budget, tyro.conf.arg(name="")] = DEFAULT_BUDGET,
     cell: Literal["normal", "reduction"] = "normal",
 ) -> None:
-    """Train the found cell with every pair of edges into its last node, and compare the accuracies with the search's own ranking.
-
-    Data and size are those of the search, unless --data and --size say otherwise; accuracy is that on the test images.
+    """Rank correlation of edge importance and accuracy: the found cell with every pair of edges into its last node, on the test images.
 
     Args:
-        run: the folder of a finished search.
-        cell: whose last node is varied, in the normal or in the reduction cell.
+        run: Folder of a finished search.
+        cell: Cell whose last node is varied: normal or reduction.
     """
-    task = told("correlate", budget, lambda: _facts(run, cell, budget))
-    field = opened(task, by_test=True)
+    task = ranking_task("correlate", budget, lambda: _facts(run, cell, budget))
+    protocol = prepare(task, by_test=True)
     pairs = [Candidate(pair["name"], Genotype.from_dict(pair["genotype"])) for pair in task.facts["pairs"]]
     seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
-    ranked = standings(contest(task, field, "pairs", pairs, seeds, "pairs"))
+    ranked = standings(train_candidates(task, protocol, "pairs", pairs, seeds, "pairs"))
     if distributed.rank_and_world_size()[0] > 0:
         return
-    found = _correlated(task.facts, ranked) | {"budget": as_budget(task, field)}
+    found = _correlated(task.facts, ranked) | {"budget": budget_summary(task, protocol)}
     write_text(task.folder / "pairs.json", as_json(found))
     scatter(found, task.folder / "pairs.png")
-    print_rich(ranking_table(ranked, "pair of edges", f"accuracy on the {len(field.val):,} test images"))
+    print_rich(ranking_table(ranked, "pair of edges", f"accuracy on the {len(protocol.val):,} test images"))
     words = f"{in_words(found)}\n{task.folder / 'pairs.json'}, {task.folder / 'pairs.png'}"
     Console().print(words, highlight=False, soft_wrap=True)
 

@@ -6,7 +6,7 @@
 | both | the best 20 of them, the same path of separable convolutions in both cells | the first |
 | ends | the best and the worst of stage one, and the best of stage two | the others |
 
-The first seed picks and the others judge: best minus worst and the verdict are of the other seeds alone (selection.py).
+The first seed selects and the others evaluate: best minus worst and the verdict are of the other seeds alone (selection.py).
 
 | file | holds |
 |---|---|
@@ -15,8 +15,8 @@ The first seed picks and the others judge: best minus worst and the verdict are 
 | map.png | accuracy of stage one: a row for what the first nodes read, a column for what the last one reads (Fig. 3) |
 
 Note:
-    The paper ranks by accuracy on the test images (92.44 % down to 91.24 %). A path is a choice, so here the half of the training images
-    that is held back judges, and the test images are never read.
+    The paper ranks by accuracy on the test images (92.44 % down to 91.24 %). A path is a choice, so here the accuracy is that on the
+    held-out half of the training images, and the test images are never read.
 Note:
     The paper takes "one of the best paths" of stage two; here it is that of the best mean over the seeds that did not pick it. How many
     seeds the paper takes for a path is not said.
@@ -37,41 +37,40 @@ from nasarch.cells.topology import canonical, chain, pooled, topologies, unified
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 
-from .budget import Budget, RankingTask, told
+from .budget import Budget, RankingTask, ranking_task
 from .charts import accuracy_map
-from .console import contest, opened
-from .protocol import EvaluationProtocol
-from .selection import best_and_worst, gap_in_words, judged, markdown, verdict_in_words, verdict_on
+from .console import prepare, train_candidates
+from .protocol import EvaluationProtocol, budget_summary, summary_line
+from .selection import SelectionVerdict, best_and_worst, by_other_seeds, gap_in_words, markdown, selection_verdict
 from .standings import Standing, standings
 from .tournament import Candidate, Line
-from .tournament_opening import as_budget, opening
 
-USUAL = Budget()
+DEFAULT_BUDGET = Budget()
 
 
 def rank_paths(
-    budget: Annotated[Budget, tyro.conf.arg(name="")] = USUAL,
+    budget: Annotated[Budget, tyro.conf.arg(name="")] = DEFAULT_BUDGET,
     *,
     best: int = 20,
     ends: int = 3,
     nodes: int = DARTS.nodes,
     reduction: str | None = None,
 ) -> None:
-    """Rank all topologies of a cell by the accuracy of small networks, on images held back: eDARTS' way to its path.
+    """Rank all topologies of a cell by the validation accuracy of small networks (eDARTS, Fig. 3).
 
-    The first seed picks the best and the worst, the other seeds judge them: what is said of how far they are apart is by the others.
+    The first seed selects the best and the worst, the other seeds evaluate how far they are apart.
 
     Args:
-        best: so many paths go on to stage two, the same path in both cells (sec. IV-D).
-        ends: so many of the best and worst of stage one, and of the best of stage two, are trained with the other seeds, too.
-        nodes: inner nodes of a cell, 2 or more; 4 have 180 topologies.
-        reduction: path of the reduction cell of max pooling in stage one; by default each node reads the two before it.
+        best: Number of paths that go on to stage two, the same path in both cells (sec. IV-D).
+        ends: Number of the best and of the worst of stage one, and of the best of stage two, that are trained with the other seeds, too.
+        nodes: Number of inner nodes of a cell, 2 or more; 4 have 180 topologies.
+        reduction: Path of the reduction cell of max pooling in stage one (default: each node reads the two before it).
     """
-    task = told("rank-paths", budget, lambda: _facts(best, ends, nodes, reduction))
-    field = opened(task, by_test=False)
-    lines = _stages(task, field)
+    task = ranking_task("rank-paths", budget, lambda: _facts(best, ends, nodes, reduction))
+    protocol = prepare(task, by_test=False)
+    lines = _stages(task, protocol)
     if distributed.rank_and_world_size()[0] == 0:
-        _conclude(task, field, lines)
+        _conclude(task, protocol, lines)
 
 
 def _facts(best: int, ends: int, nodes: int, reduction: str | None) -> dict[str, Any]:
@@ -91,7 +90,7 @@ def _facts(best: int, ends: int, nodes: int, reduction: str | None) -> dict[str,
     return {"best": best, "ends": ends, "nodes": nodes, "reduction": reduction or chain(nodes)}
 
 
-def _stages(task: RankingTask, field: EvaluationProtocol) -> list[Line]:
+def _stages(task: RankingTask, protocol: EvaluationProtocol) -> list[Line]:
     facts, first = task.facts, task.budget.seed
     ends, others = facts["ends"], range(first + 1, first + task.budget.seeds)
     paths = topologies(DARTS.with_nodes(facts["nodes"]))
@@ -102,12 +101,12 @@ def _stages(task: RankingTask, field: EvaluationProtocol) -> list[Line]:
     def both(names: Sequence[str]) -> list[Candidate]:
         return [Candidate(name, unified(name)) for name in names]
 
-    lines = contest(task, field, "one", one(paths), [first], "stage one")
+    lines = train_candidates(task, protocol, "one", one(paths), [first], "stage one")
     ranked = names(lines)
-    second = contest(task, field, "both", both(ranked[: facts["best"]]), [first], "stage two")
+    second = train_candidates(task, protocol, "both", both(ranked[: facts["best"]]), [first], "stage two")
     extremes = list(dict.fromkeys([*ranked[:ends], *ranked[-ends:]]))
-    lines += contest(task, field, "one-ends", one(extremes), others, "best and worst of stage one")
-    return lines + second + contest(task, field, "both-ends", both(names(second)[:ends]), others, "best of stage two")
+    lines += train_candidates(task, protocol, "one-ends", one(extremes), others, "best and worst of stage one")
+    return lines + second + train_candidates(task, protocol, "both-ends", both(names(second)[:ends]), others, "best of stage two")
 
 
 def names(lines: Sequence[Line]) -> list[str]:
@@ -115,27 +114,30 @@ def names(lines: Sequence[Line]) -> list[str]:
     return [standing.name for standing in standings(lines)]
 
 
-def _conclude(task: RankingTask, field: EvaluationProtocol, lines: Sequence[Line]) -> None:
+def _conclude(task: RankingTask, protocol: EvaluationProtocol, lines: Sequence[Line]) -> None:
     seed, count = task.budget.seed, task.facts["ends"]
     first = [line for line in lines if line["stage"] == "one"]
     stages = {stage: _by_first(lines, stage, seed) for stage in ("one", "both")}
-    said = verdict_on(stages["both"], seed, len(field.val))
+    chosen = selection_verdict(stages["both"], seed, len(protocol.val))
+    best = chosen.verdict.winner
     found = {
-        "best": said["winner"],
-        "verdict": said,
+        "best": best,
+        "verdict": chosen.to_dict(),
         "ends": best_and_worst(stages["one"], seed, count),
         "noise": noise(first),
         "graphs": graphs(first),
         "paths": [_row(one.name, stages, seed) for one in stages["one"]],
-        "budget": as_budget(task, field),
+        "budget": budget_summary(task, protocol),
     }
-    words = _words(found, stages["one"], seed)
-    remarks = "".join(f"- {line}\n" for line in (opening(task, field), *words))
+    words = _summary(found, chosen, stages["one"], seed)
+    remarks = "".join(f"- {line}\n" for line in (summary_line(task, protocol), *words))
     text = f"{markdown({'one': stages['one'], 'two': stages['both']}, seed, count)}\n{remarks}"
     write_text(task.folder / "paths.json", as_json(found))
     write_text(task.folder / "table.md", text)
     accuracy_map({line["name"]: line["accuracy"] for line in first}, task.folder / "map.png")
-    _say(task, [*words, *_ends(stages, seed)], said["winner"])
+    files = ", ".join(str(task.folder / name) for name in ("paths.json", "table.md", "map.png"))
+    printed = [*words, *_ends(stages, seed), f"result: {files}", f"search along it: nasarch search edarts --path {best}"]
+    Console().print("\n".join(printed), highlight=False, soft_wrap=True)
 
 
 def _by_first(lines: Sequence[Line], stage: str, seed: int) -> list[Standing]:
@@ -146,13 +148,13 @@ def _by_first(lines: Sequence[Line], stage: str, seed: int) -> list[Standing]:
 
 
 def _row(name: str, stages: dict[str, list[Standing]], seed: int) -> dict[str, Any]:
-    """A path with its accuracies by stage and seed, and their mean and standard deviation by the seeds that did not pick it."""
+    """A path with its accuracies by stage and seed, and their mean and standard deviation by the seeds that did not select it."""
     row: dict[str, Any] = {"path": name, "graph": canonical(name)}
     for stage, ranked in stages.items():
         own = [one for one in ranked if one.name == name]
         if own:
             row[stage] = {"accuracies": own[0].to_dict()["accuracies"], "judged": None}
-        for other in judged(own, seed):
+        for other in by_other_seeds(own, seed):
             row[stage]["judged"] = {key: other.to_dict()[key] for key in ("mean", "std")}
     return row
 
@@ -188,8 +190,8 @@ def noise(lines: Sequence[Line]) -> dict[str, Any]:
     }
 
 
-def _words(found: dict[str, Any], ranked: Sequence[Standing], seed: int) -> list[str]:
-    """What came out, in sentences."""
+def _summary(found: dict[str, Any], chosen: SelectionVerdict, ranked: Sequence[Standing], seed: int) -> list[str]:
+    """Summary of the ranking, a line each."""
     spread, top, bottom = found["noise"], ranked[0], ranked[-1]
     ends = f"{top.name} {top.accuracies[seed]:.2f} % down to {bottom.name} {bottom.accuracies[seed]:.2f} %"
     deviation = f"standard deviation of all {len(ranked)} paths {spread['all']:.2f} points"
@@ -199,21 +201,15 @@ def _words(found: dict[str, Any], ranked: Sequence[Standing], seed: int) -> list
         f"stage one, seed {seed}: {ends}",
         deviation,
         f"stage one, {gap_in_words(found['ends'])}",
-        f"stage two, {verdict_in_words(found['verdict'])}",
+        f"stage two, {chosen}",
     ]
 
 
 def _ends(stages: dict[str, list[Standing]], seed: int) -> list[str]:
-    """A line for each path that the other seeds judged."""
+    """A line for each path that the other seeds evaluated."""
     lines = []
     for title, ranked in zip(("stage one", "stage two"), stages.values(), strict=True):
-        picked = {one.name: one.accuracies[seed] for one in ranked}
-        others = judged(ranked, seed)
-        lines += [f"  {title}: {one.name}  {one.text()} by the other seeds; picked with {picked[one.name]:.2f}" for one in others]
+        selected = {one.name: one.accuracies[seed] for one in ranked}
+        others = by_other_seeds(ranked, seed)
+        lines += [f"  {title}: {one.name}  {one.text()} by the other seeds; selected with {selected[one.name]:.2f}" for one in others]
     return lines
-
-
-def _say(task: RankingTask, words: Sequence[str], best: str) -> None:
-    result = ", ".join(str(task.folder / name) for name in ("paths.json", "table.md", "map.png"))
-    lines = [*words, f"result: {result}", f"search along it: nasarch search edarts --path {best}"]
-    Console().print("\n".join(lines), highlight=False, soft_wrap=True)

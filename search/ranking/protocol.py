@@ -1,23 +1,24 @@
-"""Where networks are compared: images to train on, images that judge, device, settings. Trains nothing.
+"""Evaluation protocol of a ranking: training and validation images, device, settings. Trains nothing.
 
-| who judges | trained on | accuracy on |
+| a command that | trains on | measures accuracy on |
 |---|---|---|
-| the held-back half, where something is chosen | a class-balanced half of the training images | the other half |
-| the test part, where something is reported | the training images | the test images |
+| selects | a class-balanced half of the training images | the other half, held out |
+| reports | the training images | the test images |
 
-The halves are the sides of the search, where the cells come from runs that have the same: that of the weights trains, that of the
-architecture judges. Otherwise they are drawn by the seed, as a search with that seed and fractions of 0.5 draws them.
+The halves are the train and validation splits of the search, where the cells come from runs that have the same. Otherwise they are drawn
+by the seed, as a search with that seed and fractions of 0.5 draws them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from nasarch.compute import keep_freed_memory, pick_device, set_tf32
+from nasarch.compute import device_name, keep_freed_memory, pick_device, set_tf32
 from nasarch.data.dataset import Dataset, Images, split_indices
 from nasarch.data.image_files import Files
 from nasarch.data.split import read_split
@@ -29,6 +30,7 @@ from .budget import Budget, Facts, RankingTask
 from .origin import check_data
 
 HALVES = (0.5, 0.5)
+IN_SUMMARY = ("epochs", "batch_size", "lr", "drop_path", "cells", "channels", "seeds", "seed")
 MEBI = 2**20
 FEW_TOGETHER, CACHE = MEBI, 4 * MEBI  # bytes of a map from which networks are faster one by one on a CPU; and of all maps together
 MAPS = 400  # of the first cells' size, that the training of a network of 5 cells keeps, for a GPU's memory
@@ -36,12 +38,12 @@ MAPS = 400  # of the first cells' size, that the training of a network of 5 cell
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvaluationProtocol:
-    """What all networks of a tournament share; `judged_by` says in words what the judging images are."""
+    """What all networks of a ranking share; `evaluated_on` describes the validation images."""
 
     data: Dataset
     train: Images | Files
     val: Images | Files
-    judged_by: str
+    evaluated_on: str
     settings: Training
     device: torch.device
     workers: int | None
@@ -51,9 +53,14 @@ class EvaluationProtocol:
     def stem(self) -> str:
         return "imagenet" if min(self.data.size) >= IMAGENET_STEM_SIZE else "cifar"
 
+    @property
+    def steps(self) -> int:
+        """Number of steps of each training; the last batch of an epoch may be smaller, and counts."""
+        return self.settings.epochs * -(-len(self.train) // self.settings.batch_size)
 
-def ground(task: RankingTask, *, by_test: bool) -> EvaluationProtocol:
-    """Load the data, and draw the images.
+
+def evaluation_protocol(task: RankingTask, *, by_test: bool) -> EvaluationProtocol:
+    """Load the data set, and draw the images.
 
     Raises:
         ValueError: no such data or device, or not those of the search; no test part; more images than there are, or too few for the
@@ -73,11 +80,11 @@ def ground(task: RankingTask, *, by_test: bool) -> EvaluationProtocol:
         data=data,
         train=train,
         val=val,
-        judged_by="test images" if by_test else _held_back(task),
+        evaluated_on="test images" if by_test else _held_back(task),
         settings=budget.settings(),
         device=device,
         workers=budget.dataset.workers,
-        together=budget.together or usual_together(budget, data, device),
+        together=budget.together or default_together(budget, data, device),
     )
 
 
@@ -94,15 +101,15 @@ def _parts(data: Dataset, budget: Budget, halves: Facts | None, *, by_test: bool
 
 
 def _halves(data: Dataset, how: Facts) -> tuple[Tensor, ...]:
-    """Indices of the images that train, and of those that judge, as the fact `halves` says it (origin.py)."""
+    """Indices of the training and of the validation images, by the fact `halves` (origin.py)."""
     if "split" in how:
         return read_split(Path(how["split"]), data)
     return split_indices(data.train.labels, how["fractions"], how["seed"])
 
 
 def _held_back(task: RankingTask) -> str:
-    """What the judging images are, where none are of the test part."""
-    halves, own = task.facts.get("halves"), f"images of the half that seed {task.budget.seed} holds back"
+    """Description of the validation images, where they are not the test images."""
+    halves, own = task.facts.get("halves"), f"images of the half held out by seed {task.budget.seed}"
     if halves is None:
         return own + (", not the validation side of every search" if task.facts.get("searched") else "")
     if "split" in halves:
@@ -112,7 +119,7 @@ def _held_back(task: RankingTask) -> str:
 
 
 def _drawn(part: Images | Files, count: int | None, flag: str, seed: int, data: Dataset) -> Images | Files:
-    """So many images of the part, as many of each class as it has, in proportion."""
+    """A class-balanced sample of `count` images of the part."""
     if count is None or count == len(part):
         return part
     if not data.num_classes <= count <= len(part):
@@ -133,8 +140,8 @@ def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
     return order[place[order].argsort(stable=True)][:count].sort().values
 
 
-def usual_together(budget: Budget, data: Dataset, device: torch.device) -> int:
-    """How many networks are fastest trained as one (benchmarks/rank_paths.py).
+def default_together(budget: Budget, data: Dataset, device: torch.device) -> int:
+    """Number of networks that are fastest trained as one (benchmarks/rank_paths.py).
 
     On a CPU so many that their widest maps fit into 4 MiB, and one if one of them takes a MiB; on a GPU what half of the free memory holds.
     """
@@ -144,3 +151,28 @@ def usual_together(budget: Budget, data: Dataset, device: torch.device) -> int:
         return 1 if map_bytes >= FEW_TOGETHER else CACHE // map_bytes
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 4096 * MEBI
     return max(1, free // 2 // (MAPS * map_bytes))
+
+
+def budget_summary(task: RankingTask, protocol: EvaluationProtocol) -> dict[str, Any]:
+    """Budget of the trainings and the images, for JSON; the same wherever and in however many pieces the ranking ran."""
+    data = {"data": task.budget.dataset.data, "data_sha256": protocol.data.digest, "size": list(protocol.data.size)}
+    images = {"trained_on": len(protocol.train), "judges": len(protocol.val), "judged_by": protocol.evaluated_on}
+    return data | images | {name: getattr(task.budget, name) for name in IN_SUMMARY} | {"steps": protocol.steps}
+
+
+def summary_line(task: RankingTask, protocol: EvaluationProtocol) -> str:
+    """Data set, images, epochs, steps, size, channels, seeds, device, and number of fused networks, in a line."""
+    budget, settings, (height, width) = task.budget, protocol.settings, protocol.data.size
+    searched = task.facts.get("searched")
+    other_size = "" if searched is None or searched["pixels"] == [height, width] else " (searched at {}x{})".format(*searched["pixels"])
+    return "; ".join(
+        [
+            f"{protocol.data.name}, {height}x{width} pixels{other_size}",
+            f"{len(protocol.train):,} training images, evaluated on {len(protocol.val):,} {protocol.evaluated_on}",
+            f"{settings.epochs} epoch{'' if settings.epochs == 1 else 's'}, {protocol.steps:,} steps of {settings.batch_size} images",
+            f"{settings.cells} cells, {settings.channels} channels",
+            f"seed {budget.seed}" if budget.seeds == 1 else f"seeds {budget.seed} to {budget.seed + budget.seeds - 1}",
+            device_name(protocol.device),
+            "one by one" if protocol.together == 1 else f"up to {protocol.together} networks together",
+        ]
+    )

@@ -1,28 +1,29 @@
-"""What other seeds say of the paths that the first seed picked. Knows numbers, no networks.
+"""Evaluation of the paths that the first seed selected, by the other seeds. Knows numbers, no networks.
 
 All paths are trained with the first seed. Its best are good and lucky, its worst poor and unlucky, so with that seed they lie further
-apart than they are (regression to the mean). So the first seed picks, and the others judge: best minus worst, means, spreads and the
-verdict are of the other seeds alone. The winner is the best of all paths of stage two, by however few of them the last word is:
-it counts as clear as the best of so many (tournament_table).
+apart than they are (regression to the mean). So the first seed selects, and the others evaluate: best minus worst, means, standard
+deviations and the verdict are of the other seeds alone. The winner is the best of all paths of stage two, however few of them the
+other seeds evaluate: it counts as clear as the best of so many (standings.py).
 """
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from .standings import Standing, in_words, verdict
+from .standings import Standing, Verdict, verdict
 
 
-def judged(ranked: Sequence[Standing], first: int) -> list[Standing]:
-    """By all seeds but the first, the best first; who has no other is left out."""
+def by_other_seeds(ranked: Sequence[Standing], first: int) -> list[Standing]:
+    """Standings by all seeds but the first, the best first; candidates without another seed are left out."""
     others = [one._replace(accuracies={s: a for s, a in one.accuracies.items() if s != first}) for one in ranked]
     return sorted((one for one in others if one.accuracies), key=lambda one: -one.mean)
 
 
 def best_and_worst(ranked: Sequence[Standing], first: int, count: int) -> dict[str, Any]:
-    """So many of the best and of the worst by the first seed, and the difference of their means: by that seed, and by the others.
+    """`count` of the best and of the worst by the first seed, and the difference of their means: by that seed, and by the others.
 
     Args:
         ranked: in the order of their accuracies by the first seed; the ends with all seeds.
@@ -42,40 +43,62 @@ def best_and_worst(ranked: Sequence[Standing], first: int, count: int) -> dict[s
     }
 
 
-def verdict_on(ranked: Sequence[Standing], first: int, images: int) -> dict[str, Any]:
-    """The verdict by the other seeds; `clear` is None where there is none: no other seed, or nobody beside the winner that has one.
+@dataclass(frozen=True, kw_only=True)
+class SelectionVerdict:
+    """Verdict by the seeds that did not select.
 
     Args:
-        ranked: all of which the winner is the best, in the order of their accuracies by the first seed.
-        images: that judged.
+        verdict: Result of the test; `clear` is None without one: no other seed, or no other candidate that has one.
+        selected_by: Seed that selected.
+        evaluated_by: Other seeds of the winner.
+        of: Number of candidates that were selected from.
     """
-    others = judged(ranked, first)
-    seeds = {"picked_by": [first], "judged_by": sorted(others[0].accuracies) if others else [], "of": len(ranked)}
-    if len(others) < 2:
-        return {"winner": (others or ranked)[0].name, "clear": None, "rival": None} | seeds
-    return verdict(others, images, of=len(ranked)) | seeds
+
+    verdict: Verdict
+    selected_by: int
+    evaluated_by: tuple[int, ...]
+    of: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return self.verdict.to_dict() | {"picked_by": [self.selected_by], "judged_by": list(self.evaluated_by), "of": self.of}
+
+    def __str__(self) -> str:
+        others = seeds_in_words(self.evaluated_by)
+        if self.verdict.clear is not None:
+            return f"the best of {self.of}, seed {self.selected_by} selected and {others} evaluated: {self.verdict}"
+        start = f"{self.verdict.winner} is the best of {self.of} by seed {self.selected_by}"
+        if not self.evaluated_by:
+            return f"{start}, which selected it; no other seed evaluated, so there is no verdict: take --seeds 3 or more"
+        return f"{start}; no other one was trained with {others}, so there is no verdict: take --ends 2 or more"
+
+
+def selection_verdict(ranked: Sequence[Standing], first: int, images: int) -> SelectionVerdict:
+    """Verdict by all seeds but the first.
+
+    Args:
+        ranked: All candidates of which the winner is the best, in the order of their accuracies by the first seed.
+        first: Seed that selected.
+        images: Number of validation images.
+    """
+    others = by_other_seeds(ranked, first)
+    seeds = tuple(sorted(others[0].accuracies)) if others else ()
+    if len(others) > 1:
+        found = verdict(others, images, of=len(ranked))
+    else:
+        found = Verdict(winner=(others or ranked)[0].name, seeds=len(seeds), clear=None)
+    return SelectionVerdict(verdict=found, selected_by=first, evaluated_by=seeds, of=len(ranked))
 
 
 def gap_in_words(found: Mapping[str, Any]) -> str:
     """Best minus worst, for people."""
     (first,), count = found["picked_by"], len(found["best"])
     ends = "best minus worst" if count == 1 else f"best {count} minus worst {count}"
-    picked = f"{ends}: {found['by_seed'][str(first)]:.2f} points by seed {first}, which picked them"
+    selected = f"{ends}: {found['by_seed'][str(first)]:.2f} points by seed {first}, which selected them"
     if found["mean"] is None:
-        return f"{picked}; no other seed judged, so luck is in it: take --seeds 3 or more"
+        return f"{selected}; no other seed evaluated, so luck is in it: take --seeds 3 or more"
     spread = "" if found["std"] is None else f" +- {found['std']:.2f}"
-    return f"{picked}; {found['mean']:.2f}{spread} by {seeds_in_words(found['judged_by'])}, which did not"
-
-
-def verdict_in_words(said: Mapping[str, Any]) -> str:
-    """The verdict, for people."""
-    (first,), others = said["picked_by"], said["judged_by"]
-    if said["clear"] is not None:
-        return f"the best of {said['of']}, seed {first} picked and {seeds_in_words(others)} judged: {in_words(said, len(others))}"
-    start = f"{said['winner']} is the best of {said['of']} by seed {first}"
-    if not others:
-        return f"{start}, which picked it; no other seed judged, so there is no verdict: take --seeds 3 or more"
-    return f"{start}; no other one was trained with {seeds_in_words(others)}, so there is no verdict: take --ends 2 or more"
+    return f"{selected}; {found['mean']:.2f}{spread} by {seeds_in_words(found['judged_by'])}, which did not"
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:
@@ -84,10 +107,10 @@ def seeds_in_words(seeds: Sequence[int]) -> str:
 
 
 def markdown(stages: Mapping[str, Sequence[Standing]], first: int, count: int) -> str:
-    """The table for documents: of each stage those that were trained with other seeds, or, if none was, so many of the best and worst."""
-    rows = [f"| stage | path | by seed {first}, which picked, % | by the others, which judged, % |", "|---|---|---:|---:|"]
+    """The table for documents: of each stage the paths trained with other seeds, or, without any, `count` of the best and of the worst."""
+    rows = [f"| stage | path | by seed {first}, which selected, % | by the others, which evaluated, % |", "|---|---|---:|---:|"]
     for stage, ranked in stages.items():
-        others = {one.name: one for one in judged(ranked, first)}
+        others = {one.name: one for one in by_other_seeds(ranked, first)}
         shown = [one for one in ranked if one.name in others] or [*ranked[:count], *ranked[max(count, len(ranked) - count) :]]
         texts = [others[one.name].text() if one.name in others else "-" for one in shown]
         rows += [f"| {stage} | {one.name} | {one.accuracies[first]:.2f} | {text} |" for one, text in zip(shown, texts, strict=True)]

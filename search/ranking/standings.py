@@ -1,12 +1,12 @@
-"""Who came out first, and how sure that is. Knows numbers, no networks.
+"""Standings of candidates, and the paired significance test between the best one and the others. Knows numbers, no networks.
 
-Networks of one seed share first weights' seed, images, their order and crops, so two contestants are compared by the differences of
+Networks of one seed share initial weights' seed, images, their order and crops, so two candidates are compared by the differences of
 their accuracies seed by seed. The error of the mean of n differences has two parts, of which the squares add up:
 
 | of | error | with more seeds |
 |---|---|---|
-| training | s / sqrt(n), s being the spread of the differences | shrinks |
-| the m judging images, drawn by chance | sqrt(p (1 - p) / m + q (1 - q) / m) at most | stays: all seeds are judged by the same images |
+| training | s / sqrt(n), s being the standard deviation of the differences | shrinks |
+| the m validation images, a random sample | sqrt(p (1 - p) / m + q (1 - q) / m) at most | stays: all seeds share the images |
 
 The probability that the other one is at least as good is that of Student's t with n - 1 degrees of freedom; for one seed, which says
 nothing about how seeds differ, it is that of the normal distribution, and nothing is clear. The winner is the best of k, not one named
@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .tournament import Line
@@ -26,7 +27,7 @@ LEVEL = 0.05
 
 
 class Standing(NamedTuple):
-    """A contestant: its accuracies in percent by seed, their mean, and the standard deviation (n - 1; None for one seed)."""
+    """A candidate: its accuracies in percent by seed, their mean, and the standard deviation (n - 1; None for one seed)."""
 
     name: str
     accuracies: Mapping[int, float]
@@ -51,7 +52,7 @@ class Standing(NamedTuple):
 
 
 class Baseline(NamedTuple):
-    """Another contestant beside the winner: how far it is behind, the standard error of that, the probability that it is as good."""
+    """A candidate compared with the best one: points behind, their standard error, and the probability of being at least as good."""
 
     name: str
     behind: float
@@ -59,8 +60,42 @@ class Baseline(NamedTuple):
     as_good: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Result of the significance test of the best candidate against the others.
+
+    Args:
+        winner: Name of the best candidate.
+        seeds: Number of its trainings.
+        rival: Baseline with the highest probability of being as good; None for a single candidate.
+        limit: Probability below which the winner is clear (Bonferroni); None for a single candidate.
+        clear: Whether the winner is significantly better than all others; None without a test.
+    """
+
+    winner: str
+    seeds: int
+    rival: Baseline | None = None
+    limit: float | None = None
+    clear: bool | None = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        limit = {} if self.limit is None else {"limit": self.limit}
+        return {"winner": self.winner, "clear": self.clear, **limit, "rival": None if self.rival is None else self.rival._asdict()}
+
+    def __str__(self) -> str:
+        if self.rival is None:
+            return f"{self.winner} is the only one"
+        name, behind, error, as_good = self.rival
+        how = "clear" if self.clear else f"not sure: below {self.limit:.2g} it would be"
+        if self.seeds == 1:
+            how = "one seed doesn't say how seeds differ: no verdict"
+        lead = f"leads {name} by {behind:.2f} +- {error:.2f} points over {self.seeds} seed{'' if self.seeds == 1 else 's'}"
+        return f"{self.winner} {lead}, which is as good with probability {as_good:.2g}; {how}"
+
+
 def standings(lines: Sequence[Line]) -> list[Standing]:
-    """The contestants of these lines, the best first; equal ones in the order of the lines."""
+    """Standings of the candidates of these lines, the best mean first; equal ones in the order of the lines."""
     found: dict[str, Standing] = {}
     for line in lines:
         known = found.get(line["name"]) or Standing(line["name"], {}, line["parameters"])
@@ -69,7 +104,7 @@ def standings(lines: Sequence[Line]) -> list[Standing]:
 
 
 def rivals(ranked: Sequence[Standing], images: int) -> list[Baseline]:
-    """All but the first, beside the first; judged on so many images."""
+    """All candidates but the best, compared with it; accuracies are measured on `images` validation images."""
     return [_rival(ranked[0], other, images) for other in ranked[1:]]
 
 
@@ -96,37 +131,22 @@ def _beyond(t: float, freedom: int) -> float:
     return float(student.sf(t, freedom)) if freedom > 0 else float(norm.sf(t))
 
 
-def verdict(ranked: Sequence[Standing], images: int, of: int = 0) -> dict[str, Any]:
-    """How sure the first place is, for JSON: the runner-up by probability, and whether the winner is clear, as the best of `of`.
+def verdict(ranked: Sequence[Standing], images: int, of: int = 0) -> Verdict:
+    """Paired significance test of the best candidate against the likeliest rival.
 
     Args:
-        images: that judged.
-        of: from how many these were chosen, if they are not all.
+        ranked: Standings, the best first.
+        images: Number of validation images.
+        of: Number of candidates that these were selected from, if they are not all.
     """
-    others = rivals(ranked, images)
+    best, others = ranked[0], rivals(ranked, images)
+    seeds = len(best.accuracies)
     if not others:
-        return {"winner": ranked[0].name, "clear": True, "rival": None}
+        return Verdict(winner=best.name, seeds=seeds)
     closest = max(others, key=lambda rival: rival.as_good)
     limit = LEVEL / (max(of, len(ranked)) - 1)
-    return {
-        "winner": ranked[0].name,
-        "clear": len(ranked[0].accuracies) > 1 and closest.as_good < limit,
-        "limit": round(limit, 6),
-        "rival": {key: value if isinstance(value, str) else round(value, 6) for key, value in closest._asdict().items()},
-    }
-
-
-def in_words(said: Mapping[str, Any], seeds: int) -> str:
-    """The verdict for people."""
-    rival = said["rival"]
-    if rival is None:
-        return f"{said['winner']} is the only one"
-    lead = f"leads {rival['name']} by {rival['behind']:.2f} +- {rival['error']:.2f} points over {seeds} seed{'' if seeds == 1 else 's'}"
-    chance = f"which is as good with probability {rival['as_good']:.2g}"
-    how = "clear" if said["clear"] else f"not sure: below {said['limit']:.2g} it would be"
-    if seeds == 1:
-        how = "one seed doesn't say how seeds differ: no verdict"
-    return f"{said['winner']} {lead}, {chance}; {how}"
+    rival = Baseline(closest.name, *(round(value, 6) for value in closest[1:]))
+    return Verdict(winner=best.name, seeds=seeds, rival=rival, limit=round(limit, 6), clear=seeds > 1 and closest.as_good < limit)
 
 
 def markdown(ranked: Sequence[Standing], heading: str) -> str:

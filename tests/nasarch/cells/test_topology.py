@@ -14,7 +14,8 @@ from nasarch.cells.topology import canonical, chain, pooled, read, topologies, u
 from nasarch.cli.main import main
 from nasarch.search.ranking import paths as rank_paths
 from nasarch.search.ranking.budget import Budget, RankingTask
-from nasarch.search.ranking.standings import standings
+from nasarch.search.ranking.selection import SelectionVerdict
+from nasarch.search.ranking.standings import Verdict, standings
 from nasarch.search.ranking.tournament import Candidate, Line
 from nasarch.search.recipes.edarts import read_path
 
@@ -99,7 +100,9 @@ def heats(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str], list[in
     """What a ranking of cells of two nodes has trained, with the accuracies above instead of a training."""
     heats: list[tuple[str, list[str], list[int], str]] = []
 
-    def contest(task: RankingTask, field: Any, stage: str, some: Sequence[Candidate], seeds: Sequence[int], words: str) -> list[Line]:
+    def train_candidates(
+        task: RankingTask, field: Any, stage: str, some: Sequence[Candidate], seeds: Sequence[int], words: str
+    ) -> list[Line]:
         heats.append((stage, [one.name for one in some], list(seeds), words))
         for one in some:
             normal, reduction = one.genotype.cells["normal"], one.genotype.cells["reduction"]
@@ -112,7 +115,7 @@ def heats(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[str], list[in
             for seed in seeds
         ]
 
-    monkeypatch.setattr(rank_paths, "contest", contest)
+    monkeypatch.setattr(rank_paths, "train_candidates", train_candidates)
     return heats
 
 
@@ -143,9 +146,9 @@ def test_a_ranking_is_staged_by_the_first_seed_and_judged_by_the_others(heats: l
     }
     assert "both" not in rank_paths._row("01-12", {"one": one, "both": both}, 5)
     assert rank_paths._ends({"one": one, "both": both}, 5) == [
-        "  stage one: 01-12  30.00 +- 0.00 by the other seeds; picked with 70.00",
-        "  stage one: 01-01  10.00 +- 0.00 by the other seeds; picked with 90.00",
-        "  stage two: 01-02  20.00 +- 0.00 by the other seeds; picked with 20.00",
+        "  stage one: 01-12  30.00 +- 0.00 by the other seeds; selected with 70.00",
+        "  stage one: 01-01  10.00 +- 0.00 by the other seeds; selected with 90.00",
+        "  stage two: 01-02  20.00 +- 0.00 by the other seeds; selected with 20.00",
     ]
 
 
@@ -157,18 +160,18 @@ def test_a_ranking_writes_down_and_says_what_its_seeds_say(heats: list[Any], tmp
     words = [
         "stage one, seed 5: 01-01 90.00 % down to 01-12 70.00 %",
         "standard deviation of all 3 paths 10.00 points",
-        "stage one, best minus worst: 20.00 points by seed 5, which picked them; -20.00 +- 0.00 by seeds 6, 7, which did not",
+        "stage one, best minus worst: 20.00 points by seed 5, which selected them; -20.00 +- 0.00 by seeds 6, 7, which did not",
         "stage two, 01-02 is the best of 2 by seed 5; no other one was trained with seeds 6, 7, so there is no verdict: "
         "take --ends 2 or more",
     ]
     ends = [
-        "  stage one: 01-12  30.00 +- 0.00 by the other seeds; picked with 70.00",
-        "  stage one: 01-01  10.00 +- 0.00 by the other seeds; picked with 90.00",
-        "  stage two: 01-02  20.00 +- 0.00 by the other seeds; picked with 20.00",
+        "  stage one: 01-12  30.00 +- 0.00 by the other seeds; selected with 70.00",
+        "  stage one: 01-01  10.00 +- 0.00 by the other seeds; selected with 90.00",
+        "  stage two: 01-02  20.00 +- 0.00 by the other seeds; selected with 20.00",
     ]
     files = ", ".join(str(tmp_path / "run" / name) for name in ("paths.json", "table.md", "map.png"))
     assert said[1:] == [*words, *ends, f"result: {files}", "search along it: nasarch search edarts --path 01-02"]
-    assert "judged by 100 images of the half that seed 5 holds back" in said[0]
+    assert "evaluated on 100 images of the half held out by seed 5" in said[0]
     table = (tmp_path / "run" / "table.md").read_text().splitlines()
     assert table[2:5] == [
         "| one | 01-01 | 90.00 | 10.00 +- 0.00 |",
@@ -189,9 +192,9 @@ def test_what_twins_say_of_noise_is_said_where_there_are_twins() -> None:
     found = {
         "noise": {"graphs": 3, "all": 7.2778, "within": 1.1547},
         "ends": {"best": ["a"], "by_seed": {"0": 1.0}, "picked_by": [0], "judged_by": [], "mean": None, "std": None},
-        "verdict": {"winner": "w", "clear": None, "rival": None, "picked_by": [0], "judged_by": [], "of": 6},
     }
-    words = rank_paths._words(found, ranked, 0)
+    chosen = SelectionVerdict(verdict=Verdict(winner="w", seeds=0, clear=None), selected_by=0, evaluated_by=(), of=6)
+    words = rank_paths._summary(found, chosen, ranked, 0)
     assert words[0] == "stage one, seed 0: 01-01-01-01 70.00 % down to 01-01-02-13 50.00 %"
     assert words[1] == ("standard deviation of all 6 paths 7.28 points; of paths that are the same graph (there are 3) 1.15: that is noise")
 

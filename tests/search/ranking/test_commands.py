@@ -80,16 +80,14 @@ def test_paths_are_ranked_in_stages(ranked: Path, capsys: pytest.CaptureFixture[
     assert found["ends"]["mean"] == pytest.approx(top["accuracies"]["1"] - bottom["accuracies"]["1"])
     assert found["verdict"]["clear"] is None and found["verdict"]["of"] == 2 and found["budget"]["steps"] == 8
     table = (ranked / "table.md").read_text()
-    assert f"| one | {order[-1]} |" in table and "by seed 0, which picked" in table and "digits, 8x8 pixels; 200 images" in table
+    assert f"| one | {order[-1]} |" in table and "by seed 0, which selected" in table and "digits, 8x8 pixels; 200 training images" in table
     assert found["noise"]["graphs"] == 3 and found["noise"]["within"] is None
     with Image.open(ranked / "map.png") as picture:
         assert picture.width > 200
     assert main(["rank-paths", "--resume", str(ranked)]) == 0
     said = capsys.readouterr().out
     assert f"nasarch search edarts --path {found['best']}" in said and "stage two" in said and lines(ranked) == measured
-    assert said.startswith(
-        "digits, 8x8 pixels; 200 images to train on, judged by 100 images of the half that seed 0 holds back; 2 epochs, 8 "
-    )
+    assert said.startswith("digits, 8x8 pixels; 200 training images, evaluated on 100 images of the half held out by seed 0; 2 epochs, 8 ")
 
 
 def test_a_stopped_ranking_goes_on_as_if_it_never_had_been(
@@ -161,7 +159,7 @@ def test_cells_are_compared_beside_random_ones(tmp_path: Path, capsys: pytest.Ca
     assert names == {"ftso_cifar", "fair_darts_a_cifar", "random 1", "random 2"} and all(name in table and name in said for name in names)
     assert (
         "100 test images" in said
-        and "judged by 100 test images; 2 epochs, 8 steps of 64 images" in table
+        and "evaluated on 100 test images; 2 epochs, 8 steps of 64 images" in table
         and {line["together"] for line in lines(tmp_path / "a")} >= {1, 3}
     )
     cells = json.loads((tmp_path / "a" / "config.json").read_text())["facts"]["cells"]
@@ -177,18 +175,18 @@ def test_seeds_count_from_the_one_that_is_given_and_the_best_mean_wins(
     """Without any training: accuracies by name and seed are 60, 61, 62 and 50 below that, but the last cell's first one is 99."""
     told = []
 
-    def contest(
+    def train_candidates(
         task: RankingTask, field: EvaluationProtocol, stage: str, cells: Sequence[Candidate], seeds: Sequence[int], title: str
     ) -> list[Line]:
-        told.append((task.command, field.judged_by, len(field.val), list(seeds), [one.name for one in cells]))
+        told.append((task.command, field.evaluated_on, len(field.val), list(seeds), [one.name for one in cells]))
         rows = [(one.name, i, 60.0 + i - 50 * k) for k, one in enumerate(cells) for i in range(3)]
         rows[3] = (*rows[3][:2], 99.0)
         return [{"stage": stage, "name": name, "seed": 4 + i, "accuracy": value, "parameters": 7} for name, i, value in rows]
 
-    monkeypatch.setattr(module, "contest", contest)
+    monkeypatch.setattr(module, "train_candidates", train_candidates)
     flags = [*SMALL, "--seeds", "3", "--seed", "4", "--val-images", "100", "--out", str(tmp_path / "run")]
     assert main([command, "ftso_cifar", "dots_cifar", *flags]) == 0
-    judged_by = "test images" if command == "compare" else "images of the half that seed 4 holds back"
+    judged_by = "test images" if command == "compare" else "images of the half held out by seed 4"
     assert told == [(command, judged_by, 100, [4, 5, 6], ["ftso_cifar", "dots_cifar"])]
     found = json.loads((tmp_path / "run" / "ranking.json").read_text())
     assert [(row["name"], row["mean"]) for row in found["ranking"]] == [

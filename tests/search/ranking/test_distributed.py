@@ -17,7 +17,7 @@ from nasarch.runtime.options import updated
 from nasarch.search.ranking import tournament
 from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.console import TournamentProgress
-from nasarch.search.ranking.protocol import ground
+from nasarch.search.ranking.protocol import evaluation_protocol
 from nasarch.search.ranking.tournament import Candidate, established, play, read_lines, training_groups
 
 PROCESSES = 2
@@ -32,7 +32,7 @@ def process(number: int, folder: str) -> None:
     """One of the processes: begins a tournament, then the same one in the folder that is used by then; writes down what it is told."""
     os.environ |= {"RANK": str(number), "WORLD_SIZE": str(PROCESSES)}
     task, said = a_task(Path(folder) / "used"), []
-    place = ground(task, by_test=False)
+    place = evaluation_protocol(task, by_test=False)
     for meeting in ("first", "second"):
         dist.init_process_group("gloo", init_method=f"file://{folder}/{meeting}", rank=number, world_size=PROCESSES)
         try:
@@ -54,7 +54,7 @@ def test_no_process_begins_in_a_folder_that_the_first_refuses(tmp_path: Path) ->
 
 def test_a_folder_that_another_machine_does_not_see_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = a_task(tmp_path / "elsewhere")
-    place = ground(task, by_test=False)
+    place = evaluation_protocol(task, by_test=False)
     monkeypatch.setattr(tournament, "PATIENCE", 0.0)
     monkeypatch.setattr(tournament.distributed, "run_on_main", lambda work: json.loads(json.dumps(tournament._config(task, place))))
     with pytest.raises(ValueError, match="no .*elsewhere/config.json here, though the first process has one: name a folder with --out"):
@@ -63,7 +63,7 @@ def test_a_folder_that_another_machine_does_not_see_is_said(tmp_path: Path, monk
 
 def test_a_network_whose_loss_is_no_number_is_not_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = a_task(tmp_path / "run")
-    place = ground(task, by_test=False)
+    place = evaluation_protocol(task, by_test=False)
     wanted = training_groups("cells", [Candidate("mine", unified("01-02-03-04"))], [5], 1)
     monkeypatch.setattr(tournament, "_judged", lambda *arguments: [(10.0, math.nan)])
     with pytest.raises(ValueError, match=r"loss of mine, seed 5, on the judging images is nan, so it can't be ranked: .*\(--lr\)"):
@@ -84,7 +84,7 @@ def test_lines_of_before_whose_loss_is_no_number_are_refused(tmp_path: Path) -> 
 def test_each_process_takes_its_share_of_the_heats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second of two, beside a first one that is done: heats 1 and 3 are its own, heat 1 is over."""
     task = a_task(tmp_path / "run")
-    place = ground(task, by_test=False)
+    place = evaluation_protocol(task, by_test=False)
     wanted = training_groups(
         "cells", [Candidate(path, unified(path)) for path in ("01-02-03-04", "01-01-01-01", "01-12-23-34", "01-02-02-02")], [5], 1
     )

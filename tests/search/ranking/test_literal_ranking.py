@@ -73,7 +73,7 @@ def written_out(cell: Genotype, on: Dataset, seed: int) -> Trace:
 
 def place_of(on: Dataset, together: int) -> EvaluationProtocol:
     assert isinstance(on.test, Images)
-    shared: dict[str, Any] = {"data": on, "train": on.train, "val": on.test, "judged_by": "test images"}
+    shared: dict[str, Any] = {"data": on, "train": on.train, "val": on.test, "evaluated_on": "test images"}
     return EvaluationProtocol(**shared, settings=SETTINGS, device=torch.device("cpu"), workers=None, together=together)
 
 

@@ -15,11 +15,10 @@ from nasarch.data.load import listing, load
 from nasarch.data.split import read_split, write_split
 from nasarch.runtime.options import MachineOptions, updated
 from nasarch.runtime.run_folder import as_json
-from nasarch.search.ranking.budget import Budget, RankingTask, told
+from nasarch.search.ranking.budget import Budget, RankingTask, ranking_task
 from nasarch.search.ranking.origin import in_common
-from nasarch.search.ranking.protocol import EvaluationProtocol, ground
+from nasarch.search.ranking.protocol import EvaluationProtocol, budget_summary, evaluation_protocol, summary_line
 from nasarch.search.ranking.select import _facts
-from nasarch.search.ranking.tournament_opening import as_budget, opening, steps
 from tests.helpers.datasets import as_tree, two_classes
 
 SMALL = Budget(batch_size=4, epochs=3, machine=MachineOptions(device="cpu"))
@@ -44,8 +43,8 @@ def a_run(folder: Path, pets: Path, *, seed: int = 0, size: int | None = 10, spl
 
 
 def field(*sources: str, budget: Budget = SMALL) -> tuple[RankingTask, EvaluationProtocol]:
-    task = told("select", budget, lambda: _facts(sources, budget))
-    return task, ground(task, by_test=False)
+    task = ranking_task("select", budget, lambda: _facts(sources, budget))
+    return task, evaluation_protocol(task, by_test=False)
 
 
 def pixels(part: Any) -> torch.Tensor:
@@ -58,7 +57,7 @@ def test_data_and_size_are_those_of_the_runs(tmp_path: Path, pets: Path) -> None
     task, place = field(*runs)
     assert task.budget.dataset.data == str(pets) and place.data.size == (10, 10) and len(place.train) == len(place.val) == 12
     smaller, place = field(*runs, budget=updated(Budget(), {"batch_size": 4, "size": 8}))
-    assert place.data.size == (8, 8) and "8x8 pixels (searched at 10x10)" in opening(smaller, place)
+    assert place.data.size == (8, 8) and "8x8 pixels (searched at 10x10)" in summary_line(smaller, place)
     task, place = field("ftso_cifar", "dots_cifar", budget=Budget(batch_size=4))
     assert task.budget.dataset.data == "digits" and place.data.name == "digits"
 
@@ -69,7 +68,7 @@ def test_the_sides_are_those_of_the_search_where_all_have_the_same(tmp_path: Pat
     train = load(pets, size=10).train
     first, second = (pixels(train.subset(part)) for part in split_indices(train.labels, (0.25, 0.5), 2))
     assert torch.equal(pixels(place.train), first) and torch.equal(pixels(place.val), second)
-    assert "judged by 12 images of the searches' validation side (fractions 0.25 and 0.5, seed 2)" in opening(task, place)
+    assert "evaluated on 12 images of the searches' validation side (fractions 0.25 and 0.5, seed 2)" in summary_line(task, place)
     task, place = field(a_run(tmp_path / "e", pets, fractions=None, images=6), "ftso_cifar")  # eDARTS says how many
     assert len(place.train) == len(place.val) == 6
 
@@ -81,7 +80,7 @@ def test_a_split_is_taken_as_it_is(tmp_path: Path, pets: Path) -> None:
     data = load(pets, size=10)
     first, second = read_split(tmp_path / "lists", data)
     assert torch.equal(pixels(place.train), pixels(data.train.subset(first))) and len(place.val) == len(second) == 6
-    assert "(second list of" in opening(task, place)
+    assert "(second list of" in summary_line(task, place)
 
 
 def test_runs_with_other_seeds_share_no_sides_and_that_is_said(tmp_path: Path, pets: Path) -> None:
@@ -89,7 +88,7 @@ def test_runs_with_other_seeds_share_no_sides_and_that_is_said(tmp_path: Path, p
     task, place = field(*runs)
     train = load(pets, size=10).train
     assert torch.equal(pixels(place.train), pixels(train.subset(split_indices(train.labels, (0.5, 0.5), 0)[0])))
-    assert "of the half that seed 0 holds back, not the validation side of every search" in opening(task, place)
+    assert "of the half held out by seed 0, not the validation side of every search" in summary_line(task, place)
 
 
 def test_the_consensus_of_seeds_was_searched_on_what_they_were(tmp_path: Path, pets: Path) -> None:
@@ -126,9 +125,9 @@ def test_the_budget_says_how_long_and_on_what(tmp_path: Path, pets: Path) -> Non
     task, place = field(a_run(tmp_path / "a", pets), "ftso_cifar", budget=updated(SMALL, {"batch_size": 5, "cells": 3, "channels": 4}))
     from nasarch.search.ranking.tournament import _batches
 
-    assert steps(place) == 3 * len(_batches(place, 0)) == 9  # 12 images in batches of 5: the last one counts
-    said = opening(task, place)
-    assert said.startswith("pets, 10x10 pixels; 12 images to train on") and "3 epochs, 9 steps of 5 images; 3 cells, 4 channels" in said
+    assert place.steps == 3 * len(_batches(place, 0)) == 9  # 12 images in batches of 5: the last one counts
+    said = summary_line(task, place)
+    assert said.startswith("pets, 10x10 pixels; 12 training images") and "3 epochs, 9 steps of 5 images; 3 cells, 4 channels" in said
     assert "seeds 0 to 2; CPU" in said and said.endswith("networks together")
-    kept = as_budget(task, place)
+    kept = budget_summary(task, place)
     assert kept["steps"] == 9 and kept["trained_on"] == kept["judges"] == 12 and kept["data_sha256"] == place.data.digest

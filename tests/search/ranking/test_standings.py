@@ -14,8 +14,8 @@ from nasarch.cells.genotype import resolve
 from nasarch.data.dataset import Images
 from nasarch.runtime.options import MachineOptions, to_dict
 from nasarch.search.ranking.budget import Budget, RankingTask
-from nasarch.search.ranking.protocol import balanced, ground, usual_together
-from nasarch.search.ranking.standings import by_chance, in_words, markdown, rivals, standings, verdict
+from nasarch.search.ranking.protocol import balanced, default_together, evaluation_protocol
+from nasarch.search.ranking.standings import Verdict, by_chance, markdown, rivals, standings, verdict
 from nasarch.search.ranking.tournament import Candidate, training_groups
 from tests.helpers.small_training import colours
 
@@ -50,10 +50,10 @@ def test_seeds_are_compared_one_by_one() -> None:
 
 def test_few_images_make_no_sure_ranking() -> None:
     ranked = standings(lines(a=[60.0, 60.1, 60.2], b=[58.0, 58.1, 58.3]))
-    assert verdict(ranked, 10**7)["clear"] and not verdict(ranked, 100)["clear"]
+    assert verdict(ranked, 10**7).clear and not verdict(ranked, 100).clear
     assert by_chance(60.0, 100, 58.0) == pytest.approx((24 + 24.36) ** 0.5) and by_chance(100.0, 50, 100.0) == 2
     single = verdict(standings(lines(a=[60.0], b=[59.0])), 1000)
-    assert not single["clear"] and "over 1 seed," in in_words(single, 1)
+    assert not single.clear and "over 1 seed," in str(single)
 
 
 def test_the_error_of_the_judging_images_does_not_shrink_with_seeds() -> None:
@@ -69,8 +69,8 @@ def test_the_best_of_many_has_to_lead_by_more() -> None:
     few = lines(a=[60.0, 61.0, 62.0], b=[58.0, 58.5, 61.0])
     many = few + lines(**{f"c{i}": [50.0, 51.0, 52.0] for i in range(20)})
     first, second = (verdict(standings(found), 10**6) for found in (few, many))
-    assert first["rival"] == second["rival"] and second["limit"] == pytest.approx(0.05 / 21, abs=1e-6)
-    assert verdict(standings(lines(a=[60.0])), 100) == {"winner": "a", "clear": True, "rival": None}
+    assert first.rival == second.rival and second.limit == pytest.approx(0.05 / 21, abs=1e-6)
+    assert verdict(standings(lines(a=[60.0])), 100).to_dict() == {"winner": "a", "clear": True, "rival": None}
 
 
 MANY = 10**18  # images, so many that only seeds are in the error
@@ -87,20 +87,20 @@ def against(t: float, *, far: int = 0) -> list[dict[str, Any]]:
 def test_one_of_two_is_clear_beyond_the_one_sided_five_per_cent_of_student(t: float, clear: bool) -> None:
     """2.920 with two degrees of freedom; two-sided it would be 4.303, with three degrees 2.353, of the normal distribution 1.645."""
     said = verdict(standings(against(t)), MANY)
-    assert said["clear"] is clear and said["limit"] == 0.05 and (said["rival"]["as_good"] < 0.05) is clear
-    assert said["rival"]["as_good"] == pytest.approx(0.5 - t / (2 * (2 + t * t) ** 0.5), abs=1e-6)  # Student's t in closed form
+    assert said.clear is clear and said.limit == 0.05 and (said.rival.as_good < 0.05) is clear
+    assert said.rival.as_good == pytest.approx(0.5 - t / (2 * (2 + t * t) ** 0.5), abs=1e-6)  # Student's t in closed form
 
 
 @pytest.mark.parametrize(("t", "clear"), [(4.29, False), (4.32, True)])
 def test_one_of_three_is_clear_beyond_half_of_that(t: float, clear: bool) -> None:
     """Bonferroni with two others: 4.303 is the one-sided 2.5 per cent; with three it would be 5.339."""
     said = verdict(standings(against(t, far=1)), MANY)
-    assert said["clear"] is clear and said["limit"] == 0.025 and said["rival"]["name"] == "b"
+    assert said.clear is clear and said.limit == 0.025 and said.rival.name == "b"
 
 
 @pytest.mark.parametrize(("of", "limit"), [(0, 0.05), (1, 0.05), (2, 0.05), (3, 0.025), (6, 0.01), (20, 0.002632)])
 def test_the_limit_is_that_of_the_best_of_so_many_as_were_chosen_from(of: int, limit: float) -> None:
-    assert verdict(standings(against(5.0)), MANY, of=of)["limit"] == limit
+    assert verdict(standings(against(5.0)), MANY, of=of).limit == limit
 
 
 def test_the_likeliest_rival_is_not_always_the_second() -> None:
@@ -110,7 +110,7 @@ def test_the_likeliest_rival_is_not_always_the_second() -> None:
     b, c, d = rivals(ranked, MANY)
     assert (b.name, c.name, d.name) == ("b", "c", "d") and d.as_good < b.as_good < 1e-4 < c.as_good
     said = verdict(ranked, MANY)
-    assert said["rival"]["name"] == "c" and not said["clear"] and said["rival"]["behind"] == 2
+    assert said.rival.name == "c" and not said.clear and said.rival.behind == 2
 
 
 def test_two_seeds_have_one_degree_of_freedom_and_one_has_the_normal_distribution() -> None:
@@ -119,14 +119,14 @@ def test_two_seeds_have_one_degree_of_freedom_and_one_has_the_normal_distributio
     (single,) = rivals(standings(lines(a=[60.0], b=[59.0])), 1000)
     assert single.error == pytest.approx((2.4 + 2.419) ** 0.5)
     assert single.as_good == pytest.approx(math.erfc(1 / 4.819**0.5 / 2**0.5) / 2)
-    assert verdict(standings(lines(a=[99.0], b=[1.0])), 1000)["clear"] is False  # however far apart they are
+    assert verdict(standings(lines(a=[99.0], b=[1.0])), 1000).clear is False  # however far apart they are
 
 
 def test_two_seeds_can_be_clear_and_a_winner_with_one_can_not() -> None:
     """Differences 21.9 and 22: 439 standard errors; the winner of the second ranking was trained once, its rival twice."""
-    assert verdict(standings(lines(a=[62.0, 60.0], b=[40.1, 38.0])), MANY)["clear"] is True
+    assert verdict(standings(lines(a=[62.0, 60.0], b=[40.1, 38.0])), MANY).clear is True
     measured = lines(a=[90.0, 1.0], b=[50.0, 50.0])
-    assert verdict(standings([line for line in measured if (line["name"], line["seed"]) != ("a", 1)]), MANY)["clear"] is False
+    assert verdict(standings([line for line in measured if (line["name"], line["seed"]) != ("a", 1)]), MANY).clear is False
 
 
 def test_rivals_are_compared_by_the_seeds_that_both_have() -> None:
@@ -155,7 +155,7 @@ def test_what_chance_of_the_images_makes_is_that_of_two_shares_one_image_at_leas
 def test_a_verdict_says_all_of_it() -> None:
     """Differences 2, 2.5 and 1: mean 1.8333, error 0.763763 / 3^0.5 = 0.440959 of the seeds, 0.0692457 of the images."""
     said = verdict(standings(lines(b=[58.0, 58.5, 61.0], a=[60.0, 61.0, 62.0])), 10**6)
-    assert said == {
+    assert said.to_dict() == {
         "winner": "a",
         "clear": True,
         "limit": 0.05,
@@ -166,13 +166,13 @@ def test_a_verdict_says_all_of_it() -> None:
             "as_good": pytest.approx(0.027240, abs=2e-6),
         },
     }
-    assert in_words(said, 3) == "a leads b by 1.83 +- 0.45 points over 3 seeds, which is as good with probability 0.027; clear"
-    unsure = said | {"clear": False, "limit": 0.0123}
-    assert in_words(unsure, 3).endswith("probability 0.027; not sure: below 0.012 it would be")
-    assert in_words(unsure, 1).endswith(
+    assert str(said) == "a leads b by 1.83 +- 0.45 points over 3 seeds, which is as good with probability 0.027; clear"
+    unsure = replace(said, clear=False, limit=0.0123)
+    assert str(unsure).endswith("probability 0.027; not sure: below 0.012 it would be")
+    assert str(replace(unsure, seeds=1)).endswith(
         "over 1 seed, which is as good with probability 0.027; one seed doesn't say how seeds differ: no verdict"
     )
-    assert in_words({"winner": "a", "clear": True, "rival": None}, 3) == "a is the only one"
+    assert str(Verdict(winner="a", seeds=3)) == "a is the only one"
 
 
 def test_a_standing_as_json_and_text() -> None:
@@ -214,7 +214,7 @@ def test_halves_and_samples_are_balanced_and_drawn_by_the_seed(monkeypatch: pyte
     budget = Budget(images=12, val_images=9, batch_size=4, machine=MachineOptions(device="cpu"))
 
     def parts(budget: Budget, by_test: bool) -> tuple[Images, Images]:
-        found = ground(RankingTask("select", budget, {}, Path()), by_test=by_test)
+        found = evaluation_protocol(RankingTask("select", budget, {}, Path()), by_test=by_test)
         assert isinstance(found.train, Images) and isinstance(found.val, Images)
         return found.train, found.val
 
@@ -240,9 +240,9 @@ def test_a_sample_has_exactly_so_many_images_of_each_class_its_share() -> None:
 
 def test_small_maps_are_trained_together_on_a_cpu() -> None:
     cpu, data = torch.device("cpu"), colours()  # 16 x 16 pixels
-    assert usual_together(Budget(channels=16, batch_size=64), data, cpu) == 1
-    assert usual_together(Budget(channels=15, batch_size=64), data, cpu) == 4  # a map takes just less than a MiB
-    assert usual_together(Budget(channels=8, batch_size=64), data, cpu) == 8
+    assert default_together(Budget(channels=16, batch_size=64), data, cpu) == 1
+    assert default_together(Budget(channels=15, batch_size=64), data, cpu) == 4  # a map takes just less than a MiB
+    assert default_together(Budget(channels=8, batch_size=64), data, cpu) == 8
 
 
 def test_a_network_is_trained_as_edarts_does_unless_flags_say_otherwise() -> None:

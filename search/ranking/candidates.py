@@ -1,0 +1,73 @@
+"""Candidates of a ranking: cells by run, file or name, checked to be comparable, and as facts in config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from nasarch.cells.genotype import Genotype
+from nasarch.models.catalogue import find
+
+from .budget import Budget, Facts, RankingTask
+from .origin import in_common
+from .tournament import Candidate
+
+Sources = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE|NAME ...")]
+
+
+def origins(cells: Sequence[Candidate], budget: Budget) -> Facts:
+    """What those of the cells that come from folders were searched on; errors as in `in_common`."""
+    return in_common((folder for cell in cells if (folder := Path(cell.name)).is_dir()), budget.dataset.size)
+
+
+def load_candidates(sources: Sequence[str]) -> list[Candidate]:
+    """Candidates of the sources, each named by its source.
+
+    Raises:
+        ValueError: one is not there.
+    """
+    return [candidate for source in sources for candidate in _cells(source)]
+
+
+def comparable(found: list[Candidate], command: str) -> list[Candidate]:
+    """The same candidates, checked.
+
+    Raises:
+        ValueError: they are fewer than two, one of them is there twice, or they are of different spaces.
+    """
+    if len(found) < 2:
+        count = "1 cell is" if found else "no cells are"
+        raise ValueError(f"{count} nothing to compare: `nasarch {command}` takes two or more, such as runs/a runs/b")
+    names = [candidate.name for candidate in found]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice} is there twice: name it once, and take --seeds for more trainings of each")
+    for other in found[1:]:
+        if other.genotype.space != found[0].genotype.space:
+            spaces = f"{found[0].name} is of space {found[0].genotype.space!r}, {other.name} of {other.genotype.space!r}"
+            raise ValueError(f"{spaces}: their networks differ in more than the cells; compare cells of one space")
+    return found
+
+
+def _cells(source: str) -> list[Candidate]:
+    """Of a folder its genotype, or those of its seeds and their consensus."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return [Candidate(source, find(source))]
+    folders = [folder, *sorted(folder.glob("seed-*"), key=lambda path: (len(path.name), path.name)), folder / "consensus"]
+    files = [file for one in folders if (file := one / "genotype.json").is_file()]
+    if not files:
+        raise ValueError(f"no cell in {source}: give the folder of a finished search, a genotype's .json file, or a model's name")
+    return [Candidate(str(file.parent), Genotype.load(file)) for file in files]
+
+
+def to_facts(cells: Sequence[Candidate]) -> list[dict[str, Any]]:
+    """For config.json, from which a resumed command takes them."""
+    return [{"name": cell.name, "genotype": cell.genotype.to_dict()} for cell in cells]
+
+
+def from_facts(task: RankingTask) -> list[Candidate]:
+    """Candidates of `to_facts`."""
+    return [Candidate(cell["name"], Genotype.from_dict(cell["genotype"])) for cell in task.facts["cells"]]
