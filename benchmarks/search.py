@@ -50,9 +50,9 @@ from nasarch.data.dataset import Dataset
 from nasarch.data.load import load
 from nasarch.search.engine.context import IMAGENET_STEM_SIZE, SearchContext
 from nasarch.search.engine.loop import Progress
-from nasarch.search.recipes.methods import find
-from nasarch.search.recipes.scale import scaled
-from nasarch.search.runs.command import METHODS
+from nasarch.search.recipes.methods import METHODS
+from nasarch.search.settings.fields import scaled
+from nasarch.search.settings.presets import find
 from nasarch.search.supernet.candidates import all_candidates, only
 from tests.helpers.reference import TwinSupernet
 
@@ -101,7 +101,7 @@ class Watched:
 def one_search(case: Case, bench: SearchContext, settings: Any) -> tuple[Progress, Seconds]:
     """What a search reports last, and its seconds."""
     watched, last = Watched(bench), deque[Progress](maxlen=1)
-    running = METHODS[case.method].recipe.search(watched, settings)
+    running = METHODS[case.method].search(watched, settings)
     whole = seconds_of(lambda: last.extend(running), torch.device(bench.device))
     print(f"a search: {whole:.4g} s", file=sys.stderr)
     steps = whole - sum(watched.seconds.values())

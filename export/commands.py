@@ -119,11 +119,10 @@ def verify(file: File, *, model: str | None = None, checkpoint: Path | None = No
     print(verify(file, model=model, checkpoint=checkpoint, images=images))
 
 
-def train_detector(arguments: Sequence[str], program: str) -> None:
+def train_detector(arguments: Sequence[str], program: str, summary: str) -> None:
     """Train an SSD detector on images with boxes in COCO's format, and evaluate it."""
     from nasarch.export.detection.settings import DetectOptions, DetectTraining
 
-    summary = "Train an SSD detector on images with boxes in COCO's format, and evaluate it."
     flags = parse(arguments, Flags(settings=DetectTraining(), options=DetectOptions()), program=program, description=summary)
     from nasarch.export.detection.train import train
 

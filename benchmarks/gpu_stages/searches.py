@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -42,19 +43,15 @@ def _pc_darts(random_channels: bool) -> Callable[..., Any]:
     return lambda **shape: pc_darts.PcDarts(epochs=2, warmup=1, layers=3, random_channels=random_channels, **shape)
 
 
-DOTS = {
-    "operation_epochs": 2,
-    "operation_warmup": 1,
-    "topology_epochs": 2,
-    "topology_warmup": 1,
-    "operation_layers": 3,
-    "topology_layers": 3,
+STAGES = {
+    "operation": replace(dots.Dots().operation, epochs=2, warmup=1, layers=3),
+    "topology": replace(dots.Dots().topology, epochs=2, warmup=1, layers=3),
 }
 SEARCHES = {
     "ftso": Search(ftso, lambda **shape: ftso.Ftso(epochs=2, layers=3, **shape)),
     "pc-darts": Search(pc_darts, _pc_darts(random_channels=False)),
     "pc-darts, random channels": Search(pc_darts, _pc_darts(random_channels=True)),
-    "dots": Search(dots, lambda **shape: dots.Dots(**DOTS, **shape)),
+    "dots": Search(dots, lambda **shape: dots.Dots(**STAGES, **shape)),
     "darts, first order": Search(darts, _darts("first")),
     "darts, second order": Search(darts, _darts("second"), fp16=False),
     "darts, exact": Search(darts, _darts("exact"), fp16=False),

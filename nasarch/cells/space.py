@@ -10,6 +10,7 @@ Shape letters used throughout the package: Z cell kind, E edge, O operation, B b
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -60,6 +61,12 @@ class Space:
     def concat(self) -> tuple[int, ...]:
         """The nodes whose concatenation is the output of a searched cell."""
         return (self.inner_nodes[-1],) if self.name == NATS.name else tuple(self.inner_nodes)
+
+    def check_operations(self, names: Iterable[str]) -> None:
+        """Raise ValueError for an operation that is not one of the candidates."""
+        for name in names:
+            if name not in self.operations:
+                raise ValueError(f"unknown operation {name!r} in space {self.name!r}; legal are {', '.join(self.operations)}")
 
     def with_nodes(self, nodes: int) -> Space:
         """The same space with another number of inner nodes (PC-DARTS Table 4, eDARTS)."""

@@ -17,8 +17,8 @@ from typing import NamedTuple
 class Command(NamedTuple):
     """A command: its function as "module:name", which the parser calls with the arguments, and one line for the list of commands.
 
-    A function that `parses` is called as function(arguments, program) and builds its own parser, because one of its flags (`--preset`,
-    `--recipe`) sets the defaults of others; `program` are the words of the command, "nasarch search darts".
+    A function that `parses` is called as function(arguments, program, summary) and builds its own parser, because its arguments are
+    fields of dataclasses, of which one (`--preset`, `--recipe`) sets the defaults of others. `program` is such as "nasarch search darts".
     """
 
     function: str
@@ -120,7 +120,7 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
         module, function = found.function.split(":")
         command = getattr(import_module(module), function)
         if found.parses:
-            command(rest, f"{program} {name}")
+            command(rest, f"{program} {name}", found.summary)
         else:
             import tyro
 

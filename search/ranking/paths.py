@@ -75,7 +75,7 @@ def rank_paths(
 
 def _facts(best: int, ends: int, nodes: int, reduction: str | None) -> dict[str, Any]:
     """Raises ValueError for numbers or a path that can't be."""
-    from nasarch.search.recipes.edarts import read_path  # its way of writing paths
+    from nasarch.search.settings.edarts import read_path  # its way of writing paths
 
     if nodes < 2:
         raise ValueError(f"--nodes {nodes}: a cell of one inner node has one topology, so nothing is ranked; choose 2 or more")

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import tyro
 
 from nasarch.console import print_json, print_rich
+from nasarch.search.settings.preset import Preset
+from nasarch.search.settings.presets import PRESETS
 
 from .cost_theorems import costs
 from .cost_theorems import table as cost_table
-from .methods import PRESETS
-from .preset import Preset
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -21,8 +21,6 @@ Note:
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Literal
 
 from nasarch.cells.space import Space
 from nasarch.runtime.schedules import cosine
@@ -31,53 +29,10 @@ from nasarch.search.engine.discretize import found, strongest_edges, strongest_o
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import of_order
+from nasarch.search.settings.darts import Darts
 from nasarch.search.supernet.candidates import all_candidates
 
-from . import settings
-
 PAPER = {"title": "DARTS: Differentiable Architecture Search", "venue": "ICLR", "year": 2019, "arxiv": "1806.09055"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Darts:
-    """Settings of DARTS; sections are of the ICLR text.
-
-    Args:
-        order: first (xi = 0), second (finite differences, eq. 8) or exact (the product of eq. 7 itself).
-        epochs: of the search (A.1.1).
-        nodes: inner nodes of a cell (A.1.1: 7 nodes with the two inputs and the output).
-        layers: cells of the supernet (A.1.1).
-        channels: of the first cell (A.1.1).
-        batch_size: images a step, on either side of the data (A.1.1).
-        lr: of the weights at first, SGD (A.1.1).
-        lr_end: where its cosine ends: 0 in A.1.1, 0.001 in the code, which is taken.
-        momentum: of SGD (A.1.1).
-        weight_decay: of the weights (A.1.1).
-        clip: largest norm of the weights' gradient (code).
-        arch_lr: of alpha, Adam (A.1.1).
-        arch_weight_decay: of alpha (A.1.1).
-        init_std: alpha starts at this times randn (code; A.1.1 starts at zero).
-        fractions: of the training images, for the weights and for the architecture (sec. 3.1).
-    """
-
-    order: Literal["first", "second", "exact"] = "second"
-    epochs: int = 50
-    nodes: int = 4
-    layers: int = 8
-    channels: int = 16
-    batch_size: int = 64
-    lr: float = 0.025
-    lr_end: float = 0.001
-    momentum: float = 0.9
-    weight_decay: float = 3e-4
-    clip: float = 5.0
-    arch_lr: float = 3e-4
-    arch_weight_decay: float = 1e-3
-    init_std: float = 1e-3
-    fractions: tuple[float, float] = (0.5, 0.5)
-
-    def __post_init__(self) -> None:
-        settings.check(self)
 
 
 def search(bench: SearchContext, recipe: Darts) -> Generator[Progress, None, SearchResult]:

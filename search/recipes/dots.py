@@ -12,7 +12,7 @@
 
 Note:
     Temperature of the operation search: the text anneals 10 -> 0.2 (theta 0.65), the later code keeps T = 1. The text is the default;
-    `operation_start=1, operation_decay=1` is the code's way.
+    an `operation` with `start=1, decay=1` is the code's way.
 Note:
     Temperature of the operations in the topology search: "a low initial temperature", says the text without a number. The code's 1e-3
     times that of the edges is taken (`operation_scale`).
@@ -40,8 +40,6 @@ Note:
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Literal
 
 from torch import Tensor
 
@@ -53,9 +51,8 @@ from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import first_order, one_level
+from nasarch.search.settings.dots import Dots
 from nasarch.search.supernet.candidates import all_candidates, winners
-
-from . import settings
 
 PAPER = {
     "title": "DOTS: Decoupling Operation and Topology in Differentiable Architecture Search",
@@ -66,68 +63,6 @@ PAPER = {
 TRACE = 1e-7  # what files have digits for
 FREE = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect")
 PARAMETRIC = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dots:
-    """Settings of DOTS on CIFAR; sections and tables are of the submission.
-
-    Args:
-        operation_epochs: of the operation search (sec. 4.1).
-        topology_epochs: of the topology search (sec. 4.1).
-        operation_warmup: so many epochs of the operation search train the weights alone (sec. 4.1).
-        topology_warmup: so many epochs of the topology search do (sec. 4.1).
-        operation_layers: cells of the supernet of the operation search (sec. 4.1).
-        topology_layers: cells of the supernet of the topology search (sec. 4.1; Table 6 tries others).
-        operation_start: T_0 of the operation search (sec. 4.1).
-        operation_decay: theta of the operation search (A.2); 1 keeps the temperature.
-        topology_start: T_0 of the topology search (sec. 4.1).
-        topology_decay: theta of the topology search (A.2).
-        operation_scale: temperature of the operations in the topology search, in units of that of the edges (code).
-        operation_levels: 2 for a side of the data each, 1 for both on all images, in the operation search (eq. 8; Table 4).
-        topology_levels: the same in the topology search (eq. 12; Table 4).
-        grouped: two groups of operations (eq. 4); off is DARTS' one group, of which one operation stays (Table 5).
-        nodes: inner nodes of a cell (DARTS).
-        channels: of the first cell (DARTS).
-        batch_size: images a step (code).
-        lr: of the weights at first, SGD (A.2).
-        lr_end: where its cosine over both stages ends (A.2).
-        momentum: of SGD (A.2).
-        weight_decay: of the weights (A.2).
-        clip: largest norm of the weights' gradient (code).
-        arch_lr: of alpha and beta, Adam (A.2).
-        arch_weight_decay: of alpha and beta (A.2).
-        fractions: of the training images, for the weights and for the architecture (sec. 4.1; ImageNet, sec. 4.2: 0.1 and 0.025).
-    """
-
-    operation_epochs: int = 25
-    topology_epochs: int = 35
-    operation_warmup: int = 15
-    topology_warmup: int = 15
-    operation_layers: int = 8
-    topology_layers: int = 17
-    operation_start: float = 10.0
-    operation_decay: float = 0.65
-    topology_start: float = 10.0
-    topology_decay: float = 0.72
-    operation_scale: float = 1e-3
-    operation_levels: Literal[1, 2] = 2
-    topology_levels: Literal[1, 2] = 1
-    grouped: bool = True
-    nodes: int = 4
-    channels: int = 16
-    batch_size: int = 64
-    lr: float = 0.025
-    lr_end: float = 0.001
-    momentum: float = 0.9
-    weight_decay: float = 3e-4
-    clip: float = 5.0
-    arch_lr: float = 1e-4
-    arch_weight_decay: float = 1e-3
-    fractions: tuple[float, float] = (0.5, 0.5)
-
-    def __post_init__(self) -> None:
-        settings.check(self)
 
 
 def search(bench: SearchContext, recipe: Dots) -> Generator[Progress, None, SearchResult]:
@@ -143,18 +78,18 @@ def _search_operations(bench: SearchContext, space: Space, recipe: Dots) -> Gene
     """Section 3.1: returns the candidates that are left on each edge, a mask [Z, E, O]."""
     candidates = all_candidates(space)
     arch = bench.relaxation(space, candidates, groups=(FREE, PARAMETRIC) if recipe.grouped else ())
-    sides = bench.sides if recipe.operation_levels == 2 else bench.whole
+    sides = bench.sides if recipe.operation.levels == 2 else bench.whole
 
     yield from bench.train(
-        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.operation_layers),
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.operation.layers),
         arch,
         sides(recipe.batch_size, recipe.fractions),
-        first_order if recipe.operation_levels == 2 else one_level,
+        first_order if recipe.operation.levels == 2 else one_level,
         recipe,
-        epochs=recipe.operation_epochs,
-        warmup=recipe.operation_warmup,
-        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operation_epochs + recipe.topology_epochs),
-        temperature=annealed(recipe.operation_start, recipe.operation_decay, recipe.operation_warmup),
+        epochs=recipe.operation.epochs,
+        warmup=recipe.operation.warmup,
+        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operation.epochs + recipe.topology.epochs),
+        temperature=annealed(recipe.operation.start, recipe.operation.decay, recipe.operation.warmup),
         derive=lambda: _by_operations(space, arch.weights(), bench.name),
         stage="operations",
     )
@@ -180,8 +115,8 @@ def _left(space: Space, recipe: Dots, arch: Relaxation) -> Tensor:
 def _search_topology(bench: SearchContext, space: Space, recipe: Dots, candidates: Tensor) -> Generator[Progress, None, SearchResult]:
     """Section 3.2, on a fresh supernet that holds the candidates that are left and nothing else."""
     arch = bench.relaxation(space, candidates, subset=2, operation_scale=recipe.operation_scale)
-    rate = cosine(recipe.lr, recipe.lr_end, recipe.operation_epochs + recipe.topology_epochs)
-    sides = bench.sides if recipe.topology_levels == 2 else bench.whole
+    rate = cosine(recipe.lr, recipe.lr_end, recipe.operation.epochs + recipe.topology.epochs)
+    sides = bench.sides if recipe.topology.levels == 2 else bench.whole
 
     def present() -> SearchResult:
         weights = traced(arch)
@@ -189,15 +124,15 @@ def _search_topology(bench: SearchContext, space: Space, recipe: Dots, candidate
         return derive(space, recipe, weights, bench.name, kept=kept)
 
     yield from bench.train(
-        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.topology_layers, stage=1),
+        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.topology.layers, stage=1),
         arch,
         sides(recipe.batch_size, recipe.fractions),
-        first_order if recipe.topology_levels == 2 else one_level,
+        first_order if recipe.topology.levels == 2 else one_level,
         recipe,
-        epochs=recipe.topology_epochs,
-        warmup=recipe.topology_warmup,
-        learning_rate=lambda epoch: rate(recipe.operation_epochs + epoch),
-        temperature=annealed(recipe.topology_start, recipe.topology_decay, recipe.topology_warmup),
+        epochs=recipe.topology.epochs,
+        warmup=recipe.topology.warmup,
+        learning_rate=lambda epoch: rate(recipe.operation.epochs + epoch),
+        temperature=annealed(recipe.topology.start, recipe.topology.decay, recipe.topology.warmup),
         derive=present,
         stage="topology",
     )

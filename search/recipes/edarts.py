@@ -37,8 +37,6 @@ Note:
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -50,9 +48,8 @@ from nasarch.search.engine.discretize import by_kind, found, given_edges, strong
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import Batch, State, Step, Update, of_order
+from nasarch.search.settings.edarts import Edarts, read_path
 from nasarch.search.supernet.candidates import on, only
-
-from . import settings
 
 PAPER = {
     "title": "Operation and Topology Aware Fast Differentiable Architecture Search",
@@ -62,79 +59,6 @@ PAPER = {
     "url": "https://zenodo.org/record/6678111",
 }
 CONSTANTS = {"sep_conv_3x3": 6e-4, "sep_conv_5x5": 4e-4, "dil_conv_5x5": -6e-4, "dil_conv_3x3": -4e-4}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Edarts:
-    """Settings of eDARTS; sections are of its text.
-
-    Args:
-        order: second is the base (sec. IV-B); first is DARTS' cheaper one.
-        epochs: of the search (sec. III-C).
-        images: so many for the weights and as many for alpha (sec. IV-B); none means halves of the training images.
-        sparse: alpha moves once an epoch (sec. III-C); off is in every step.
-        attention: when the constants are added (sec. IV-C); off is never.
-        path: the sources of each inner node's edges, node by node, in both cells (sec. IV-D); none searches them, too.
-        operations: candidates (sec. IV-C; Table I).
-        nodes: inner nodes of a cell (DARTS).
-        layers: cells of the supernet (sec. IV-E; Fig. 2: 5 and 16).
-        channels: of the first cell (sec. IV-E).
-        batch_size: images a step, on either side of the data (DARTS).
-        lr: of the weights at first, SGD (DARTS).
-        lr_end: where its cosine ends (DARTS' code).
-        momentum: of SGD (DARTS).
-        weight_decay: of the weights (DARTS).
-        clip: largest norm of the weights' gradient (DARTS' code).
-        arch_lr: of alpha, Adam (DARTS).
-        arch_weight_decay: of alpha (DARTS).
-        init_std: alpha starts at this times randn (DARTS' code).
-    """
-
-    order: Literal["first", "second"] = "second"
-    epochs: int = 50
-    images: int | None = 2500
-    sparse: bool = True
-    attention: Literal["off", "start", "forward", "update"] = "forward"
-    path: str | None = "01-01-01-01"
-    operations: tuple[str, ...] = DARTS.operations
-    nodes: int = 4
-    layers: int = 5
-    channels: int = 16
-    batch_size: int = 64
-    lr: float = 0.025
-    lr_end: float = 0.001
-    momentum: float = 0.9
-    weight_decay: float = 3e-4
-    clip: float = 5.0
-    arch_lr: float = 3e-4
-    arch_weight_decay: float = 1e-3
-    init_std: float = 1e-3
-
-    def __post_init__(self) -> None:
-        settings.check(self)
-        only(DARTS, *self.operations)
-        if not set(self.operations) - {"none"}:
-            raise ValueError("operations: give one at least that is not none, such as sep_conv_3x3")
-        if self.path is not None:
-            read_path(self.path, DARTS.with_nodes(self.nodes))
-
-
-def read_path(path: str, space: Space) -> list[tuple[int, ...]]:
-    """The sources of each inner node: "01-02-13-04" gives [(0, 1), (0, 2), (1, 3), (0, 4)].
-
-    Raises:
-        ValueError: another number of nodes or edges than the cell has, or a node that reads a later one or one twice.
-    """
-    groups = path.split("-")
-    wanted = (
-        f"for {space.nodes} nodes write {space.nodes} groups of {space.kept_edges} earlier nodes, such as {'-'.join(['01'] * space.nodes)}"
-    )
-    if len(groups) != space.nodes:
-        raise ValueError(f"path {path!r} has {len(groups)} nodes; {wanted}")
-    for node, group in zip(space.inner_nodes, groups, strict=True):
-        if len(set(group)) != space.kept_edges or len(group) != space.kept_edges or not set(group) <= set("0123456789"[:node]):
-            raise ValueError(f"path {path!r}: node {node} can't read {group!r}; {wanted}")
-    return [tuple(map(int, group)) for group in groups]
 
 
 def search(bench: SearchContext, recipe: Edarts) -> Generator[Progress, None, SearchResult]:

@@ -35,8 +35,6 @@ Note:
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -48,64 +46,11 @@ from nasarch.search.engine.discretize import by_kind, edges_of, found, genotype,
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import first_order
+from nasarch.search.settings.ftso import Ftso
 from nasarch.search.supernet.candidates import on, only
-
-from . import settings
 
 PAPER = {"title": "FTSO: Effective NAS via First Topology Second Operator", "year": 2023, "arxiv": "2303.12948"}
 TIE = 1e-5  # betas that differ by less than a sixtieth of one Adam step say nothing
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ftso:
-    """Settings of FTSO. Sections and tables are of the 2024 text, tables marked 2021 of the submission.
-
-    Args:
-        topology_operation: candidates of the topology search; skip_connect in the paper's default, Table 1 tries others.
-        operator: replace every edge by `operation`, or find operations by gradient (Algorithm 2).
-        operation: what every edge of the found topology becomes (sec. 4.1; Fig. 4a compares them).
-        operator_epochs: of the operator search by gradient (Table 1: 18 or 50).
-        epochs: of the topology search (Table 1: 1 is best, 50 overfits).
-        iterations: stop after so many steps ("1it." in Table 1); none means whole epochs.
-        nodes: inner nodes of a cell (2021, A.1).
-        layers: cells of the supernet, 6 normal + 2 reduction (2021, Table 4).
-        channels: of the first cell (2021, Table 4).
-        partial: K, one K-th of the channels takes part: "channel proportion 25 %" (2021, Table 4).
-        batch_size: images a step, on either side of the data (PC-DARTS sec. 4.2).
-        lr: of the weights at first, SGD (2021, Table 4).
-        lr_end: where its cosine ends (2021, Table 4).
-        momentum: of SGD (PC-DARTS sec. 4.2).
-        weight_decay: of the weights (PC-DARTS sec. 4.2).
-        clip: largest norm of the weights' gradient (DARTS' code).
-        arch_lr: of beta, Adam (2021, Table 4: 6e-4 on CIFAR-10).
-        arch_weight_decay: of beta (PC-DARTS sec. 4.2).
-        fractions: of the training images, for the weights and for the architecture (2021, A.1; part of ImageNet: 0.1 and 0.025).
-    """
-
-    topology_operation: tuple[str, ...] = ("skip_connect",)
-    operator: Literal["replace", "gradient"] = "replace"
-    operation: str = "sep_conv_3x3"
-    operator_epochs: int = 50
-    epochs: int = 1
-    iterations: int | None = None
-    nodes: int = 4
-    layers: int = 8
-    channels: int = 16
-    partial: int = 4
-    batch_size: int = 256
-    lr: float = 0.025
-    lr_end: float = 0.0
-    momentum: float = 0.9
-    weight_decay: float = 3e-4
-    clip: float = 5.0
-    arch_lr: float = 6e-4
-    arch_weight_decay: float = 1e-3
-    fractions: tuple[float, float] = (0.5, 0.5)
-
-    def __post_init__(self) -> None:
-        settings.check(self)
-        if not set(self.topology_operation) - {"none"}:
-            raise ValueError("topology_operation: give one at least that is not none, such as skip_connect")
 
 
 def search(bench: SearchContext, recipe: Ftso) -> Generator[Progress, None, SearchResult]:

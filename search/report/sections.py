@@ -9,10 +9,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from nasarch.cells.genotype import Genotype
 from nasarch.drawing.draw import draw
@@ -67,10 +68,19 @@ def picture(genotype: Genotype) -> bytes:
         return with_palette(draw(genotype, Path(folder) / "cell.png").read_bytes())
 
 
+def _rows(settings: Mapping[str, Any], stage: str = "") -> Iterator[tuple[str, str]]:
+    """Settings as rows, those of a stage under its flags' names, such as operation.epochs."""
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _rows(value, f"{key}.")
+        else:
+            yield f"{stage}{key}", setting(value)
+
+
 def _settings(run: Run) -> Iterator[Html]:
     config, data = run.config, run.config.get("data") or {}
     yield heading("Settings")
-    yield facts({key: setting(value) for key, value in config["settings"].items()})
+    yield facts(dict(_rows(config["settings"])))
     more = {
         "command": config.get("command"),
         "amp": config.get("amp"),

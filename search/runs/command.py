@@ -1,11 +1,10 @@
-"""`nasarch search METHOD`: the methods, and from settings and options to a plan."""
+"""`nasarch search METHOD`: from settings and options to a plan."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -15,31 +14,13 @@ from nasarch.data.split import read_split
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import check_unused, identifier, usual_folder
 from nasarch.search.engine.context import SearchContext
-from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
-from nasarch.search.recipes.methods import find
-from nasarch.search.recipes.scale import scaled
+from nasarch.search.recipes.methods import METHODS
+from nasarch.search.settings.fields import scaled
+from nasarch.search.settings.presets import find
 
 from .options import SearchOptions, resumed
 from .run import Plan
 from .seeds import search
-
-
-class Method(NamedTuple):
-    """`recipe` has PAPER, `search(bench, settings)` and `derive(space, settings, weights, name)`."""
-
-    title: str
-    recipe: ModuleType
-    settings: type
-    summary: str
-
-
-METHODS = {
-    "darts": Method("DARTS", darts, darts.Darts, "DARTS: operations and topology together (arXiv 1806.09055)."),
-    "pc-darts": Method("PC-DARTS", pc_darts, pc_darts.PcDarts, "PC-DARTS: a part of the channels, edges weighted (arXiv 1907.05737)."),
-    "dots": Method("DOTS", dots, dots.Dots, "DOTS: operations in groups, then pairs of edges (arXiv 2010.00969)."),
-    "ftso": Method("FTSO", ftso, ftso.Ftso, "FTSO: first the topology, then operations (arXiv 2303.12948)."),
-    "edarts": Method("eDARTS", edarts, edarts.Edarts, "eDARTS: a given topology, few images, rare updates (ICPR 2020)."),
-}
 
 
 def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None) -> None:
@@ -50,7 +31,7 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
     else:
         settings = settings if job.scale == 1 else scaled(settings, job.scale)
     device = job.machine.start()
-    stem = method.recipe.__name__.rsplit(".", 1)[-1]
+    stem = name.replace("-", "_")
     folder = distributed.broadcast_from_main(job.output.resume or job.output.out or usual_folder(stem, job.dataset.data))
     if job.output.resume is None:
         distributed.run_on_main(lambda: check_unused(folder))
@@ -71,8 +52,7 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
     known = find(name, job.preset) if job.preset is not None else None
     plan = Plan(
         command=name,
-        method=method.title,
-        recipe=method.recipe,
+        method=method,
         settings=settings,
         bench=bench,
         words=" ".join(["nasarch", *sys.argv[1:]]),

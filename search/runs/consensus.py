@@ -8,13 +8,13 @@ each gives a cell of its own, and the edges that both keep are counted: by chanc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 
 from nasarch.cells.space import Space
 from nasarch.search.engine.result import DECIMALS, ArchitectureWeights, Margin, SearchResult
+from nasarch.search.recipes.methods import Method
 
 DEALS = 200  # random deals into halves, for each number of runs
 
@@ -34,26 +34,26 @@ def mean(runs: Sequence[ArchitectureWeights]) -> ArchitectureWeights:
     return ArchitectureWeights(*(torch.round(tables.double(), decimals=DECIMALS).mean(0).float() for tables in stacked))
 
 
-def consensus(recipe: ModuleType, settings: Any, space: Space, runs: Sequence[ArchitectureWeights], name: str) -> SearchResult:
-    """The cell that the mean weights of the runs give by the recipe's own rule."""
-    return recipe.derive(space, settings, mean(runs), name)
+def consensus(method: Method, settings: Any, space: Space, runs: Sequence[ArchitectureWeights], name: str) -> SearchResult:
+    """The cell that the mean weights of the runs give by the method's own rule."""
+    return method.derive(space, settings, mean(runs), name)
 
 
-def agreements(recipe: ModuleType, settings: Any, space: Space, runs: Sequence[ArchitectureWeights], *, seed: int = 0) -> list[Agreement]:
+def agreements(method: Method, settings: Any, space: Space, runs: Sequence[ArchitectureWeights], *, seed: int = 0) -> list[Agreement]:
     """How the agreement of two disjoint halves grows with their size: 1, 2, 4, ... up to half of the runs."""
     generator = torch.Generator().manual_seed(seed)
     sizes = sorted({*(2**i for i in range(20) if 2 ** (i + 1) <= len(runs)), len(runs) // 2} - {0})
-    return [_agreement(recipe, settings, space, runs, size, generator) for size in sizes]
+    return [_agreement(method, settings, space, runs, size, generator) for size in sizes]
 
 
 def _agreement(
-    recipe: ModuleType, settings: Any, space: Space, runs: Sequence[ArchitectureWeights], size: int, generator: torch.Generator
+    method: Method, settings: Any, space: Space, runs: Sequence[ArchitectureWeights], size: int, generator: torch.Generator
 ) -> Agreement:
     shares = []
     for _ in range(DEALS):
         order = torch.randperm(len(runs), generator=generator).tolist()
         halves = [[runs[i] for i in order[start : start + size]] for start in (0, size)]
-        first, second = (consensus(recipe, settings, space, half, "half") for half in halves)
+        first, second = (consensus(method, settings, space, half, "half") for half in halves)
         shares.append(_shared(first, second))
     edges, operations = torch.tensor(shares).double().mean(0).tolist()
     return Agreement(size, edges, operations, _chance(first))

@@ -13,7 +13,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated, Any
 
 import tyro
@@ -26,6 +25,8 @@ from nasarch.cells.space import SPACES, Space
 from nasarch.drawing.draw import draw
 from nasarch.runtime.run_folder import as_json, make_folder
 from nasarch.search.engine.result import SearchResult
+from nasarch.search.recipes.methods import Method, titled
+from nasarch.search.settings.fields import from_dict
 
 from .consensus import Agreement, agreements, consensus
 from .history import kept_counts
@@ -35,7 +36,7 @@ SAME = ("method", "settings", "data", "space")  # of config.json, in all runs th
 
 
 def conclude(
-    recipe: ModuleType,
+    method: Method,
     settings: Any,
     space: Space,
     results: Sequence[SearchResult],
@@ -54,8 +55,8 @@ def conclude(
         return folder / f"seed-{first.to_dict()['provenance']['source']['seed']}"
     weights = [result.weights for result in results]
     out = make_folder(folder / "consensus")
-    agreement = agreements(recipe, settings, space, weights)
-    cells = consensus(recipe, settings, space, weights, first.name).genotype
+    agreement = agreements(method, settings, space, weights)
+    cells = consensus(method, settings, space, weights, first.name).genotype
     cells = replace(cells, provenance=_provenance([result.genotype for result in results], agreement))
     write_text(out / "agreement.json", as_json([row._asdict() for row in agreement]))
     draw(cells, out / "cell.png")
@@ -93,17 +94,15 @@ def gather(
     """
     from nasarch.runtime.run_folder import check_unused
 
-    from .command import METHODS
-
     folders = [folder for run in runs for folder in (_seeds(run) or [run])]
     if len(folders) < 2:
         raise ValueError(f"{len(folders)} run is nothing to bring together: name two at least, such as runs/a runs/b")
     check_unused(out)
     results, config = [read_found(folder) for folder in folders], _same(folders)
-    method = next(method for method in METHODS.values() if method.title == config["method"])
-    settings = method.settings(**{key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()})
+    method = titled(config["method"])
+    settings: Any = from_dict(method.settings, config["settings"])
     space = replace(SPACES[config["space"]["name"]], nodes=config["space"]["nodes"])
-    conclude(method.recipe, settings, space, results, make_folder(out), Console(), with_consensus=not stability_only)
+    conclude(method, settings, space, results, make_folder(out), Console(), with_consensus=not stability_only)
     print(f"wrote {out}")
 
 

@@ -12,6 +12,7 @@ from tyro.conf import OmitArgPrefixes
 from nasarch.compute import Precision
 from nasarch.data.options import DataOptions
 from nasarch.runtime.options import MachineOptions, OutputOptions, updated
+from nasarch.search.settings.fields import from_dict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +81,8 @@ def resumed(method: str, kind: type, folder: Path) -> tuple[Any, SearchOptions]:
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        named = {key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()}
         job = updated(SearchOptions(), config["job"] | {"resume": folder})
-        found, settings = config["method"], kind(**named) if config["method"] == method else None
+        found, settings = config["method"], from_dict(kind, config["settings"]) if config["method"] == method else None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"no search to resume in {folder} ({error}): give the folder of a run, which holds its config.json") from error
     if settings is None:

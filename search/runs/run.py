@@ -29,7 +29,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import Any
 
 import torch
@@ -46,6 +46,7 @@ from nasarch.runtime.run_folder import JsonLines, as_json
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
+from nasarch.search.recipes.methods import Method
 
 from .metrics import epoch_line
 from .options import SearchOptions
@@ -62,9 +63,8 @@ class Plan:
 
     Args:
         command: the method's name on the command line.
-        method: its name in print.
-        recipe: its module: PAPER, `search(bench, settings)`, `derive(space, settings, weights, name)`.
-        settings: the recipe's dataclass.
+        method: title, paper and recipe.
+        settings: the method's dataclass.
         bench: what it works with; seed and checkpoint are filled in for each run.
         words: the command line, for the provenance.
         job: what else the command was told, by which `--resume` repeats it.
@@ -73,8 +73,7 @@ class Plan:
     """
 
     command: str
-    method: str
-    recipe: ModuleType
+    method: Method
     settings: Any
     bench: SearchContext
     words: str
@@ -89,7 +88,7 @@ class Plan:
 
     def begin(self, seed: int, checkpoint: Checkpoint) -> Search:
         """Start the search, or go on with it."""
-        return self.recipe.search(replace(self.bench, seed=seed, checkpoint=checkpoint), self.settings)
+        return self.method.search(replace(self.bench, seed=seed, checkpoint=checkpoint), self.settings)
 
 
 def run(plan: Plan, seed: int, folder: Path, report: Report) -> SearchResult:
@@ -213,7 +212,7 @@ def _continued(config: dict[str, Any], path: Path) -> dict[str, Any]:
 
 def _config(plan: Plan, seed: int) -> dict[str, Any]:
     return {
-        "method": plan.method,
+        "method": plan.method.title,
         "settings": asdict(plan.settings),
         "seed": seed,
         "name": plan.bench.name,
@@ -250,8 +249,8 @@ def _provenance(plan: Plan, config: dict[str, Any], seconds: float) -> dict[str,
     if config["tf32"]:
         source["tf32"] = True
     return {
-        "method": plan.method,
-        "paper": plan.recipe.PAPER,
+        "method": plan.method.title,
+        "paper": plan.method.paper,
         "searched_on": plan.bench.data.name,
         "kind": "found by nasarch",
         "source": source | {"seconds": round(seconds, 1)},

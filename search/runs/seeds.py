@@ -41,12 +41,12 @@ def search(plan: Plan, folder: Path) -> None:
         check_table(plan.job.nats_table)
     data, seeds = plan.bench.data, range(plan.job.seed, plan.job.seed + plan.job.runs)
     where = str(plan.bench.device) + (f", {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
-    console.print(f"{plan.method} on {data.name}: {len(data.train):,} training images, {data.num_classes} classes; {where}")
+    console.print(f"{plan.method.title} on {data.name}: {len(data.train):,} training images, {data.num_classes} classes; {where}")
     _warn(console, plan.remarks)
     if distributed.is_main():
         make_folder(folder)
     if len(seeds) > 1 and distributed.is_main():
-        config = {"method": plan.method, "settings": asdict(plan.settings), "job": to_dict(plan.job)}
+        config = {"method": plan.method.title, "settings": asdict(plan.settings), "job": to_dict(plan.job)}
         write_text(folder / "config.json", as_json(config))
     results: list[SearchResult] = []
     try:
@@ -104,7 +104,7 @@ def _warn(console: Console, remarks: Sequence[str]) -> None:
 def _conclude(plan: Plan, results: Sequence[SearchResult], folder: Path, console: Console) -> None:
     last = folder
     if len(results) > 1:
-        last = conclude(plan.recipe, plan.settings, plan.space, results, folder, console, with_consensus=plan.job.consensus)
+        last = conclude(plan.method, plan.settings, plan.space, results, folder, console, with_consensus=plan.job.consensus)
     console.print(_last_words(last, plan), soft_wrap=True)
 
 

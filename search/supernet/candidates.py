@@ -34,9 +34,7 @@ def only(space: Space, *names: str) -> Tensor:
     Raises:
         ValueError: an operation is not one of the space's candidates.
     """
-    for name in names:
-        if name not in space.operations:
-            raise ValueError(f"unknown operation {name!r} in space {space.name!r}; legal are {', '.join(space.operations)}")
+    space.check_operations(names)
     kept = torch.tensor([name in names for name in space.operations])
     return all_candidates(space) & kept
 

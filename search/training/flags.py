@@ -10,7 +10,6 @@ import tyro
 
 from nasarch.flags import parse, value_of
 
-from .command import train
 from .plan import TrainOptions
 from .recipes import Training, recipe
 
@@ -30,9 +29,12 @@ class TrainFlags:
     options: Annotated[TrainOptions, tyro.conf.arg(name="")]
 
 
-def command(arguments: Sequence[str], program: str) -> None:
+def command(arguments: Sequence[str], program: str, summary: str) -> None:
     """Run `nasarch train`: the recipe gives the defaults of the other flags."""
     name = value_of("--recipe", arguments) or TrainOptions.recipe
     default = TrainFlags(settings=recipe(name).settings, options=TrainOptions(recipe=name))
-    flags = parse(arguments, default, program=program, description="Train a network and test it.")
+    flags = parse(arguments, default, program=program, description=summary)
+
+    from .command import train
+
     train(flags.model, flags.settings, flags.options)

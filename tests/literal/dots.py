@@ -40,26 +40,26 @@ def search(ground: LiteralSetup, settings: Dots) -> Ended:
 
 
 def _rate(settings: Dots, epoch: int) -> float:
-    return cosine(settings.lr, settings.lr_end, epoch, settings.operation_epochs + settings.topology_epochs)
+    return cosine(settings.lr, settings.lr_end, epoch, settings.operation.epochs + settings.topology.epochs)
 
 
 def _operations(ground: LiteralSetup, space: Space, settings: Dots, ended: Ended) -> Allowed:
     """Eq. 4 to 8: the best operation of each group stays on its edge (Table 5: of all but `none`, in one group)."""
     allowed, groups = candidates(space), GROUPS if settings.grouped else None
     alpha, _ = start(space, 0.0, ground.seed)
-    temperature, edges_ZE = settings.operation_start, equal_edges(space, allowed)
+    temperature, edges_ZE = settings.operation.start, equal_edges(space, allowed)
 
     def weights() -> tuple[Tensor, Tensor]:
         return operation_weights(space, alpha, allowed, temperature=temperature, groups=groups), edges_ZE
 
-    net = ground.network(allowed, space=space, channels=settings.channels, layers=settings.operation_layers)
+    net = ground.network(allowed, space=space, channels=settings.channels, layers=settings.operation.layers)
     learner = Learner(net, [alpha], weights, settings, ended)
-    train, others = _sides(ground, settings, settings.operation_levels)
-    for epoch in range(settings.operation_epochs):
+    train, others = _sides(ground, settings, settings.operation.levels)
+    for epoch in range(settings.operation.epochs):
         rate = _rate(settings, epoch)
-        temperature = settings.operation_start * settings.operation_decay ** max(0, epoch - settings.operation_warmup)
+        temperature = settings.operation.start * settings.operation.decay ** max(0, epoch - settings.operation.warmup)
         for batch in train.epoch():
-            _step(learner, batch, others, rate, rests=epoch < settings.operation_warmup)
+            _step(learner, batch, others, rate, rests=epoch < settings.operation.warmup)
         tables = weights()[0].detach(), edges_ZE
         learner.end_epoch(darts_rule(space, tables[0], allowed), tables, rate=rate, temperature=temperature)
     ended.stages.append(Stage(net, alpha, {}, allowed))
@@ -72,20 +72,20 @@ def _operations(ground: LiteralSetup, space: Space, settings: Dots, ended: Ended
 def _topology(ground: LiteralSetup, space: Space, settings: Dots, allowed: Allowed, ended: Ended) -> None:
     """Eq. 9 to 12: the best pair of edges of each node stays, the better of the operations that are left on each."""
     alpha, beta = start(space, 0.0, ground.seed)[0], pairs(space)
-    temperature = settings.topology_start
+    temperature = settings.topology.start
 
     def weights() -> tuple[Tensor, Tensor]:
         operations = operation_weights(space, alpha, allowed, temperature=temperature * settings.operation_scale)
         return operations, edges_of_pairs(space, pair_weights(space, beta, temperature))
 
-    net = ground.network(allowed, space=space, stage=1, channels=settings.channels, layers=settings.topology_layers)
+    net = ground.network(allowed, space=space, stage=1, channels=settings.channels, layers=settings.topology.layers)
     learner = Learner(net, [alpha, *beta.values()], weights, settings, ended)
-    train, others = _sides(ground, settings, settings.topology_levels)
-    for epoch in range(settings.topology_epochs):
-        rate = _rate(settings, settings.operation_epochs + epoch)
-        temperature = settings.topology_start * settings.topology_decay ** max(0, epoch - settings.topology_warmup)
+    train, others = _sides(ground, settings, settings.topology.levels)
+    for epoch in range(settings.topology.epochs):
+        rate = _rate(settings, settings.operation.epochs + epoch)
+        temperature = settings.topology.start * settings.topology.decay ** max(0, epoch - settings.topology.warmup)
         for batch in train.epoch():
-            _step(learner, batch, others, rate, rests=epoch < settings.topology_warmup)
+            _step(learner, batch, others, rate, rests=epoch < settings.topology.warmup)
         operations_ZEO, edges_ZE = (table.detach() for table in weights())
         for z, kind in enumerate(allowed):
             for e, row in enumerate(kind):

@@ -27,6 +27,7 @@ from nasarch.search.engine import loop
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.updates import Update
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
+from tests.helpers.nested import nested
 from tests.simulated_cuda.steps import STEP
 from tests.simulated_cuda.watch import SimulatedCuda
 
@@ -61,8 +62,15 @@ SEARCHES: dict[str, tuple[ModuleType, Any, dict[str, Any]]] = {
     "pc-darts, fp16": (pc_darts, pc_darts.PcDarts(epochs=1, warmup=0, **NETWORK), {"amp": "fp16"}),
     "dots": (
         dots,
-        dots.Dots(
-            operation_epochs=2, operation_warmup=1, topology_epochs=2, topology_warmup=1, operation_layers=3, topology_layers=3, **SIZE
+        nested(
+            dots.Dots(),
+            operation_epochs=2,
+            operation_warmup=1,
+            topology_epochs=2,
+            topology_warmup=1,
+            operation_layers=3,
+            topology_layers=3,
+            **SIZE,
         ),
         {"hessian": True},
     ),

@@ -17,7 +17,7 @@ from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.selection import SelectionVerdict
 from nasarch.search.ranking.standings import Verdict, standings
 from nasarch.search.ranking.tournament import Candidate, Line
-from nasarch.search.recipes.edarts import read_path
+from nasarch.search.settings.edarts import read_path
 
 
 def test_there_are_180_different_topologies_of_four_nodes() -> None:

@@ -231,8 +231,8 @@ def test_gather_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.chdir(tmp_path)
     for flags, wanted in ([], True), (["--stability-only"], False):
         positional, named = call(caught, "gather", "a", "b", "-o", f"new{wanted}", *flags)
-        recipe, told, space, results, folder, _ = positional
-        assert recipe.__name__.endswith("pc_darts") and (told.epochs, told.fractions) == (30, (0.5, 0.25)) and space.nodes == 3
+        method, told, space, results, folder, _ = positional
+        assert method.title == "PC-DARTS" and (told.epochs, told.fractions) == (30, (0.5, 0.25)) and space.nodes == 3
         assert results == ["a", "b"] and folder == Path(f"new{wanted}") and named == {"with_consensus": wanted}
 
 

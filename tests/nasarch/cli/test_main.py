@@ -335,8 +335,17 @@ def test_a_group_lists_its_commands(run: Run) -> None:
 
 
 QUICK = [["--help"], ["--version"], ["trian"], ["search", "--help"], ["search", "pcdarts"], ["models", "--help"], ["show", "--wrong"]]
+QUICK += [["search", "pc-darts", "--help"], ["search", "dots", "--preset", "imagenet", "--wrong"], ["search", "darts", "--epochs", "x"]]
 QUICK += [["export", "--help"], ["export", "onnx", "--help"], ["export", "hub", "--wrong"], ["detect", "--help"], ["bench", "--help"]]
-QUICK += [["split", "--help"], ["demo", "--help"], ["detect", "eval", "--help"]]
+QUICK += [
+    ["presets", "--help"],
+    ["cost", "--wrong"],
+    ["search", "ftso", "--preset", "x"],
+    ["search", "ftso", "--epochs", "0"],
+    ["split", "--help"],
+    ["demo", "--help"],
+    ["detect", "eval", "--help"],
+]
 
 
 @pytest.mark.parametrize("arguments", QUICK, ids=" ".join)

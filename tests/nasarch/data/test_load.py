@@ -18,6 +18,7 @@ from nasarch.data.load import load
 from nasarch.search.engine.context import IMAGENET_STEM_SIZE, SearchContext
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
+from tests.helpers.nested import nested
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 SMALL = {"layers": 3, "channels": 8, "batch_size": 25}
@@ -28,7 +29,8 @@ METHODS: dict[str, tuple[Any, Any]] = {
     "pc-darts": (pc_darts, pc_darts.PcDarts(epochs=2, warmup=1, **SMALL)),
     "dots": (
         dots,
-        dots.Dots(
+        nested(
+            dots.Dots(),
             operation_epochs=2,
             topology_epochs=2,
             operation_warmup=1,

@@ -24,6 +24,7 @@ from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.supernet.candidates import all_candidates
 from nasarch.search.supernet.network import Supernet
 from tests.helpers.datasets import as_tree, encoded
+from tests.helpers.nested import nested
 from tests.literal.data import Side, split
 from tests.literal.record import Watched
 from tests.literal.small import data, in_float64
@@ -332,7 +333,8 @@ def ending(recipe: Any, settings: Any, **stages: dict[str, Any]) -> SearchResult
 
 def test_dots_keeps_the_best_pair_and_not_the_two_best_edges_at_its_last_temperature() -> None:
     """Node 4 has the pairs 01 .3, 02 .2, 03 0, 12 .2, 13 .05, 23 .25: the best is 01, but edge 2 weighs most."""
-    settings = dots.Dots(
+    settings = nested(
+        dots.Dots(),
         operation_epochs=3,
         topology_epochs=3,
         operation_warmup=0,
@@ -377,7 +379,8 @@ def test_betas_are_tied_within_a_hundred_thousandth_and_not_beyond(apart: float,
 
 
 def test_of_a_stage_that_is_over_only_the_architecture_is_kept(tmp_path: Path) -> None:
-    settings = dots.Dots(
+    settings = nested(
+        dots.Dots(),
         operation_epochs=2,
         topology_epochs=3,
         operation_warmup=0,

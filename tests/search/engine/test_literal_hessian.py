@@ -13,6 +13,7 @@ from torch import Tensor
 from nasarch.cells.space import DARTS
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import dots, ftso
+from tests.helpers.nested import nested
 from tests.literal import dots as literal_dots
 from tests.literal import ftso as literal_ftso
 from tests.literal.data import Batch, Drawn, shown, split, statistics
@@ -24,7 +25,8 @@ from tests.search.engine.test_hessian import estimates, stopped
 from tests.search.recipes.test_literal_search import SMALL
 
 FTSO = ftso.Ftso(epochs=1, layers=3, fractions=(0.6, 0.35), **SMALL)
-DOTS = dots.Dots(
+DOTS = nested(
+    dots.Dots(),
     operation_epochs=1,
     topology_epochs=1,
     operation_warmup=0,

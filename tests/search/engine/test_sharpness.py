@@ -16,6 +16,7 @@ from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes import dots, ftso, pc_darts
 from nasarch.search.report.report import write_report
 from tests.helpers.coloured_images import data
+from tests.helpers.nested import nested
 from tests.literal.record import Watched
 
 SETTINGS = pc_darts.PcDarts(epochs=2, warmup=1, nodes=2, layers=3, channels=8, batch_size=8, random_channels=True)
@@ -51,7 +52,8 @@ def test_a_search_that_is_watched_leaves_the_same_network() -> None:
 
 
 def test_where_all_images_train_both_it_is_measured_on_them() -> None:
-    settings = dots.Dots(
+    settings = nested(
+        dots.Dots(),
         operation_epochs=2,
         topology_epochs=2,
         operation_warmup=1,

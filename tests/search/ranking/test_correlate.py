@@ -47,8 +47,8 @@ def test_importance_and_accuracy_of_pairs_are_correlated(name: str, tmp_path: Pa
 @pytest.mark.slow
 def test_dots_weighs_pairs(tmp_path: Path) -> None:
     run, out = tmp_path / "run", tmp_path / "out"
-    stages = ["--operation-epochs", "1", "--operation-warmup", "0", "--topology-epochs", "1", "--topology-warmup", "0", "--nodes", "3"]
-    layers = ["--operation-layers", "3", "--topology-layers", "3", *SEARCH[:4], *SEARCH[6:]]
+    stages = ["--operation.epochs", "1", "--operation.warmup", "0", "--topology.epochs", "1", "--topology.warmup", "0", "--nodes", "3"]
+    layers = ["--operation.layers", "3", "--topology.layers", "3", *SEARCH[:4], *SEARCH[6:]]
     assert main(["search", "dots", *stages, *layers, "--out", str(run)]) == 0
     pairs = json.loads((run / "weights.json").read_text())["pairs"][0][-1]
     assert len(pairs) == 6 and sum(pairs) == pytest.approx(1, abs=1e-5)

@@ -21,8 +21,10 @@ from nasarch.data.dataset import Augmentation, Dataset, Images
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
+from nasarch.search.recipes.methods import METHODS
 from nasarch.search.runs.consensus import consensus, mean
 from nasarch.search.supernet.candidates import check_candidates, winners
+from tests.helpers.nested import nested
 from tests.helpers.staged import DATA, Staged, searched
 
 Rows = Mapping[str, Mapping[str, float]]
@@ -384,7 +386,7 @@ def betas(pairs: Mapping[int, Mapping[str, float]], temperature: float) -> Tenso
 
 
 def dots_settings(**changes: Any) -> dots.Dots:
-    return dots.Dots(**{"operation_epochs": 2, "topology_epochs": 3, "operation_warmup": 0, "topology_warmup": 0} | changes)
+    return nested(dots.Dots(), **{"operation_epochs": 2, "topology_epochs": 3, "operation_warmup": 0, "topology_warmup": 0} | changes)
 
 
 def test_dots_keeps_the_best_pair_even_where_others_hold_stronger_edges() -> None:
@@ -497,7 +499,7 @@ def run_of(alpha: list[float], beta: list[float]) -> ArchitectureWeights:
 def test_a_consensus_of_pc_darts_is_the_product_of_mean_weights() -> None:
     """Products of means: .175 .18 .15; means of products: .21 .18 .15; most often first in a run: 0; mean ranks: 0 before 1 before 2."""
     runs = [run_of([0.6, 0.4, 0.5], [0.6, 0.4, 0.3]), run_of([0.1, 0.5, 0.5], [0.4, 0.4, 0.3])]
-    found = consensus(pc_darts, pc_darts.PcDarts(), DARTS, runs, "both")
+    found = consensus(METHODS["pc-darts"], pc_darts.PcDarts(), DARTS, runs, "both")
     assert found.margins[1].weights == pytest.approx((0.35 * 0.5, 0.45 * 0.4, 0.5 * 0.3))
     assert sources(found)[1] == [1, 0] and found.genotype.name == "both"
     assert sources(pc_darts.derive(DARTS, pc_darts.PcDarts(), runs[0], "one"))[1] == [0, 1]
@@ -507,8 +509,8 @@ def test_a_consensus_takes_means_of_weights_not_of_ranks_nor_the_majority() -> N
     """Ranks: edge 0 is 1st, 1st, 3rd; 1 is 2nd, 2nd, 2nd; 2 is 3rd, 3rd, 1st. Mean weights: .27 .31 .42."""
     rows = [[0.39, 0.36, 0.25], [0.39, 0.36, 0.25], [0.03, 0.21, 0.76]]
     runs = [run_of([0.4] * 3, row) for row in rows]
-    for recipe, settings in ((pc_darts, pc_darts.PcDarts()), (dots, dots.Dots()), (ftso, ftso.Ftso())):
-        found = consensus(recipe, settings, DARTS, runs, "three")
+    for method in (METHODS["pc-darts"], METHODS["dots"], METHODS["ftso"]):
+        found = consensus(method, method.settings(), DARTS, runs, "three")
         assert sources(found)[1] == [2, 1] and found.margins[1].dropped == 0
 
 

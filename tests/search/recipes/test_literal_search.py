@@ -22,6 +22,7 @@ from nasarch.data.dataset import Augmentation, Dataset
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
+from tests.helpers.nested import nested
 from tests.literal import darts as literal_darts
 from tests.literal import dots as literal_dots
 from tests.literal import edarts as literal_edarts
@@ -61,7 +62,8 @@ class Case(NamedTuple):
 
 DARTS_FIRST = darts.Darts(order="first", init_std=0.5, fractions=UNEQUAL, **ONE_STAGE)
 PC_DARTS = pc_darts.PcDarts(warmup=1, init_std=0.5, fractions=UNEQUAL, **ONE_STAGE)
-DOTS = dots.Dots(
+DOTS = nested(
+    dots.Dots(),
     operation_epochs=2,
     topology_epochs=3,
     operation_warmup=1,
@@ -97,8 +99,8 @@ CASES = {
     ),
     "pc_darts, NATS-Bench": Case(pc_darts, pc_darts.PcDarts(warmup=0, partial=2, init_std=0.5, **NATS_STAGE), NATS),
     "dots": Case(dots, DOTS),
-    "dots, one level and two": Case(dots, replace(DOTS, operation_levels=1, topology_levels=2, operation_scale=1e-3), parts=PARTS),
-    "dots, one group": Case(dots, replace(DOTS, grouped=False, nodes=2, topology_warmup=0, operation_warmup=0, topology_layers=3)),
+    "dots, one level and two": Case(dots, nested(DOTS, operation_levels=1, topology_levels=2, operation_scale=1e-3), parts=PARTS),
+    "dots, one group": Case(dots, nested(DOTS, grouped=False, nodes=2, topology_warmup=0, operation_warmup=0, topology_layers=3)),
     "edarts": Case(edarts, EDARTS),
     "edarts, first order, no attention": Case(edarts, replace(EDARTS, order="first", attention="off", path="10-20")),
     "edarts, attention at the start": Case(edarts, replace(EDARTS, attention="start", order="first", sparse=False)),

@@ -23,11 +23,13 @@ from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.paths import rank_paths
 from nasarch.search.ranking.standings import LEVEL
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
-from nasarch.search.recipes.methods import PRESETS
 from nasarch.search.runs.options import SearchOptions
+from nasarch.search.settings.dots import DotsStage
+from nasarch.search.settings.presets import PRESETS
 from nasarch.search.supernet.network import Supernet
 from nasarch.search.training import recipes
 from tests.helpers import paper_numbers as papers
+from tests.helpers.nested import flat
 from tests.helpers.paper_presets import PRESETS as ROWS
 from tests.helpers.paper_presets import Row
 from tests.helpers.staged import Stage, searched
@@ -64,7 +66,7 @@ def effective(method: str, row: Row) -> dict[str, Any]:
 
 @pytest.mark.parametrize("method", RECIPES)
 def test_the_settings_of_a_method_are_those_of_its_text(method: str) -> None:
-    assert_same(asdict(RECIPES[method][1]()), values(papers.SEARCHES[method]))
+    assert_same(flat(RECIPES[method][1]()), values(papers.SEARCHES[method]))
 
 
 @every_preset
@@ -72,7 +74,7 @@ def test_a_preset_has_all_the_settings_of_its_row(method: str, name: str) -> Non
     row, preset = ROWS[method][name], PRESETS[method][name]
     settings = preset.settings()
     assert type(settings) is RECIPES[method][1]
-    assert_same(asdict(settings), effective(method, row))
+    assert_same(flat(settings), effective(method, row))
     assert (preset.row, preset.reported, preset.data, preset.space) == (row.row, row.reported, row.data, row.space)
 
 
@@ -96,7 +98,7 @@ def test_there_is_no_training_recipe_besides_and_the_plain_one_is_that_of_darts(
 def test_every_number_has_its_place_in_a_text() -> None:
     for told in (*papers.SEARCHES.values(), *papers.RECIPES.values()):
         assert all(place.strip() == place and place for _, place in told.values())
-    for settings in [settings for _, settings in RECIPES.values()] + [recipes.Training]:
+    for settings in [settings for _, settings in RECIPES.values()] + [DotsStage, recipes.Training]:
         assert all(f" {field.name}: " in (settings.__doc__ or "") for field in fields(settings))
 
 

@@ -18,12 +18,11 @@ from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.recipes import dots, edarts
 from nasarch.search.recipes.command import entries, table
 from nasarch.search.recipes.ftso import Ftso
-from nasarch.search.recipes.methods import PRESETS
-from nasarch.search.recipes.preset import Preset
-from nasarch.search.recipes.scale import scaled
-from nasarch.search.runs import flags
-from nasarch.search.runs.command import METHODS
+from nasarch.search.runs import command
 from nasarch.search.runs.options import SearchOptions
+from nasarch.search.settings.fields import from_dict, scaled
+from nasarch.search.settings.preset import Preset
+from nasarch.search.settings.presets import PRESETS, SETTINGS
 from nasarch.search.supernet.candidates import all_candidates, check_candidates, only
 
 EVERY = [(method, name) for method, presets in PRESETS.items() for name in presets]
@@ -43,7 +42,7 @@ class CapturedCall(NamedTuple):
 def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CapturedCall]:
     """Run a search's command line up to the search itself."""
     calls: list[CapturedCall] = []
-    monkeypatch.setattr(flags, "search_with", lambda *arguments: calls.append(CapturedCall(*arguments)))
+    monkeypatch.setattr(command, "search_with", lambda *arguments: calls.append(CapturedCall(*arguments)))
 
     def told(*arguments: str) -> CapturedCall:
         assert main(["search", *arguments]) == 0
@@ -55,7 +54,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Callable[..., CapturedCall]:
 @every_preset
 def test_gives_frozen_settings_of_its_method(method: str, name: str) -> None:
     settings = PRESETS[method][name].settings()
-    assert type(settings) is METHODS[method].settings
+    assert type(settings) is SETTINGS[method]
     with pytest.raises(FrozenInstanceError):
         settings.lr = 1.0
 
@@ -92,7 +91,7 @@ def mask(space: Space, settings: Any) -> Tensor:
 def test_can_be_shortened_and_kept_as_json(method: str, name: str) -> None:
     settings = PRESETS[method][name].settings()
     kept = json.loads(json.dumps(asdict(settings)))
-    again = type(settings)(**{key: tuple(value) if isinstance(value, list) else value for key, value in kept.items()})
+    again: Any = from_dict(type(settings), kept)
     assert again == settings and type(scaled(settings, 0.04)) is type(settings)
 
 

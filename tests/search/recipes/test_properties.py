@@ -18,10 +18,12 @@ from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.supernet.candidates import all_candidates, winners
 from tests.helpers.coloured_images import data
+from tests.helpers.nested import nested
 
 SMALL = {"epochs": 2, "layers": 3, "channels": 4, "batch_size": 8}
 GROUPS = (dots.FREE, dots.PARAMETRIC)
-SHORT_DOTS = dots.Dots(
+SHORT_DOTS = nested(
+    dots.Dots(),
     operation_epochs=2,
     topology_epochs=3,
     operation_warmup=1,
@@ -39,8 +41,8 @@ METHODS: dict[str, tuple[ModuleType, Any]] = {
     "pc_darts": (pc_darts, pc_darts.PcDarts(warmup=1, **SMALL)),
     "pc_darts, no edge normalisation": (pc_darts, pc_darts.PcDarts(warmup=0, edge_normalisation=False, partial=2, **SMALL)),
     "dots": (dots, SHORT_DOTS),
-    "dots, two levels": (dots, replace(SHORT_DOTS, topology_levels=2)),
-    "dots, of DARTS' operations": (dots, replace(SHORT_DOTS, grouped=False, operation_levels=1)),
+    "dots, two levels": (dots, nested(SHORT_DOTS, topology_levels=2)),
+    "dots, of DARTS' operations": (dots, nested(SHORT_DOTS, grouped=False, operation_levels=1)),
     "ftso": (ftso, ftso.Ftso(**SMALL)),
     "ftso, operators by gradient": (ftso, ftso.Ftso(operator="gradient", operator_epochs=2, **SMALL)),
     "edarts": (edarts, edarts.Edarts(images=20, **SMALL)),
@@ -158,16 +160,16 @@ def test_more_warm_up_than_epochs_is_refused() -> None:
         (edarts.Edarts, {"epochs": -1}, "epochs=-1: choose 1 or more"),
         (pc_darts.PcDarts, {"rate_warmup": 60}, "rate_warmup=60, epochs=50: choose fewer"),
         (pc_darts.PcDarts, {"momentum": 2.0}, "momentum=2.0: choose a number from 0 to below 1"),
-        (dots.Dots, {"operation_start": -1.0}, "operation_start=-1.0: choose a number above 0"),
-        (dots.Dots, {"topology_decay": 0.0}, "topology_decay=0.0: choose a number above 0, 1 at most"),
-        (dots.Dots, {"operation_decay": 2.0}, "operation_decay=2.0: "),
-        (dots.Dots, {"topology_warmup": 35}, "topology_warmup=35, topology_epochs=35: choose fewer"),
+        (dots.Dots, {"operation_start": -1.0}, "start=-1.0: choose a number above 0"),
+        (dots.Dots, {"topology_decay": 0.0}, "decay=0.0: choose a number above 0, 1 at most"),
+        (dots.Dots, {"operation_decay": 2.0}, "decay=2.0: "),
+        (dots.Dots, {"topology_warmup": 35}, "warmup=35, epochs=35: choose fewer"),
         (ftso.Ftso, {"clip": 0.0}, "clip=0.0: choose a number above 0"),
     ],
 )
 def test_settings_that_make_no_search_are_refused(settings: Any, change: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        settings(**change)
+        nested(settings(), **change)
 
 
 def test_a_gradient_that_overflowed_does_not_choose_edges() -> None:
@@ -205,7 +207,7 @@ def test_dots_keeps_one_operation_of_each_group_on_every_edge() -> None:
 @pytest.mark.parametrize(("operation_levels", "topology_levels", "steps"), [(2, 1, [3, 6]), (1, 1, [6, 6]), (2, 2, [3, 3]), (1, 2, [6, 3])])
 def test_dots_on_one_level_sees_all_images_and_on_two_a_half(operation_levels: Any, topology_levels: Any, steps: list[int]) -> None:
     short = {"operation_epochs": 1, "topology_epochs": 1, "operation_warmup": 0, "topology_warmup": 0, "nodes": 2, "topology_layers": 3}
-    epochs, _ = finish(dots, replace(SHORT_DOTS, operation_levels=operation_levels, topology_levels=topology_levels, **short))
+    epochs, _ = finish(dots, nested(SHORT_DOTS, operation_levels=operation_levels, topology_levels=topology_levels, **short))
     assert [epoch.steps for epoch in epochs] == steps
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from nasarch.search.runs.command import METHODS
+from nasarch.search.settings.presets import SETTINGS
+from tests.helpers.nested import dotted, flat, nested
 from tests.helpers.paper_numbers import SEARCHES
 
 LIMITS: dict[str, tuple[list[Any], list[Any], str]] = {  # legal, refused, the words
@@ -41,16 +42,21 @@ CASES = [
 
 def made(method: str, **changes: Any) -> Any:
     room = {name: value for name, value in SHORT.items() if name in SEARCHES[method]}
-    return METHODS[method].settings(**room | changes)
+    return nested(SETTINGS[method](), **room | changes)
+
+
+def own_name(method: str, name: str) -> str:
+    """Within its stage."""
+    return dotted(SETTINGS[method](), name).rpartition(".")[2]
 
 
 @pytest.mark.parametrize(("method", "name", "kind"), CASES, ids=[f"{method} {name}" for method, name, _ in CASES])
 def test_a_setting_is_legal_up_to_its_limit_and_refused_beyond(method: str, name: str, kind: str) -> None:
     legal, refused, words = LIMITS[kind]
     for value in legal:
-        assert getattr(made(method, **{name: value}), name) == value
+        assert flat(made(method, **{name: value}))[name] == value
     for value in refused:
-        with pytest.raises(ValueError, match=f"^{name}={value}: choose {words}$"):
+        with pytest.raises(ValueError, match=f"^{own_name(method, name)}={value}: choose {words}$"):
             made(method, **{name: value})
 
 
@@ -69,9 +75,10 @@ def test_every_setting_has_a_limit_or_is_a_word_or_a_switch() -> None:
     ],
 )
 def test_a_warm_up_leaves_an_epoch_of_its_own_stage(method: str, warmup: str, epochs: str) -> None:
-    assert getattr(made(method, **{warmup: 6, epochs: 7}), warmup) == 6
+    assert flat(made(method, **{warmup: 6, epochs: 7}))[warmup] == 6
     for count in (6, 5):
-        with pytest.raises(ValueError, match=f"^{warmup}=6, {epochs}={count}: choose fewer epochs of warm-up than there are in all$"):
+        words = f"{own_name(method, warmup)}=6, epochs={count}"
+        with pytest.raises(ValueError, match=f"^{words}: choose fewer epochs of warm-up than there are in all$"):
             made(method, **{warmup: 6, epochs: count})
 
 

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from nasarch.runtime.schedules import annealed
-from nasarch.search.recipes.darts import Darts
-from nasarch.search.recipes.dots import Dots
-from nasarch.search.recipes.edarts import Edarts
-from nasarch.search.recipes.ftso import Ftso
-from nasarch.search.recipes.pc_darts import PcDarts
-from nasarch.search.recipes.scale import scaled
+from nasarch.search.settings.darts import Darts
+from nasarch.search.settings.dots import Dots
+from nasarch.search.settings.edarts import Edarts
+from nasarch.search.settings.fields import from_dict, scaled
+from nasarch.search.settings.ftso import Ftso
+from nasarch.search.settings.pc_darts import PcDarts
+from tests.helpers.nested import flat, nested
 
 ALL = [Darts(), Dots(), Edarts(), Ftso(), PcDarts()]
 
 
 def end_temperatures(settings: Dots) -> list[float]:
     """Of the last epoch of both stages."""
-    stages = [(name, getattr(settings, f"{name}_epochs")) for name in ("operation", "topology")]
-    return [
-        annealed(getattr(settings, f"{name}_start"), getattr(settings, f"{name}_decay"), getattr(settings, f"{name}_warmup"))(epochs - 1)
-        for name, epochs in stages
-    ]
+    return [annealed(one.start, one.decay, one.warmup)(one.epochs - 1) for one in (settings.operation, settings.topology)]
 
 
 @pytest.mark.parametrize("factor", [0.001, 0.1, 0.2, 0.5, 1.0, 2.0])
 def test_dots_anneals_to_the_same_temperatures(factor: float) -> None:
     few = scaled(Dots(), factor)
     assert end_temperatures(few) == pytest.approx(end_temperatures(Dots()))
-    assert few.operation_start == few.topology_start == 10.0
+    assert few.operation.start == few.topology.start == 10.0
 
 
 @pytest.mark.parametrize(
@@ -52,9 +50,9 @@ def test_stages_of_dots_are_scaled_one_by_one(
     factor: float, epochs: tuple[int, int], warmups: tuple[int, int], decays: tuple[float, float]
 ) -> None:
     few = scaled(Dots(), factor)
-    assert (few.operation_epochs, few.topology_epochs) == epochs
-    assert (few.operation_warmup, few.topology_warmup) == warmups
-    assert (few.operation_decay, few.topology_decay) == pytest.approx(decays, rel=1e-12)
+    assert (few.operation.epochs, few.topology.epochs) == epochs
+    assert (few.operation.warmup, few.topology.warmup) == warmups
+    assert (few.operation.decay, few.topology.decay) == pytest.approx(decays, rel=1e-12)
 
 
 def test_the_warm_up_of_the_learning_rate_shrinks_as_well() -> None:
@@ -64,7 +62,7 @@ def test_the_warm_up_of_the_learning_rate_shrinks_as_well() -> None:
 
 
 def test_dots_without_annealing_stays_without() -> None:
-    assert scaled(Dots(operation_start=1.0, operation_decay=1.0), 0.2).operation_decay == 1.0
+    assert scaled(nested(Dots(), operation_start=1.0, operation_decay=1.0), 0.2).operation.decay == 1.0
 
 
 @pytest.mark.parametrize(("factor", "epochs", "warmup"), [(0.1, 5, 2), (0.5, 25, 8), (0.01, 2, 1), (2.0, 100, 30)])
@@ -80,9 +78,9 @@ def test_without_a_warm_up_there_is_none() -> None:
 @pytest.mark.parametrize("settings", ALL, ids=lambda settings: type(settings).__name__)
 def test_the_smallest_factor_leaves_a_search_and_touches_epochs_alone(settings: Any) -> None:
     few = scaled(settings, 1e-9)
-    changed = {name for name, value in vars(few).items() if value != getattr(settings, name)}
+    changed = {name for name, value in flat(few).items() if value != flat(settings)[name]}
     assert all(name.endswith(("epochs", "warmup", "decay")) for name in changed)
-    assert all(value >= 1 for name, value in vars(few).items() if name.endswith("epochs"))
+    assert all(value >= 1 for name, value in flat(few).items() if name.endswith("epochs"))
     assert scaled(settings, 1.0) == settings
 
 
@@ -95,3 +93,17 @@ def test_iterations_are_no_epochs() -> None:
 def test_what_is_no_positive_number_is_refused(factor: float) -> None:
     with pytest.raises(ValueError, match="--scale .*above 0, such as 0.1"):
         scaled(Darts(), factor)
+
+
+def test_a_long_warm_up_of_the_learning_rate_leaves_an_epoch_as_well() -> None:
+    assert scaled(PcDarts(epochs=6, warmup=0, rate_warmup=5), 0.1) == PcDarts(epochs=2, warmup=0, rate_warmup=1)
+
+
+@pytest.mark.parametrize("settings", ALL, ids=lambda settings: type(settings).__name__)
+def test_settings_come_back_from_json(settings: Any) -> None:
+    kind, kept = type(settings), json.loads(json.dumps(asdict(settings)))
+    assert from_dict(kind, kept) == settings
+    with pytest.raises(ValueError, match="nodes=0: choose 1 or more"):
+        from_dict(kind, kept | {"nodes": 0})
+    with pytest.raises(TypeError, match="unknown"):
+        from_dict(kind, kept | {"unknown": 1})

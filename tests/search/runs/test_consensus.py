@@ -15,6 +15,7 @@ from nasarch.cells.genotype import Genotype, resolve
 from nasarch.cells.space import DARTS, NATS, Space
 from nasarch.search.engine.result import ArchitectureWeights, Margin
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
+from nasarch.search.recipes.methods import METHODS, Method
 from nasarch.search.runs.consensus import Agreement, agreements, consensus, mean
 from nasarch.search.runs.gather import _agreement, _provenance, _same, _seeds, _stability
 from nasarch.search.runs.history import kept_counts
@@ -44,27 +45,27 @@ def test_one_run_that_is_sure_outweighs_two_that_are_not() -> None:
         weights = random_weights(DARTS, 0)
         weights.edges_ZE[:, 2:5] = torch.tensor(row)
         runs.append(weights)
-    found = consensus(dots, dots.Dots(), DARTS, runs, "mean")
+    found = consensus(METHODS["dots"], dots.Dots(), DARTS, runs, "mean")
     assert [edge.source for edge in found.genotype.cells["normal"].nodes[1]] == [2, 1]
     assert found.margins[1].weights == pytest.approx((0.26, 0.98 / 3, 1.24 / 3))
     assert found.margins[1].lead == pytest.approx(0.98 / 3 - 0.26)
 
 
 @pytest.mark.parametrize(
-    ("recipe", "settings"),
-    [(darts, darts.Darts()), (pc_darts, pc_darts.PcDarts()), (dots, dots.Dots()), (edarts, edarts.Edarts()), (ftso, ftso.Ftso())],
-    ids=["darts", "pc-darts", "dots", "edarts", "ftso"],
+    ("method", "settings"),
+    [(method, method.settings()) for method in METHODS.values()],
+    ids=METHODS,
 )
-def test_runs_that_are_alike_agree_and_give_their_cell(recipe: Any, settings: Any) -> None:
+def test_runs_that_are_alike_agree_and_give_their_cell(method: Method, settings: Any) -> None:
     runs = [random_weights(DARTS, 0)] * 4
-    rows = agreements(recipe, settings, DARTS, runs)
+    rows = agreements(method, settings, DARTS, runs)
     assert [(row.runs, row.edges, row.operations) for row in rows] == [(1, 1.0, 1.0), (2, 1.0, 1.0)]
-    assert consensus(recipe, settings, DARTS, runs, "mean").genotype == recipe.derive(DARTS, settings, runs[0], "one").genotype
+    assert consensus(method, settings, DARTS, runs, "mean").genotype == method.derive(DARTS, settings, runs[0], "one").genotype
 
 
 def test_random_runs_agree_by_chance() -> None:
     runs = [random_weights(DARTS, seed) for seed in range(40)]
-    rows = agreements(pc_darts, pc_darts.PcDarts(), DARTS, runs)
+    rows = agreements(METHODS["pc-darts"], pc_darts.PcDarts(), DARTS, runs)
     assert [row.runs for row in rows] == [1, 2, 4, 8, 16, 20]
     for row in rows:
         assert row.chance == pytest.approx((2 / 3 + 2 / 4 + 2 / 5) / 3)
@@ -75,18 +76,18 @@ def test_random_runs_agree_by_chance() -> None:
 @pytest.mark.parametrize(("count", "sizes"), [(2, [1]), (3, [1]), (4, [1, 2]), (7, [1, 2, 3]), (1, [])])
 def test_halves_grow_to_half_of_the_runs(count: int, sizes: list[int]) -> None:
     runs = [random_weights(DARTS, seed) for seed in range(count)]
-    assert [row.runs for row in agreements(darts, darts.Darts(), DARTS, runs)] == sizes
+    assert [row.runs for row in agreements(METHODS["darts"], darts.Darts(), DARTS, runs)] == sizes
 
 
 def test_where_all_edges_stay_only_operations_can_differ() -> None:
     runs = [random_weights(NATS, seed) for seed in range(8)]
-    for row in agreements(darts, darts.Darts(), NATS, runs):
+    for row in agreements(METHODS["darts"], darts.Darts(), NATS, runs):
         assert row.edges == row.chance == 1.0 and 0.05 < row.operations < 0.6
 
 
 def test_where_the_topology_is_given_the_operations_alone_differ() -> None:
     runs = [random_weights(DARTS, seed) for seed in range(4)]
-    for row in agreements(edarts, edarts.Edarts(), DARTS, runs):
+    for row in agreements(METHODS["edarts"], edarts.Edarts(), DARTS, runs):
         assert row.edges == row.chance == 1.0 and row.operations < 0.6
 
 
@@ -103,7 +104,7 @@ def test_an_edge_that_no_run_searched_operations_on_is_not_taken() -> None:
             weights.operations_ZEO[:, rows[source], 6] = 1.0
         assert weights.edges_ZE[0, rows[dropped]] == 0.0
         runs.append(weights)
-    found = consensus(ftso, ftso.Ftso(operator="gradient"), DARTS, runs, "mean")
+    found = consensus(METHODS["ftso"], ftso.Ftso(operator="gradient"), DARTS, runs, "mean")
     node = found.genotype.cells["normal"].nodes[3]
     assert node[0].source == 1 and node[1].source in (0, 3) and {edge.operation for edge in node} == {"dil_conv_3x3"}
 
@@ -138,7 +139,7 @@ def cell_of(node_3: tuple[int, int], operation: str = "sep_conv_3x3") -> Archite
 def test_agreement_is_the_share_of_edges_and_of_operations_where_there_is_a_choice() -> None:
     """Six nodes choose two edges each: 11 of 12 edges agree; of those all but one in their operation, too."""
     runs = [cell_of((0, 1)), cell_of((0, 2), "skip_connect")]
-    (row,) = agreements(darts, darts.Darts(), DARTS, runs)
+    (row,) = agreements(METHODS["darts"], darts.Darts(), DARTS, runs)
     assert (row.runs, row.edges, row.operations) == (1, pytest.approx(11 / 12), pytest.approx(10 / 12))
     assert row.chance == pytest.approx((2 / 3 + 2 / 4 + 2 / 5) / 3)
 
@@ -146,10 +147,12 @@ def test_agreement_is_the_share_of_edges_and_of_operations_where_there_is_a_choi
 def test_halves_are_disjoint_and_dealt_anew() -> None:
     """Of two runs of one kind and two of another the halves of one are alike in a third of the deals, those of two in none or in all."""
     first, second = cell_of((0, 1)), cell_of((1, 2))
-    one, two = agreements(darts, darts.Darts(), DARTS, [first, first, second, second])
+    one, two = agreements(METHODS["darts"], darts.Darts(), DARTS, [first, first, second, second])
     assert 0.2 < 1 - (1 - one.edges) * 12 < 0.47 and one.runs == 1
     assert two.edges > 11 / 12 and two.runs == 2
-    usual, *by_seed = (agreements(darts, darts.Darts(), DARTS, [first, second, second], **seed) for seed in ({}, {"seed": 0}, {"seed": 1}))
+    usual, *by_seed = (
+        agreements(METHODS["darts"], darts.Darts(), DARTS, [first, second, second], **seed) for seed in ({}, {"seed": 0}, {"seed": 1})
+    )
     assert usual == by_seed[0] != by_seed[1]
 
 
@@ -199,7 +202,7 @@ def test_the_agreement_is_counted_over_deals_into_two_halves() -> None:
                 choices += len(one)
                 chances.append(len(one) / node)
         rows.append((size, edges / choices, operations / choices, sum(chances) / len(chances)))
-    assert [tuple(row) for row in agreements(darts, darts.Darts(), DARTS, runs, seed=3)] == [pytest.approx(row) for row in rows]
+    assert [tuple(row) for row in agreements(METHODS["darts"], darts.Darts(), DARTS, runs, seed=3)] == [pytest.approx(row) for row in rows]
 
 
 def averaged(runs: list[ArchitectureWeights]) -> ArchitectureWeights:

@@ -16,9 +16,11 @@ from nasarch.data.split import write_split
 from nasarch.runtime.options import to_dict, updated
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
+from nasarch.search.recipes.methods import METHODS
 from nasarch.search.runs.options import SearchOptions
 from tests.helpers.captured_options import CapturedCall, catch_searches, plan_of, typed
 from tests.helpers.coloured_images import data
+from tests.helpers.nested import dotted, flat, nested
 
 # Flags of every method, each with another value than its default.
 CHANGED: dict[str, tuple[type, dict[str, Any]]] = {
@@ -67,10 +69,10 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CapturedCall:
 @pytest.mark.parametrize("method", CHANGED)
 def test_every_setting_of_a_method_has_its_flag(method: str, told: CapturedCall) -> None:
     kind, changes = CHANGED[method]
-    assert changes.keys() == {field.name for field in fields(kind)}
-    assert all(changes[field.name] != field.default for field in fields(kind))
-    plan = plan_of(told, *typed(changes), method=method)
-    assert plan.settings == kind(**changes) and type(plan.settings) is kind
+    usual = flat(kind())
+    assert changes.keys() == usual.keys() and all(changes[name] != usual[name] for name in usual)
+    plan = plan_of(told, *typed({dotted(kind(), name): value for name, value in changes.items()}), method=method)
+    assert plan.settings == nested(kind(), **changes) and type(plan.settings) is kind
     assert plan_of(told, method=method).settings == kind()
 
 
@@ -86,7 +88,8 @@ def test_every_setting_of_a_method_has_its_flag(method: str, told: CapturedCall)
 )
 def test_a_command_is_the_method_of_its_name(method: str, title: str, recipe: Any, told: CapturedCall) -> None:
     plan = plan_of(told, "--seed", "1", method=method)
-    assert (plan.command, plan.method, plan.recipe) == (method, title, recipe)
+    assert (plan.command, plan.method) == (method, METHODS[method])
+    assert plan.method[:2] == (title, recipe.PAPER) and plan.method[3:] == (recipe.search, recipe.derive)
     assert plan.words == f"nasarch search {method} --seed 1"
     assert plan.bench.name == f"{recipe.__name__.rsplit('.', 1)[1]}_digits"
     assert plan.preset is None and plan.remarks == ()
@@ -270,7 +273,7 @@ def test_a_folder_tells_all_of_a_search_again(method: str, told: CapturedCall, t
         "elsewhere",
     ]
     plan = plan_of(told, *flags, method=method)
-    config = {"method": plan.method, "settings": changes | {"epochs": 2 * changes["epochs"]}, "job": to_dict(plan.job)}
+    config = {"method": plan.method.title, "settings": changes | {"epochs": 2 * changes["epochs"]}, "job": to_dict(plan.job)}
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     again = plan_of(told, "--resume", str(tmp_path / "run"), "--seed", "9", method=method)

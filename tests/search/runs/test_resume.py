@@ -97,8 +97,8 @@ FIVE_EPOCHS = {
     "darts": ["--layers", "3", "--epochs", "5", *TENTHS],
     "pc-darts": ["--layers", "3", "--epochs", "5", "--warmup", "1", "--random-channels", *TENTHS],
     "dots": [
-        *("--operation-layers", "3", "--operation-epochs", "2", "--operation-warmup", "1"),
-        *("--topology-layers", "3", "--topology-epochs", "3", "--topology-warmup", "1"),
+        *("--operation.layers", "3", "--operation.epochs", "2", "--operation.warmup", "1"),
+        *("--topology.layers", "3", "--topology.epochs", "3", "--topology.warmup", "1"),
         *TENTHS,
     ],
     "ftso": ["--layers", "3", "--epochs", "2", "--operator", "gradient", "--operator-epochs", "3", *TENTHS],

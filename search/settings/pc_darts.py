@@ -1,4 +1,4 @@
-"""Presets of PC-DARTS: Tables 1 to 4 and Fig. 3 of its text, eq. 1 taken literally, and NATS-Bench.
+"""Settings and presets of PC-DARTS: Tables 1 to 4 and Fig. 3 of its text, eq. 1 taken literally, and NATS-Bench.
 
 | presets | row |
 |---|---|
@@ -24,11 +24,63 @@ Note:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .pc_darts import PcDarts
+from .fields import Count, Epochs, Fraction, NonNegative, Positive, Warmup, check
 from .preset import Preset, Presets
+
+
+@dataclass(frozen=True, kw_only=True)
+class PcDarts:
+    """Settings of PC-DARTS on CIFAR-10; sections and tables are of the ICLR text.
+
+    Args:
+        partial: Partial channel connections K: 1/K of the channels are searched (sec. 4.2; Fig. 3 tries 1, 2, 4, 8).
+        edge_normalisation: Edge normalization: weight edges by a softmax over beta (eq. 2; Table 3 goes without).
+        epochs: Number of epochs (sec. 4.2; Table 4 tries 50 to 125).
+        warmup: Number of warm-up epochs, which train the network weights alone (sec. 4.2).
+        nodes: Number of inner nodes of a cell (sec. 4.1: N = 6 with the inputs; Table 4 tries 5, 6, 7).
+        layers: Number of cells of the supernet (sec. 4.1).
+        channels: Number of channels of the first cell (sec. 4.1).
+        batch_size: Batch size, of the training and of the validation split (sec. 4.2).
+        lr: Initial learning rate of the network weights, SGD with a cosine schedule (sec. 4.2).
+        lr_end: Final learning rate of the network weights (sec. 4.2).
+        momentum: Momentum of SGD (sec. 4.2).
+        weight_decay: Weight decay of the network weights (sec. 4.2).
+        clip: Maximum gradient norm of the network weights (code).
+        arch_lr: Learning rate of the architecture parameters, Adam (sec. 4.2).
+        arch_weight_decay: Weight decay of the architecture parameters (sec. 4.2).
+        init_std: Standard deviation of the initial architecture parameters (code).
+        rate_warmup: Number of epochs of linear learning rate warm-up (code, ImageNet: 5).
+        random_channels: Channel sampling at random in every pass (eq. 1), instead of the first channels and a shuffle.
+        fractions: Fractions of the training images that train the network weights and the architecture (sec. 4.2; ImageNet: 0.1, 0.025).
+    """
+
+    partial: Count = 4
+    edge_normalisation: bool = True
+    epochs: Epochs = 50
+    warmup: Warmup = 15
+    nodes: Count = 4
+    layers: Count = 8
+    channels: Count = 16
+    batch_size: Count = 256
+    lr: NonNegative = 0.1
+    lr_end: NonNegative = 0.0
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 3e-4
+    clip: Positive = 5.0
+    arch_lr: NonNegative = 6e-4
+    arch_weight_decay: NonNegative = 1e-3
+    init_std: NonNegative = 1e-3
+    rate_warmup: Warmup = 0
+    random_channels: bool = False
+    fractions: tuple[float, float] = (0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        check(self)
+
 
 ERROR = "% test error on CIFAR-10"
 IMAGENET: dict[str, Any] = {

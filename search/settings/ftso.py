@@ -1,4 +1,4 @@
-"""Presets of FTSO: every row of Table 1 (Table 3 of the 2021 submission), the operators of Fig. 4a, CIFAR-100 and NATS-Bench.
+"""Settings and presets of FTSO: every row of Table 1 (Table 3 of the 2021 submission), the operators of Fig. 4a, CIFAR-100 and NATS-Bench.
 
 | presets | row |
 |---|---|
@@ -27,11 +27,66 @@ Note:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from .ftso import Ftso
+from .fields import Count, Epochs, Fraction, NonNegative, Positive, check
 from .preset import Preset, Presets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ftso:
+    """Settings of FTSO. Sections and tables are of the 2024 text, tables marked 2021 of the submission.
+
+    Args:
+        topology_operation: Candidate operations of the topology search (paper: skip_connect; Table 1 tries others).
+        operator: Operator search: replace every edge by `operation`, or search operations by gradient (Algorithm 2).
+        operation: Operation that replaces every edge of the found topology (sec. 4.1; Fig. 4a compares them).
+        operator_epochs: Number of epochs of the operator search by gradient (Table 1: 18 or 50).
+        epochs: Number of epochs of the topology search (Table 1: 1 is best, 50 overfits).
+        iterations: Maximum number of steps of the topology search ("1it." in Table 1); none means all steps of the epochs.
+        nodes: Number of inner nodes of a cell (2021, A.1).
+        layers: Number of cells of the supernet, 6 normal + 2 reduction (2021, Table 4).
+        channels: Number of channels of the first cell (2021, Table 4).
+        partial: Partial channel connections K: 1/K of the channels are searched, "channel proportion 25 %" (2021, Table 4).
+        batch_size: Batch size, of the training and of the validation split (PC-DARTS sec. 4.2).
+        lr: Initial learning rate of the network weights, SGD with a cosine schedule (2021, Table 4).
+        lr_end: Final learning rate of the network weights (2021, Table 4).
+        momentum: Momentum of SGD (PC-DARTS sec. 4.2).
+        weight_decay: Weight decay of the network weights (PC-DARTS sec. 4.2).
+        clip: Maximum gradient norm of the network weights (DARTS' code).
+        arch_lr: Learning rate of the architecture parameters, Adam (2021, Table 4: 6e-4 on CIFAR-10).
+        arch_weight_decay: Weight decay of the architecture parameters (PC-DARTS sec. 4.2).
+        fractions: Fractions of the training images that train the network weights and the architecture (2021, A.1; part of ImageNet:
+            0.1, 0.025).
+    """
+
+    topology_operation: tuple[str, ...] = ("skip_connect",)
+    operator: Literal["replace", "gradient"] = "replace"
+    operation: str = "sep_conv_3x3"
+    operator_epochs: Epochs = 50
+    epochs: Epochs = 1
+    iterations: Count | None = None
+    nodes: Count = 4
+    layers: Count = 8
+    channels: Count = 16
+    partial: Count = 4
+    batch_size: Count = 256
+    lr: NonNegative = 0.025
+    lr_end: NonNegative = 0.0
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 3e-4
+    clip: Positive = 5.0
+    arch_lr: NonNegative = 6e-4
+    arch_weight_decay: NonNegative = 1e-3
+    fractions: tuple[float, float] = (0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not set(self.topology_operation) - {"none"}:
+            raise ValueError("topology_operation: give one at least that is not none, such as skip_connect")
+
 
 OPERATIONS = {
     "skip": ("skip_connect",),

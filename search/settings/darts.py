@@ -1,4 +1,4 @@
-"""Presets of DARTS: its own two rows, the exact product, and its rows in the tables of PC-DARTS and FTSO.
+"""Settings and presets of DARTS: its own two rows, the exact product, and its rows in the tables of PC-DARTS and FTSO.
 
 | presets | row |
 |---|---|
@@ -15,10 +15,55 @@ Note:
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
-from .darts import Darts
+from .fields import Count, Epochs, Fraction, NonNegative, Positive, check
 from .preset import Preset, Presets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Darts:
+    """Settings of DARTS; sections are of the ICLR text.
+
+    Args:
+        order: Gradient of the architecture: first order (xi = 0), second order (finite differences, eq. 8) or exact (eq. 7).
+        epochs: Number of epochs (A.1.1).
+        nodes: Number of inner nodes of a cell (A.1.1: 7 nodes with the two inputs and the output).
+        layers: Number of cells of the supernet (A.1.1).
+        channels: Number of channels of the first cell (A.1.1).
+        batch_size: Batch size, of the training and of the validation split (A.1.1).
+        lr: Initial learning rate of the network weights, SGD with a cosine schedule (A.1.1).
+        lr_end: Final learning rate of the network weights (A.1.1: 0; code: 0.001, which is taken).
+        momentum: Momentum of SGD (A.1.1).
+        weight_decay: Weight decay of the network weights (A.1.1).
+        clip: Maximum gradient norm of the network weights (code).
+        arch_lr: Learning rate of the architecture parameters, Adam (A.1.1).
+        arch_weight_decay: Weight decay of the architecture parameters (A.1.1).
+        init_std: Standard deviation of the initial architecture parameters (code; A.1.1: zero).
+        fractions: Fractions of the training images that train the network weights and the architecture (sec. 3.1).
+    """
+
+    order: Literal["first", "second", "exact"] = "second"
+    epochs: Epochs = 50
+    nodes: Count = 4
+    layers: Count = 8
+    channels: Count = 16
+    batch_size: Count = 64
+    lr: NonNegative = 0.025
+    lr_end: NonNegative = 0.001
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 3e-4
+    clip: Positive = 5.0
+    arch_lr: NonNegative = 3e-4
+    arch_weight_decay: NonNegative = 1e-3
+    init_std: NonNegative = 1e-3
+    fractions: tuple[float, float] = (0.5, 0.5)
+
+    def __post_init__(self) -> None:
+        check(self)
+
 
 ERROR = "% test error on CIFAR-10"
 ORDERS = {"first": "DARTS-v1", "second": "DARTS-v2"}
