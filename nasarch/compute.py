@@ -6,11 +6,9 @@ import ctypes
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 
-Precision = Literal["off", "bf16", "fp16"]  # of mixed precision; off is float32
 AUTOCAST_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

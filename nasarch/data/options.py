@@ -1,12 +1,13 @@
-"""Options of a command that reads a data set: which images, at which size, and how they are decoded."""
+"""Options of a command that reads a data set: which images, at which size, and how they are decoded. Needs no PyTorch before `load`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .dataset import Dataset
-from .load import load
+if TYPE_CHECKING:
+    from .dataset import Dataset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,4 +40,6 @@ class DataOptions:
 
     def load(self) -> Dataset:
         """The data set; errors as in `nasarch.data.load.load`."""
+        from .load import load
+
         return load(self.data, size=self.size, root=self.root, download=self.download, in_memory=self.in_memory)

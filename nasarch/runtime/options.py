@@ -1,19 +1,20 @@
-"""Options that commands share (device, output folder), and how options are written to config.json: flat, whatever they are composed of."""
+"""Options that commands share (device, output folder), and how options are written to config.json: flat, whatever they are composed of.
+
+Flags are parsed into options before PyTorch is imported (`--help` and mistakes are answered at once), so `start` imports it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
 
-import torch
-
-from nasarch.compute import pick_device, set_tf32
-
-from . import distributed
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
+Precision = Literal["off", "bf16", "fp16"]  # of mixed precision; off is float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,10 @@ class MachineOptions:
         Raises:
             ValueError: there is no such device, or it is one device for several processes.
         """
+        from nasarch.compute import pick_device, set_tf32
+
+        from . import distributed
+
         device = pick_device(distributed.init(self.device))
         set_tf32(self.tf32)
         return device

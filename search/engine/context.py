@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from nasarch.cells.space import DARTS, Space
-from nasarch.compute import AUTOCAST_DTYPES, Precision, seeded
+from nasarch.compute import AUTOCAST_DTYPES, seeded
 from nasarch.data.dataset import Dataset, split_indices
 from nasarch.data.loader import BatchLoader, train_and_val_loaders
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.options import Precision
 from nasarch.search.supernet.network import Supernet
 
 from .loop import Progress, fit

@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 from tyro.conf import OmitArgPrefixes
 
-from nasarch.compute import Precision
 from nasarch.data.options import DataOptions
-from nasarch.runtime.options import MachineOptions, OutputOptions, updated
+from nasarch.runtime.options import MachineOptions, OutputOptions, Precision, updated
 from nasarch.search.settings.fields import from_dict
 
 

@@ -16,10 +16,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import is_dataclass, replace
 from enum import Enum
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_type_hints
 
 T = TypeVar("T")
-Precision = Literal["off", "bf16", "fp16"]  # of the network's arithmetic; off is float32
 
 
 class Range(NamedTuple):

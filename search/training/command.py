@@ -22,7 +22,8 @@ from nasarch.runtime.progress import ProgressDisplay, duration, to_all
 from nasarch.runtime.run_folder import as_json, check_unused, make_folder, usual_folder
 from nasarch.runtime.tensorboard import TensorBoardLogger
 
-from .plan import TrainOptions, TrainPlan, located, resumed, subject
+from .options import TrainOptions
+from .plan import TrainPlan, located, resumed, subject
 from .recipes import Training, recipe, remarks_on, with_scaled_lr
 from .record import check_recordable, record
 from .run import Report, Result, run, summary

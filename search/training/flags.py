@@ -10,7 +10,7 @@ import tyro
 
 from nasarch.flags import parse, value_of
 
-from .plan import TrainOptions
+from .options import TrainOptions
 from .recipes import Training, recipe
 
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="MODEL|GENOTYPE")]

@@ -10,62 +10,19 @@ from typing import Any, NamedTuple
 
 import timm
 import torch
-from tyro.conf import OmitArgPrefixes
 
 from nasarch.cells.genotype import Genotype
-from nasarch.compute import Precision, seeded
+from nasarch.compute import seeded
 from nasarch.data.dataset import Dataset
 from nasarch.data.load import IMAGENET_STEM_SIZE
-from nasarch.data.options import DataOptions
 from nasarch.models.catalogue import find, models_of
 from nasarch.models.network import CellNetwork
 from nasarch.models.zoo import GENERIC, MODELS, Model
 from nasarch.runtime import distributed
-from nasarch.runtime.options import MachineOptions, OutputOptions, updated
+from nasarch.runtime.options import updated
 
+from .options import TrainOptions
 from .recipes import RECIPES, Recipe, Training
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """Run options of a training, beside the settings of its recipe.
-
-    Args:
-        dataset: Options of the data set; a folder or tar file needs a test part.
-        machine: Options of the hardware.
-        output: Options of the run folder.
-        recipe: Settings from the literature, which other flags then change: cifar, cifar-long, imagenet, shallow or nats.
-        weights: Pretrained weights to start from, instead of random ones: a .safetensors file, or a training's model/ or checkpoint.pt.
-        scale_lr: Linear scaling of the recipe's learning rate with the batch size.
-        seed: Random seed of weight initialization, batch order, augmentation and drop path.
-        runs: Number of independent trainings (seeds SEED, SEED+1, ...); reports mean and standard deviation.
-        amp: Mixed precision: bf16 or fp16 autocast; off is float32.
-        test: Accuracy on the test images, measured once, at the end; with --no-test no test part is needed.
-        record: Entry of the result in the genotype's file, beside those that its paper reports.
-        tensorboard: Log for TensorBoard in the run folder.
-
-    Raises:
-        ValueError: a value out of its range, or options that exclude each other.
-    """
-
-    dataset: OmitArgPrefixes[DataOptions] = DataOptions()
-    machine: OmitArgPrefixes[MachineOptions] = MachineOptions()
-    output: OmitArgPrefixes[OutputOptions] = OutputOptions()
-    recipe: str = "cifar"
-    weights: Path | None = None
-    scale_lr: bool = False
-    seed: int = 0
-    runs: int = 1
-    amp: Precision = "off"
-    test: bool = True
-    record: bool = False
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        if self.runs < 1:
-            raise ValueError(f"--runs {self.runs}: choose 1 or more")
-        if self.record and not self.test:
-            raise ValueError("--record writes down the accuracy on the test images: leave --no-test out")
 
 
 class Subject(NamedTuple):

@@ -52,9 +52,9 @@ def catch_searches(monkeypatch: pytest.MonkeyPatch) -> CapturedCall:
         found.load = {"name": name, **how}
         return replace(images, name=Path(name).stem)
 
-    monkeypatch.setattr("nasarch.data.options.load", load)
+    monkeypatch.setattr("nasarch.data.load.load", load)
     monkeypatch.setattr(command, "search", found.keep)
-    monkeypatch.setattr("nasarch.runtime.options.set_tf32", found.tf32.append)
+    monkeypatch.setattr("nasarch.compute.set_tf32", found.tf32.append)
     return found
 
 
@@ -66,9 +66,9 @@ def catch_trainings(monkeypatch: pytest.MonkeyPatch) -> CapturedCall:
         found.load = {"name": name, **how}
         return images
 
-    monkeypatch.setattr("nasarch.data.options.load", load)
+    monkeypatch.setattr("nasarch.data.load.load", load)
     monkeypatch.setattr(train_command, "_train", found.keep)
-    monkeypatch.setattr("nasarch.runtime.options.set_tf32", found.tf32.append)
+    monkeypatch.setattr("nasarch.compute.set_tf32", found.tf32.append)
     return found
 
 

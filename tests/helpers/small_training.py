@@ -11,7 +11,8 @@ import torch
 from nasarch.cells.genotype import Cell, Genotype, Op, resolve
 from nasarch.data.dataset import Dataset
 from nasarch.runtime.options import updated
-from nasarch.search.training.plan import TrainOptions, TrainPlan, subject
+from nasarch.search.training.options import TrainOptions
+from nasarch.search.training.plan import TrainPlan, subject
 from nasarch.search.training.recipes import RECIPES, Training
 from tests.helpers.coloured_images import data
 

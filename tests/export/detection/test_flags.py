@@ -230,8 +230,8 @@ def test_a_device_and_the_rounding_of_gpus_are_set_before_anything_else(
     place: Path, planned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = list[Any]()
-    monkeypatch.setattr("nasarch.runtime.options.set_tf32", seen.append)
-    monkeypatch.setattr("nasarch.runtime.options.pick_device", lambda name: seen.append(name) or torch.device("cpu"))
+    monkeypatch.setattr("nasarch.compute.set_tf32", seen.append)
+    monkeypatch.setattr("nasarch.compute.pick_device", lambda name: seen.append(name) or torch.device("cpu"))
     for tf32 in (False, True):
         planned(SETTINGS, job(place, tmp_path / "run", tf32=tf32, device="cuda:3"))
     assert seen == ["cuda:3", False, "cuda:3", True]

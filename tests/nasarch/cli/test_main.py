@@ -335,7 +335,13 @@ def test_a_group_lists_its_commands(run: Run) -> None:
 
 
 QUICK = [["--help"], ["--version"], ["trian"], ["search", "--help"], ["search", "pcdarts"], ["models", "--help"], ["show", "--wrong"]]
-QUICK += [["search", "pc-darts", "--help"], ["search", "dots", "--preset", "imagenet", "--wrong"], ["search", "darts", "--epochs", "x"]]
+QUICK += [
+    ["train", "--help"],
+    ["train", "x", "--recipe=imagenet", "--wrong"],
+    ["search", "pc-darts", "--help"],
+    ["search", "dots", "--preset", "imagenet", "--wrong"],
+    ["search", "darts", "--epochs", "x"],
+]
 QUICK += [["export", "--help"], ["export", "onnx", "--help"], ["export", "hub", "--wrong"], ["detect", "--help"], ["bench", "--help"]]
 QUICK += [
     ["presets", "--help"],

@@ -184,7 +184,7 @@ def test_the_command_that_makes_weights_is_one_that_training_takes(name: str, tm
     resolve("ftso_nats_cifar" if network == NATS_BENCH else "pc_darts_cifar").save(cell)
     few = Images(torch.randint(0, 255, (4, 3, network.size, network.size), dtype=torch.uint8), torch.arange(4) % 2)
     data = replace(colours(), train=few, test=few, class_names=("a", "b"))
-    monkeypatch.setattr("nasarch.data.options.load", lambda *_, **__: data)
+    monkeypatch.setattr("nasarch.data.load.load", lambda *_, **__: data)
     monkeypatch.setattr(train_command, "_train", lambda plan, folder: plans.append(plan))
     words = found[1].replace("GENOTYPE.json", str(cell)).replace("DIR", str(tmp_path / "run"))
     assert main([*words.split(), "--device", "cpu"]) == 0

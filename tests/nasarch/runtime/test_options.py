@@ -14,7 +14,7 @@ from nasarch.export.detection.settings import DetectOptions
 from nasarch.runtime.options import MachineOptions, OutputOptions, to_dict, updated
 from nasarch.search.ranking.budget import Budget
 from nasarch.search.runs.options import SearchOptions
-from nasarch.search.training.plan import TrainOptions
+from nasarch.search.training.options import TrainOptions
 
 PARTS = {"dataset": DataOptions, "machine": MachineOptions, "output": OutputOptions}
 
@@ -48,6 +48,6 @@ def test_updated_changes_what_is_named_and_keeps_the_rest_of_its_part() -> None:
 
 def test_data_options_load_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("nasarch.data.options.load", lambda *args, **told: seen.append((args, told)))
+    monkeypatch.setattr("nasarch.data.load.load", lambda *args, **told: seen.append((args, told)))
     DataOptions(data="x", size=9, root=Path("r"), download=True, in_memory=False, workers=3).load()
     assert seen == [(("x",), {"size": 9, "root": Path("r"), "download": True, "in_memory": False})]

@@ -210,7 +210,7 @@ def test_heats_hold_cells_of_one_form() -> None:
 
 def test_halves_and_samples_are_balanced_and_drawn_by_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     data = colours()
-    monkeypatch.setattr("nasarch.data.options.load", lambda *names, **arguments: data)
+    monkeypatch.setattr("nasarch.data.load.load", lambda *names, **arguments: data)
     budget = Budget(images=12, val_images=9, batch_size=4, machine=MachineOptions(device="cpu"))
 
     def parts(budget: Budget, by_test: bool) -> tuple[Images, Images]:

@@ -29,7 +29,7 @@ from nasarch.search.settings.presets import PRESETS
 from nasarch.search.supernet.network import Supernet
 from nasarch.search.training import recipes
 from tests.helpers import paper_numbers as papers
-from tests.helpers.nested import flat
+from tests.helpers.nested import flat, nested
 from tests.helpers.paper_presets import PRESETS as ROWS
 from tests.helpers.paper_presets import Row
 from tests.helpers.staged import Stage, searched
@@ -237,7 +237,7 @@ def test_a_search_does_what_the_numbers_of_its_row_say(method: str, name: str) -
         "ftso": lambda: stages_of_ftso(told, row.space),
     }
     recipe, settings = RECIPES[method]
-    found = searched(recipe, settings(**told), space=SPACES[row.space])
+    found = searched(recipe, nested(settings(), **told), space=SPACES[row.space])
     expected = make[method]()
     assert len(found.stages) == len(expected)
     for stage, one in zip(found.stages, expected, strict=True):

@@ -26,7 +26,7 @@ from nasarch.data.options import DataOptions
 from nasarch.models.catalogue import entry, models_of
 from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.search.training.command import _named_recipe
-from nasarch.search.training.plan import TrainOptions
+from nasarch.search.training.options import TrainOptions
 from nasarch.search.training.recipes import RECIPES, Training
 from tests.helpers.datasets import as_tree, two_classes
 from tests.helpers.small_training import COMMAND

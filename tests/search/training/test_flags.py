@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nasarch.runtime.options import to_dict, updated
-from nasarch.search.training.plan import TrainOptions
+from nasarch.search.training.options import TrainOptions
 from nasarch.search.training.recipes import Training
 from tests.helpers.captured_options import CapturedCall, catch_trainings, training_of, typed
 
