@@ -31,11 +31,11 @@ NAMES = tyro.conf.arg(metavar="RUN [RUN ...]")
 
 
 def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, NAMES], *, out: Path | None = None) -> None:
-    """Write a page on searches: settings, curves, weights over time, cells, margins, stability, cost.
+    """Write an HTML report on searches: settings, curves, architecture weights over time, cells, margins, stability, cost.
 
     Args:
-        runs: folders of searches, finished or not, or of several seeds; several are compared.
-        out: folder of the page and its pictures; by default report/ in the first run's folder.
+        runs: Folders of searches, finished or not, or of several seeds; several are compared.
+        out: Folder of the report and its images (default: report/ in the folder of the first run).
     """
     print(f"wrote {write_report(runs, out)}")
 

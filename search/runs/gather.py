@@ -85,12 +85,12 @@ def gather(
     out: Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")],
     stability_only: bool = False,
 ) -> None:
-    """Bring together runs of the same search with other seeds, from this machine or others: stability, and the cell of the mean weights.
+    """Combine searches with different seeds, from this machine or others: stability, and the consensus cell of their mean weights.
 
     Args:
-        runs: folders of finished runs, or folders whose seed-N are such.
-        out: a new folder for the results.
-        stability_only: leave out the cell of the mean weights, and how far halves of the runs agree.
+        runs: Folders of finished searches, or folders that hold such as seed-N.
+        out: Folder to write, a new one.
+        stability_only: Stability alone: no consensus cell, and no agreement between halves of the runs.
     """
     from nasarch.runtime.run_folder import check_unused
 
