@@ -23,9 +23,9 @@ from nasarch.cli.main import main
 from nasarch.data.load import load
 from nasarch.data.loader import in_order
 from nasarch.data.options import DataOptions
+from nasarch.flags import value_of
 from nasarch.models.catalogue import entry, models_of
 from nasarch.runtime.options import MachineOptions, OutputOptions
-from nasarch.search.training.command import _named_recipe
 from nasarch.search.training.options import TrainOptions
 from nasarch.search.training.recipes import RECIPES, Training
 from tests.helpers.datasets import as_tree, two_classes
@@ -129,7 +129,9 @@ def test_several_seeds_and_their_record_in_the_genotype(tmp_path: Path, capsys: 
 
 
 def test_the_defaults_are_those_of_the_recipe(capsys: pytest.CaptureFixture[str]) -> None:
-    assert _named_recipe([]) == "cifar" and _named_recipe(["x", "--recipe", "nats"]) == "nats" == _named_recipe(["--recipe=nats"])
+    for arguments, name in (([], None), (["x", "--recipe", "nats"], "nats"), (["--recipe=nats"], "nats"), (["--recipe"], None)):
+        assert value_of("--recipe", arguments) == name
+    assert value_of("--recipe", ["--recipe=cifar", "--lr", "-1", "--recipe", "nats", "x"]) == "nats"  # the last one counts
     assert main(["train", "--recipe", "nats", "--help"]) == 0
     assert re.search(r"--epochs INT.*?\(default:\W+200\)", capsys.readouterr().out, re.DOTALL)
 
