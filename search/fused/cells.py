@@ -31,7 +31,7 @@ from nasarch.models.skeleton import Place
 
 
 class Run(NamedTuple):
-    """The channels `start` to `stop` of map number `source`; `again` if they were wanted before."""
+    """The channels `start` to `stop` of map number `source`; `again` if an earlier run has them, too."""
 
     source: int
     start: int
@@ -40,9 +40,9 @@ class Run(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What is gathered, in its order; and the channels of the maps it comes from that are left out."""
+    """Index of a gather over channels: the runs that are gathered, in order, and the rest of the maps that they come from."""
 
-    wanted: tuple[Run, ...]
+    runs: tuple[Run, ...]
     rest: tuple[Run, ...]
 
     @classmethod
@@ -56,7 +56,7 @@ class Table(NamedTuple):
     @property
     def sources(self) -> list[int]:
         """The maps that it takes from."""
-        return sorted({run.source for run in self.wanted})
+        return sorted({run.source for run in self.runs})
 
 
 def _joined(blocks: Sequence[tuple[int, int]], again: Sequence[bool], channels: int) -> tuple[Run, ...]:
@@ -83,25 +83,25 @@ class _Gathered(Function):
     def forward(ctx: Any, table: Table, *maps: Tensor) -> Tensor:
         ctx.table, ctx.shapes = table, [x.shape for x in maps]
         sources = dict(zip(table.sources, maps, strict=True))
-        return torch.cat([_of(sources[run.source], run) for run in table.wanted], dim=1)
+        return torch.cat([_of(sources[run.source], run) for run in table.runs], dim=1)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
-        form: dict[str, Any] = {"dtype": g.dtype, "device": g.device, "memory_format": torch.channels_last}
-        found = {source: torch.empty(shape, **form) for source, shape in zip(ctx.table.sources, ctx.shapes, strict=True)}
-        pieces = g.split([run.stop - run.start for run in ctx.table.wanted], dim=1)
-        for run, piece in zip(ctx.table.wanted, pieces, strict=True):
-            place = _of(found[run.source], run)
-            place.add_(piece) if run.again else place.copy_(piece)
+        like: dict[str, Any] = {"dtype": g.dtype, "device": g.device, "memory_format": torch.channels_last}
+        found = {source: torch.empty(shape, **like) for source, shape in zip(ctx.table.sources, ctx.shapes, strict=True)}
+        pieces = g.split([run.stop - run.start for run in ctx.table.runs], dim=1)
+        for run, piece in zip(ctx.table.runs, pieces, strict=True):
+            target = _of(found[run.source], run)
+            target.add_(piece) if run.again else target.copy_(piece)
         for run in ctx.table.rest:
             _of(found[run.source], run).zero_()
         return None, *found.values()
 
 
 def gathered(table: Table, maps: Sequence[Tensor]) -> Tensor:
-    """The channels that the table wants, side by side; a map itself if it is wanted as it is."""
-    if len(table.wanted) == 1 and not table.rest:
-        return maps[table.wanted[0].source]
+    """The channels of the table, side by side; a map itself if the table is all of it."""
+    if len(table.runs) == 1 and not table.rest:
+        return maps[table.runs[0].source]
     return _Gathered.apply(table, *[maps[i] for i in table.sources])
 
 
@@ -146,12 +146,12 @@ class FusedNode(nn.Module):
         )
         count = len(edges_NK)
         earlier = [count] * (1 + max(edge.source for edges in edges_NK for edge in edges))
-        self.wanted = [Table.of([(edges_NK[n][k].source, n) for n, k in group], channels, earlier) for group in groups]
+        self.reads = [Table.of([(edges_NK[n][k].source, n) for n, k in group], channels, earlier) for group in groups]
         self.rectified = [isinstance(op, nn.Sequential) and isinstance(op[0], nn.ReLU) for op in self.operations]
         for op, rectified in zip(self.operations, self.rectified, strict=True):
             if rectified:
                 op[0] = nn.Identity()  # type: ignore[operator]
-        self.reads_positive = {i for table in compress(self.wanted, self.rectified) for i in table.sources}
+        self.reads_positive = {i for table in compress(self.reads, self.rectified) for i in table.sources}
         place = {copy: (g, i) for g, group in enumerate(groups) for i, copy in enumerate(group)}
         slots = range(len(edges_NK[0]))
         sizes = [len(group) for group in groups]
@@ -162,7 +162,7 @@ class FusedNode(nn.Module):
     def forward(self, states: Sequence[Tensor], positive: Sequence[Tensor], masks_BM: Tensor | None) -> Tensor:
         """`positive` are the positive parts of the states, which operations read that begin with a ReLU."""
         sources = [positive if rectified else states for rectified in self.rectified]
-        outs = [through(op, gathered(w, x)) for op, w, x in zip(self.operations, self.wanted, sources, strict=True)]
+        outs = [through(op, gathered(w, x)) for op, w, x in zip(self.operations, self.reads, sources, strict=True)]
         terms = outs[0].chunk(len(self.slots), dim=1) if len(outs) == 1 else [gathered(slot, outs) for slot in self.slots]
         if masks_BM is None:
             return reduce(add, terms)

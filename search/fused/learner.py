@@ -1,4 +1,4 @@
-"""Training a fleet of networks on the same batches: one step, and how well each of them classifies. Knows no files.
+"""Training of fused networks on the same batches: one step, and the accuracy of each. Knows no files.
 
 Each network's step is that of `train.Learner` with the same seed, to rounding: its own mean loss, its own gradient clipped by its own
 norm, plain SGD. `train.fit` drives either.
@@ -23,14 +23,14 @@ from nasarch.search.training.recipes import Training
 
 from .network import FusedNetwork
 
-PLAIN = {"aux_weight": 0.0, "label_smoothing": 0.0, "mixup": 0.0, "ema": 0.0, "colour_jitter": 0.0}  # what a fleet is trained without
+PLAIN = {"aux_weight": 0.0, "label_smoothing": 0.0, "mixup": 0.0, "ema": 0.0, "colour_jitter": 0.0}  # of fused networks
 
 
 class FusedLearner:
-    """A fleet, its optimiser, and one step of them.
+    """A fused network, its optimizer, and one training step.
 
     Raises:
-        ValueError: the settings ask for what fleets are trained without.
+        ValueError: the settings ask for what fused networks are trained without.
     """
 
     def __init__(self, net: FusedNetwork, settings: Training, *, seed: int) -> None:

@@ -34,18 +34,18 @@ class Part(NamedTuple):
     name: str
 
 
-def form(genotype: Genotype) -> tuple[int, ...] | None:
-    """What cells must have in common to be one fleet: the number of edges of each node. None for cells that fit into none.
+def edges_per_node(genotype: Genotype) -> tuple[int, ...] | None:
+    """Number of edges of each node, in which cells must agree to be fused; None for cells that can't be fused.
 
-    In those that fit every node has an edge, is part of the output, both inputs are read, and no edge is `none`.
+    In those that can every node has an edge, is part of the output, both inputs are read, and no edge is `none`.
     """
     if genotype.space != DARTS.name:
         return None
     counts: list[int] = []
     for cell in genotype.cells.values():
         edges = [edge for node in cell.nodes for edge in node]
-        whole = cell.live_concat == tuple(cell.inner_nodes)
-        if not whole or {0, 1} - {edge.source for edge in edges} or any(edge.operation == "none" for edge in edges):
+        all_used = cell.live_concat == tuple(cell.inner_nodes)
+        if not all_used or {0, 1} - {edge.source for edge in edges} or any(edge.operation == "none" for edge in edges):
             return None
         counts += [0, *map(len, cell.nodes)]
     return tuple(counts)
@@ -55,13 +55,13 @@ class FusedNetwork(nn.Module):
     """N networks of `cells` cells and `channels` channels behind CIFAR's stem, as one; their weights are taken over.
 
     Raises:
-        ValueError: their cells are not of one form.
+        ValueError: their cells have other numbers of edges per node.
     """
 
     def __init__(self, nets: Sequence[CellNetwork], *, cells: int, channels: int) -> None:
         super().__init__()
         genotypes = [net.genotype for net in nets]
-        if len({form(genotype) for genotype in genotypes}) > 1 or form(genotypes[0]) is None:
+        if len({edges_per_node(genotype) for genotype in genotypes}) > 1 or edges_per_node(genotypes[0]) is None:
             raise ValueError("networks whose cells differ in more than wiring and operations can't be one: train them one by one")
         self.count, self.num_classes = len(nets), nets[0].num_classes
         n, width = self.count, 3 * channels
@@ -116,22 +116,22 @@ class FusedNetwork(nn.Module):
             value.copy_(torch.cat(pieces) if value.ndim else pieces[0])
 
 
-def _parts(fleet: FusedNetwork) -> dict[str, list[Part]]:
-    """For each tensor of the fleet those that lie in it one behind the other."""
-    return {name: _named(fleet, name.split(".")) for name in fleet.state_dict()}
+def _parts(net: FusedNetwork) -> dict[str, list[Part]]:
+    """For each tensor of the fused network the tensors that it concatenates."""
+    return {name: _named(net, name.split(".")) for name in net.state_dict()}
 
 
-def _named(fleet: FusedNetwork, words: Sequence[str]) -> list[Part]:
-    everyone = range(fleet.count)
+def _named(net: FusedNetwork, words: Sequence[str]) -> list[Part]:
+    networks = range(net.count)
     if words[0] == "stem":
-        return _same(everyone, ".".join(["stem.0", *words[1:]]))
+        return _same(networks, ".".join(["stem.0", *words[1:]]))
     if words[0] == "cells" and words[2] == "nodes":
         _, i, _, j, _, g, *rest = words
-        cell = fleet.cells[int(i)]
+        cell = net.cells[int(i)]
         assert isinstance(cell, FusedCell)
         copies = list(cell.nodes[j].copies.values())[int(g)]  # type: ignore[operator]
         return [Part(n, ".".join([f"cells.{i}.nodes.{j}.edges.{k}.op", *rest])) for n, k in copies]
-    return _same(everyone, ".".join(words))
+    return _same(networks, ".".join(words))
 
 
 def _same(networks: Iterable[int], name: str) -> list[Part]:

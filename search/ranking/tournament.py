@@ -37,7 +37,7 @@ from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.runtime.options import to_dict
 from nasarch.runtime.run_folder import as_json, check_unused, make_folder
 from nasarch.search.fused.learner import FusedLearner, evaluate_each
-from nasarch.search.fused.network import FusedNetwork, form
+from nasarch.search.fused.network import FusedNetwork, edges_per_node
 from nasarch.search.runs.run import PACKAGES, stopping_at_signals
 from nasarch.search.training.evaluate import evaluate
 from nasarch.search.training.learner import Learner, Progress, fit
@@ -70,7 +70,7 @@ Report = Callable[[TrainingGroup, Progress], None]
 
 def training_groups(stage: str, candidates: Sequence[Candidate], seeds: Iterable[int], together: int) -> list[TrainingGroup]:
     """All contestants with each seed: those whose cells are of one form `together` at a time, in their order, the others alone."""
-    forms = [form(candidate.genotype) for candidate in candidates]
+    forms = [edges_per_node(candidate.genotype) for candidate in candidates]
     groups: list[tuple[Candidate, ...]] = []
     for one in dict.fromkeys(forms):
         members = [candidate for candidate, of in zip(candidates, forms, strict=True) if of == one]

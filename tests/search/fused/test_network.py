@@ -18,7 +18,7 @@ from nasarch.data.loader import Batch, BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.search.fused.cells import Table, gathered
 from nasarch.search.fused.learner import FusedLearner
-from nasarch.search.fused.network import FusedNetwork, form
+from nasarch.search.fused.network import FusedNetwork, edges_per_node
 from nasarch.search.training.recipes import SHALLOW
 from tests.helpers.small_training import colours
 
@@ -90,8 +90,10 @@ def test_first_weights_come_back_as_they_were_given() -> None:
 
 
 def test_cells_of_another_form_train_alone() -> None:
-    assert form(resolve("ftso_nats_cifar")) is None
-    assert form(resolve("nasnet_a_cifar")) != form(resolve("darts_v1_cifar")) == form(resolve("pc_darts_cifar"))
+    assert edges_per_node(resolve("ftso_nats_cifar")) is None
+    assert (
+        edges_per_node(resolve("nasnet_a_cifar")) != edges_per_node(resolve("darts_v1_cifar")) == edges_per_node(resolve("pc_darts_cifar"))
+    )
     whole = resolve("pc_darts_cifar")
     normal = whole.cells["normal"]
     (first, second), *others = normal.nodes
@@ -101,8 +103,8 @@ def test_cells_of_another_form_train_alone() -> None:
         [(first, second), *others[:-1], ()],
     ):
         changed = Cell(tuple(map(tuple, nodes)), normal.concat if nodes[-1] else normal.concat[:-1])
-        assert form(Genotype("x", whole.space, {**whole.cells, "normal": changed})) is None
-    irregular = [name for name in ("fair_darts_a_cifar", "snas_mild_cifar") if form(resolve(name)) is None]
+        assert edges_per_node(Genotype("x", whole.space, {**whole.cells, "normal": changed})) is None
+    irregular = [name for name in ("fair_darts_a_cifar", "snas_mild_cifar") if edges_per_node(resolve(name)) is None]
     assert irregular
     with pytest.raises(ValueError, match="train them one by one"):
         FusedNetwork(nets([resolve("darts_v1_cifar"), resolve(irregular[0])]), cells=CELLS, channels=CHANNELS)
@@ -120,7 +122,7 @@ def test_what_is_gathered_has_the_gradient_of_a_plain_choice() -> None:
         return torch.cat([maps[source][:, 2 * i : 2 * i + 2] for source, i in blocks], dim=1)
 
     out, expected = gathered(table, maps), plain()
-    assert torch.equal(out, expected) and len(table.wanted) < len(blocks)
+    assert torch.equal(out, expected) and len(table.runs) < len(blocks)
     weight = torch.randn_like(out)
     for ours, theirs in zip(torch.autograd.grad(out, maps, weight), torch.autograd.grad(expected, maps, weight), strict=True):
         torch.testing.assert_close(ours, theirs)

@@ -230,5 +230,5 @@ def test_two_processes_leave_one_run(tmp_path: Path) -> None:
 
 def test_the_help_of_the_command_line_names_training(capsys: pytest.CaptureFixture[str]) -> None:
     started = time.monotonic()
-    assert main([]) == 0 and re.search(r"^  train +Train a model", capsys.readouterr().out, re.MULTILINE)
+    assert main([]) == 0 and re.search(r"^  train +Train and test a model", capsys.readouterr().out, re.MULTILINE)
     assert time.monotonic() - started < 30
