@@ -25,7 +25,7 @@ import torch
 import nasarch
 from nasarch.atomic import write_text
 from nasarch.export.onnx.float32 import checked
-from nasarch.export.source.find import find_subject
+from nasarch.export.source.find import find_model
 
 COLUMNS = ("model", "image", "MB", "nodes", "difference", "allowed")
 
@@ -34,7 +34,7 @@ def measured(name: str, folder: Path) -> dict[str, Any]:
     """What the export of model `name` says, or why there is none."""
     start, path = time.perf_counter(), folder / f"{name}.onnx"
     try:
-        found = checked(find_subject(name).model)
+        found = checked(find_model(name).model)
         found.save(path)
     except ValueError as error:
         return {"model": name, "error": str(error)}

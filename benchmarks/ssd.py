@@ -29,7 +29,8 @@ import torch
 import torchvision
 
 from nasarch.atomic import write_text
-from nasarch.export.onnx.check import open_session, sample_pixels
+from nasarch.export.onnx.session import open_session
+from nasarch.export.samples import sample_pixels
 from nasarch.export.ssd.check import run
 from nasarch.export.ssd.detector import cost, load, ssd
 from nasarch.export.ssd.graph import Detections, graph

@@ -1,17 +1,18 @@
-"""How fast a model is on this machine's CPU in the forms in which it is run, beside timm's nearest network of as many multi-adds.
+"""Latency and throughput of a model on this machine's CPU in PyTorch, torch.compile and ONNX, beside a baseline of timm's.
 
 | side | is |
 |---|---|
 | PyTorch eager | the model as it is, float32, in inference mode; all ratios are to it |
 | torch.compile | the same by inductor, if there is a C++ compiler |
 | ONNX float32, int8 | the graphs of `nasarch export onnx`, in onnxruntime; int8 with the ranges of synthetic images |
-| timm's NAME | the network of rivals.py at its own image size, in PyTorch eager and in onnxruntime |
+| timm's NAME | the baseline (`BASELINES`) at its own image size, in PyTorch eager and in onnxruntime |
 
 All sides take turns, so that other load on the machine meets all of them; a figure is the median of the turns.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import shutil
@@ -29,23 +30,29 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasarch.compute import seeded
-from nasarch.export.onnx.check import first_line, run, sample_images
 from nasarch.export.onnx.float32 import Shape, checked, input_size, reference
-from nasarch.export.onnx.variants import integers
-from nasarch.export.source.find import find_subject
-from nasarch.export.source.model import describe
+from nasarch.export.onnx.session import run
+from nasarch.export.onnx.variants import to_int8
+from nasarch.export.source.config import describe
+from nasarch.export.source.find import find_model
 
-from .rivals import nearest
+from .errors import first_line
+from .samples import sample_images
 
 Clock = Callable[[], float]
 
 WARMUP = 2
 COMPILERS = ("g++", "clang++", "c++", "cl")
 EAGER = "PyTorch eager"
+BASELINES = (
+    *("lcnet_050", "mobilenetv3_small_100", "mobilenetv2_050", "mobilenetv3_large_100", "regnety_002", "mobilenetv2_100", "mnasnet_100"),
+    *("efficientnet_lite0", "efficientnet_b0", "regnety_004", "mobilenetv2_110d", "mobilenetv2_140", "regnety_006", "mobilenetv2_120d"),
+    *("efficientnet_b1", "regnety_008", "resnet18", "densenet121", "resnet34", "resnet50", "nasnetalarge", "pnasnet5large"),
+)
 SYNTHETIC = "int8: ranges of synthetic images, so only its speed means something"
 
 
-class Side(NamedTuple):
+class Variant(NamedTuple):
     """What is measured: a call that runs a batch of so many images, for one image and for several."""
 
     one: Callable[[], Any]
@@ -65,15 +72,15 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchContext:
+class BenchmarkReport:
     """What `bench` measured; `skipped` says why a side is missing."""
 
     model: str
     input_size: Shape
     multi_adds: int
-    rival: str
-    rival_input_size: Shape
-    rival_multi_adds: int
+    baseline: str
+    baseline_input_size: Shape
+    baseline_multi_adds: int
     batch: int
     runs: int
     threads: int
@@ -83,9 +90,9 @@ class SearchContext:
     notes: tuple[str, ...]
 
     @property
-    def rival_ratio(self) -> float:
-        """How many times as many multi-adds the rival has."""
-        return self.rival_multi_adds / max(self.multi_adds, 1)
+    def baseline_ratio(self) -> float:
+        """How many times as many multi-adds the baseline has."""
+        return self.baseline_multi_adds / max(self.multi_adds, 1)
 
 
 def bench(
@@ -97,8 +104,8 @@ def bench(
     threads: int | None = None,
     compiled: bool = True,
     clock: Clock = time.perf_counter,
-) -> SearchContext:
-    """Measure the model of `source` (as `find_subject` takes it) for images of `size` pixels, one by one and in batches of `batch`.
+) -> BenchmarkReport:
+    """Measure the model of `source` (as `find_model` takes it) for images of `size` pixels, one by one and in batches of `batch`.
 
     `clock` gives seconds: of the wall, or `time.process_time`, which on one thread leaves out what other processes take.
 
@@ -108,7 +115,7 @@ def bench(
     for name, number in {"batch": batch, "runs": runs, "threads": threads}.items():
         if number is not None and number < 1:
             raise ValueError(f"{name} {number}; it has to be at least 1")
-    model = find_subject(source).model
+    model = find_model(source).model
     before = torch.get_num_threads()
     torch.set_num_threads(threads or before)
     try:
@@ -117,25 +124,25 @@ def bench(
         torch.set_num_threads(before)
 
 
-def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: bool, clock: Clock) -> SearchContext:
+def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: bool, clock: Clock) -> BenchmarkReport:
     cost = _multi_adds(model, shape)
-    rival = nearest(cost)
+    baseline = nearest(cost)
     with seeded(0):
-        other = timm.create_model(rival.name).eval()
+        other = timm.create_model(baseline.name).eval()
     sides = {EAGER: _eager(reference(model), shape, batch)}
     found = _compiled(reference(model), shape, batch) if compiled else "not asked for"
-    sides |= {"torch.compile": found} if isinstance(found, Side) else {}
+    sides |= {"torch.compile": found} if isinstance(found, Variant) else {}
     sides |= _exported("ONNX", model, shape, batch)
-    title = f"timm's {rival.name}"
-    sides |= {f"{title}, {EAGER}": _eager(other, rival.input_size, batch)}
-    sides |= _exported(f"{title}, ONNX", other, rival.input_size, batch, int8=False)
-    return SearchContext(
+    title = f"timm's {baseline.name}"
+    sides |= {f"{title}, {EAGER}": _eager(other, baseline.input_size, batch)}
+    sides |= _exported(f"{title}, ONNX", other, baseline.input_size, batch, int8=False)
+    return BenchmarkReport(
         model=describe(model),
         input_size=shape,
         multi_adds=cost,
-        rival=rival.name,
-        rival_input_size=rival.input_size,
-        rival_multi_adds=rival.multi_adds,
+        baseline=baseline.name,
+        baseline_input_size=baseline.input_size,
+        baseline_multi_adds=baseline.multi_adds,
         batch=batch,
         runs=runs,
         threads=torch.get_num_threads(),
@@ -145,7 +152,7 @@ def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: b
             "processor": platform.processor() or platform.machine(),
         },
         rows=tuple(_rows(sides, batch, runs, clock)),
-        skipped={} if isinstance(found, Side) else {"torch.compile": found},
+        skipped={} if isinstance(found, Variant) else {"torch.compile": found},
         notes=(SYNTHETIC, "weights don't matter to speed: they are random unless the source brings some"),
     )
 
@@ -161,11 +168,11 @@ def _multi_adds(model: nn.Module, shape: Shape) -> int:
 # ---- the sides
 
 
-def _eager(model: nn.Module, shape: Shape, batch: int) -> Side:
-    return Side(*(partial(model, sample_images(count, *shape)) for count in (1, batch)))
+def _eager(model: nn.Module, shape: Shape, batch: int) -> Variant:
+    return Variant(*(partial(model, sample_images(count, *shape)) for count in (1, batch)))
 
 
-def _compiled(model: nn.Module, shape: Shape, batch: int) -> Side | str:
+def _compiled(model: nn.Module, shape: Shape, batch: int) -> Variant | str:
     """The side of torch.compile, or why there is none."""
     compiler = os.environ.get("CXX") or next(filter(shutil.which, COMPILERS), None)
     if compiler is None:
@@ -180,11 +187,11 @@ def _compiled(model: nn.Module, shape: Shape, batch: int) -> Side | str:
     return side
 
 
-def _exported(title: str, model: nn.Module, shape: Shape, batch: int, *, int8: bool = True) -> dict[str, Side]:
+def _exported(title: str, model: nn.Module, shape: Shape, batch: int, *, int8: bool = True) -> dict[str, Variant]:
     base = checked(model, size=shape[1])
-    sessions = {f"{title} float32": base.session, **({f"{title} int8": integers(base, None).session} if int8 else {})}
+    sessions = {f"{title} float32": base.session, **({f"{title} int8": to_int8(base, None).session} if int8 else {})}
     return {
-        name: Side(*(partial(run, session, sample_images(count, *shape)) for count in (1, batch))) for name, session in sessions.items()
+        name: Variant(*(partial(run, session, sample_images(count, *shape)) for count in (1, batch))) for name, session in sessions.items()
     }
 
 
@@ -204,7 +211,7 @@ def _turns(calls: dict[str, Callable[[], Any]], runs: int, clock: Clock) -> dict
     return times
 
 
-def _rows(sides: dict[str, Side], batch: int, runs: int, clock: Clock) -> list[Row]:
+def _rows(sides: dict[str, Variant], batch: int, runs: int, clock: Clock) -> list[Row]:
     single = _turns({name: side.one for name, side in sides.items()}, runs, clock)
     several = _turns({name: side.several for name, side in sides.items()}, max(3, runs // 2), clock)
     one, many = ({name: statistics.median(times) for name, times in found.items()} for found in (single, several))
@@ -227,3 +234,28 @@ def _quartiles(times: list[float]) -> tuple[float, float]:
         return 1e3 * times[0], 1e3 * times[0]
     low, _, high = statistics.quantiles(times, n=4, method="inclusive")
     return 1e3 * low, 1e3 * high
+
+
+# ---- timm's nearest network
+
+
+class Baseline(NamedTuple):
+    """A timm model and what one image [C, H, W] of its own size costs it."""
+
+    name: str
+    input_size: tuple[int, int, int]
+    multi_adds: int
+
+
+def nearest(multi_adds: int) -> Baseline:
+    """The one of `BASELINES` whose multi-adds are the fewest times more or less than `multi_adds`."""
+    return min(map(_baseline, BASELINES), key=lambda one: abs(math.log(one.multi_adds / max(multi_adds, 1))))
+
+
+def _baseline(name: str) -> Baseline:
+    with torch.device("meta"):
+        model = timm.create_model(name).eval()
+    size = model.pretrained_cfg["input_size"]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, *size, device="meta"))
+    return Baseline(name, tuple(size), counter.get_total_flops() // 2)

@@ -57,8 +57,8 @@ def onnx(
     """
     from nasarch.export.onnx.export import ExportVariants, export_model
 
-    forms = ExportVariants(dynamic_size=dynamic_size, uint8_input=uint8_input, fp16=fp16, int8=int8, calibrate=calibrate, force=force)
-    print(export_model(source, out, checkpoint=checkpoint, data=data, size=size, forms=forms))
+    variants = ExportVariants(dynamic_size=dynamic_size, uint8_input=uint8_input, fp16=fp16, int8=int8, calibrate=calibrate, force=force)
+    print(export_model(source, out, checkpoint=checkpoint, data=data, size=size, variants=variants))
 
 
 def hub(
@@ -114,7 +114,7 @@ def verify(file: File, *, model: str | None = None, checkpoint: Path | None = No
         images: Images for the top-1 agreement of an int8 file: a folder of images or class folders, a tar file, cifar10, cifar100, digits;
             for a detector with --model a data set in COCO's format (its val part) or a folder of images.
     """
-    from nasarch.export.onnx.verify import verify
+    from nasarch.export.verify import verify
 
     print(verify(file, model=model, checkpoint=checkpoint, images=images))
 
@@ -222,18 +222,18 @@ def bench(
 
 
 def _heading(measured: Any) -> str:
-    cost, other = (f"{count / 1e6:.0f} M multi-adds" for count in (measured.multi_adds, measured.rival_multi_adds))
-    sizes = ["x".join(map(str, size)) for size in (measured.input_size, measured.rival_input_size)]
+    cost, other = (f"{count / 1e6:.0f} M multi-adds" for count in (measured.multi_adds, measured.baseline_multi_adds))
+    sizes = ["x".join(map(str, size)) for size in (measured.input_size, measured.baseline_input_size)]
     threads = f"{measured.threads} CPU thread{'s' * (measured.threads > 1)}"
     return (
         f"{measured.model}, {sizes[0]}, {cost}\n"
-        f"{_nearness(measured.rival_ratio)}: {measured.rival}, {sizes[1]}, {other}, {measured.rival_ratio:.2g} times as many\n"
+        f"{_nearness(measured.baseline_ratio)}: {measured.baseline}, {sizes[1]}, {other}, {measured.baseline_ratio:.2g} times as many\n"
         f"{threads}, median of {measured.runs} turns, all sides in each; a ratio above 1 is quicker than PyTorch eager"
     )
 
 
 def _nearness(ratio: float) -> str:
-    """Whether the rival costs about as much; `ratio` is how many times as many multi-adds it has."""
+    """Whether the baseline costs about as much; `ratio` is how many times as many multi-adds it has."""
     if 1 / MAX_RATIO <= ratio <= MAX_RATIO:
         return "timm's nearest of well-known networks"
     return "no well-known network of timm's is near, so its rows say little; the nearest"

@@ -27,9 +27,9 @@ from nasarch.data.loader import in_order
 from nasarch.export.detection.learner import Learner as DetectLearner
 from nasarch.export.detection.loader import Epochs, batches, transforms
 from nasarch.export.detection.run import build
-from nasarch.export.onnx.check import open_session
-from nasarch.export.onnx.check import run as run_onnx
 from nasarch.export.onnx.float32 import export_onnx
+from nasarch.export.onnx.session import open_session
+from nasarch.export.onnx.session import run as run_onnx
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.updates import State, weights_only

@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from nasarch.cells.space import DARTS, Space
+from nasarch.cells.topology import read_path
 from nasarch.compute import AUTOCAST_DTYPES, Precision, seeded
 from nasarch.search.engine import updates
 from nasarch.search.engine.discretize import by_kind, given_edges
 from nasarch.search.engine.optimisers import start
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.updates import Batch, State, Update
-from nasarch.search.recipes import dots, edarts, ftso
+from nasarch.search.recipes import dots, ftso
 from nasarch.search.recipes.pc_darts import PcDarts
 from nasarch.search.supernet.candidates import all_candidates, on, only
 from nasarch.search.supernet.network import Supernet
@@ -41,7 +42,7 @@ def two_an_edge(space: Space) -> Tensor:
 
 def along_a_path(space: Space) -> Tensor:
     """eDARTS' edges."""
-    path = edarts.read_path("-".join(["01"] * space.nodes), space)
+    path = read_path("-".join(["01"] * space.nodes), space)
     return all_candidates(space) & on(space, by_kind(given_edges(space, path)))
 
 

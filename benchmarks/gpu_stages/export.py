@@ -21,9 +21,11 @@ from nasarch.export.detection.learner import Learner
 from nasarch.export.detection.loader import Batch
 from nasarch.export.detection.predict import detections
 from nasarch.export.detection.settings import DetectTraining
-from nasarch.export.onnx.check import open_session, sample_images, sample_pixels, spread
-from nasarch.export.onnx.check import run as run_onnx
+from nasarch.export.onnx.check import variation
 from nasarch.export.onnx.float32 import export_onnx
+from nasarch.export.onnx.session import open_session
+from nasarch.export.onnx.session import run as run_onnx
+from nasarch.export.samples import sample_images, sample_pixels
 from nasarch.export.ssd.detector import ssd
 
 from .context import Context
@@ -55,7 +57,7 @@ def exported(device: str, name: str) -> dict[str, Any]:
     theirs = run_onnx(session, images)
     return {
         "bytes": report.size_bytes,
-        "difference": float((ours - theirs).abs().max()) / spread(theirs),
+        "difference": float((ours - theirs).abs().max()) / variation(theirs),
         "same_class": float((ours.argmax(1) == theirs.argmax(1)).float().mean()),
         "classes": len(set(theirs.argmax(1).tolist())),
         "check_difference": report.agreement.difference / report.agreement.scale,

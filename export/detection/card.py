@@ -1,9 +1,10 @@
-"""The README of a detector on the Hub: what it is, how to use it, what was measured with these weights, whom to cite."""
+"""Model card (README.md) of a detector on the Hub; the text is the Jinja template card.md, here are its metadata and its values."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -11,8 +12,8 @@ from huggingface_hub import EvalResult, ModelCardData
 
 import nasarch
 from nasarch.cells.genotype import Genotype
-from nasarch.export.hub.card import bibtex, data_sets, origin, paper_tags, table
-from nasarch.export.source.origin import public
+from nasarch.cells.provenance import public
+from nasarch.export.hub.card import bibtex, data_sets, escaped, origin, paper_tags, render, table
 from nasarch.export.ssd.backbone import RANDOM, TIMMS
 from nasarch.export.ssd.check import SsdAgreement
 from nasarch.export.ssd.design import Design
@@ -28,7 +29,7 @@ SSD_PAPER = "1512.02325"
 def card(
     design: Design, cost: DetectorCost, agreement: SsdAgreement, score: float, result: Mapping[str, Any] | None, weights: bytes
 ) -> str:
-    """The README: metadata in YAML, then Markdown.
+    """The model card: metadata in YAML, then Markdown.
 
     Args:
         score: the ONNX file's score threshold; the design's is that of the training.
@@ -37,18 +38,26 @@ def card(
     """
     genotype = None if design.genotype is None else Genotype.from_dict(design.genotype)
     about, licence = {} if genotype is None else genotype.provenance, _licence(design, result)
-    parts = [
-        f"---\n{_metadata(design, about, licence, result).to_yaml()}\n---",
-        f"# SSD on {public(design.network)}",
-        f"An SSD detector whose backbone is {public(design.network)}, as a safetensors file and an ONNX file.",
-        *(() if genotype is None else ("![The cells](cells.png)",)),
-        f"## Model\n\n{table(('', ''), _model(design, cost, agreement, score, weights))}",
-        f"## Use\n\n{_use(design)}",
-        f"## Measured with these weights\n\n{_measured(result)}",
-        *(() if genotype is None else (f"## Where the cells come from\n\n{origin(genotype)}",)),
-        f"## Licence and citation\n\n{_citation(about, licence)}",
-    ]
-    return "\n\n".join(parts) + "\n"
+    values = {
+        "network": public(design.network),
+        "num_names": len(design.class_names),
+        "score_threshold": f"{design.score_threshold:g}",
+        "licence": licence or "not stated",
+        **_conditions(result or {}),
+    }
+    return render(
+        Path(__file__).with_name("card.md"),
+        _metadata(design, about, licence, result),
+        {key: escaped(value) for key, value in values.items()}
+        | {
+            "repository": UNNAMED,
+            "arxiv": SSD_PAPER,
+            "model": table(("", ""), _model(design, cost, agreement, score, weights)),
+            "measured": None if result is None else _measured(result),
+            "origin": None if genotype is None else origin(genotype),
+            "citation": bibtex(about),
+        },
+    )
 
 
 # ---- metadata
@@ -118,49 +127,21 @@ def _model(design: Design, cost: DetectorCost, agreement: SsdAgreement, score: f
     yield "written by", f"nasarch {nasarch.__version__}"
 
 
-def _use(design: Design) -> str:
-    return f"""In Python, with `pip install nasarch`:
-
-```python
-from nasarch.export.ssd.detector import load
-
-model = load("hf-hub:{UNNAMED}")  # or a folder with a copy of this one
-(found,) = model([image])  # float [3, H, W], levels 0 to 1: found["boxes"], ["scores"], ["labels"]
-names = model.design.class_names  # of the labels 1 to {len(design.class_names)}
-```
-
-The ONNX file needs onnxruntime alone. It takes images of any size as they are, several of one size at once; rows beyond `count` are zeros.
-
-```python
-import numpy as np
-import onnxruntime
-from PIL import Image
-
-session = onnxruntime.InferenceSession("onnx/model.onnx")
-pixels = np.asarray(Image.open("image.jpg").convert("RGB"))[None]  # uint8 [batch, height, width, 3]
-count, boxes, scores, labels = session.run(None, {{"pixels": pixels}})
-```
-
-In Python scores are above {design.score_threshold:g}; `load(..., score_threshold=0.3)` leaves weaker detections out. On the command line:
-`nasarch detect predict hf-hub:{UNNAMED} IMAGE -o OUT`."""
-
-
-def _measured(result: Mapping[str, Any] | None) -> str:
-    if result is None:
-        return "Nothing is known."
-    val, settings = result["val"], result.get("settings", {})
+def _measured(result: Mapping[str, Any]) -> str:
+    """A table of COCO's figures."""
     rows = [(name, f"{100 * value:.2f} %" if value >= 0 else "-", FIGURES[name]) for name, value in _figures(result)]
-    data = next(iter(_data({"data": result.get("data")})), "unnamed data")
-    budget = f"{settings.get('epochs')} epochs of batch {settings.get('batch_size')} on {data}, seed {result.get('seed')}"
-    place = "".join(f" of {name}" for name in _data({"val": val}))
-    read = f"COCO's figures on {val.get('images')} images{place}, read once, by {val.get('evaluator')}"
-    where = f"{result.get('seconds')} s on {result.get('device')}"
-    return f"{read}; {budget}, {where}.\n\n{table(('figure', 'value', ''), rows)}"
+    return table(("figure", "value", ""), rows)
 
 
-def _citation(about: Mapping[str, Any], licence: str | None) -> str:
-    cells = bibtex(about)
-    cited = (
-        f"Licence: {licence or 'not stated'}. The detector: Liu et al., *SSD: Single Shot MultiBox Detector*, ECCV 2016, arXiv {SSD_PAPER}."
-    )
-    return cited if cells is None else f"{cited} The cells:\n\n{cells}"
+def _conditions(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What the figures were measured on, and what the training cost."""
+    val, settings = result.get("val") or {}, result.get("settings", {})
+    return {
+        "val_images": val.get("images"),
+        "val_data": "".join(f"of {name}" for name in _data({"val": val})),
+        "evaluator": val.get("evaluator"),
+        "epochs": settings.get("epochs"),
+        "batch_size": settings.get("batch_size"),
+        "data": next(iter(_data({"data": result.get("data")})), "unnamed data"),
+        **{key: result.get(key) for key in ("seed", "seconds", "device")},
+    }

@@ -1,4 +1,4 @@
-"""Images with boxes in COCO's format: where they are, what they show, what is wrong with them. Decodes and changes nothing.
+"""COCO annotations: images with boxes, read and validated. Decodes and changes no image.
 
 | data | annotations | images |
 |---|---|---|
@@ -34,7 +34,7 @@ PATTERNS = {
     "val": ("val.json", "annotations/instances_val*.json", "instances_val*.json"),
 }
 SLACK = 0.5  # pixels by which a box may reach beyond its image without a word: annotations are rounded
-LEAST = 1e-3  # pixels: a side below it is no side
+MIN_SIDE = 1e-3  # pixels: a side below it is no side
 
 
 class Scene(NamedTuple):
@@ -221,7 +221,7 @@ def _looked_at(about: Any, images: Mapping[int, dict[str, Any]], labels: Mapping
     width, height = (images[about["image_id"]][key] for key in ("width", "height"))
     whole = (x, y, x + across, y + down)
     inside = tuple(min(max(value, 0.0), float(limit)) for value, limit in zip(whole, (width, height) * 2, strict=True))
-    if inside[2] - inside[0] < LEAST or inside[3] - inside[1] < LEAST:
+    if inside[2] - inside[0] < MIN_SIDE or inside[3] - inside[1] < MIN_SIDE:
         return DROPPED, None
     beyond = max(abs(before - after) for before, after in zip(whole, inside, strict=True)) > SLACK
     return CLIPPED if beyond else None, inside

@@ -1,4 +1,4 @@
-"""How well a detector finds what is annotated: the twelve figures of COCO, by pycocotools or, if installed, faster-coco-eval.
+"""COCO metrics (mAP) of a detector: the twelve figures, by pycocotools or, if installed, faster-coco-eval.
 
 Both give the same figures; faster-coco-eval takes about a ninth of the time (5,000 images with 326,000 detections: 5.9 s and 50 s). They
 get the annotations as the file has them, crowds too, but for boxes that were clipped or dropped (coco.py), and boxes in pixels of

@@ -1,4 +1,4 @@
-"""A trained detector leaves: as one checked ONNX file, or as a folder for the Hub that stands alone.
+"""Export of a trained detector: one checked ONNX file, or a folder for the Hub that stands alone.
 
 | file | holds |
 |---|---|
@@ -13,7 +13,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,15 +25,16 @@ import torch
 from torchvision.models.detection.ssd import SSD
 
 from nasarch.atomic import atomic_path, new_folder
-from nasarch.cells.genotype import Genotype
+from nasarch.cells.genotype import Genotype, public_genotype
 from nasarch.drawing.draw import draw
-from nasarch.export.onnx.check import ExportError, latencies, open_session
+from nasarch.export.errors import ExportError
 from nasarch.export.onnx.graph import IR_VERSION, OPSET
-from nasarch.export.source.origin import public_genotype
+from nasarch.export.onnx.session import latencies, open_session
 from nasarch.export.ssd.check import SsdAgreement, compare, run, sample_batches
 from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import cost, load, save
 from nasarch.export.ssd.graph import OUTPUTS, Detections, graph
+from nasarch.models.source import read_json
 
 from .card import card
 
@@ -62,7 +62,7 @@ class SsdReport:
             f"latency at batch 1 on {self.threads} CPU thread(s): torchvision {self.torch_ms:.1f} ms, onnxruntime {self.onnx_ms:.1f} ms "
             f"({self.torch_ms / self.onnx_ms:.1f}x)",
         ]
-        upload = f"load: nasarch.export.ssd.detector.load({str(self.path)!r}); upload: nasarch export hub {self.path} --push OWNER/NAME"
+        upload = f"load: nasarch.export.ssd.load({str(self.path)!r}); upload: nasarch export hub {self.path} --push OWNER/NAME"
         return "\n".join(lines if is_file else [*lines, upload])
 
 
@@ -84,8 +84,8 @@ def export_ssd(
     Raises:
         ValueError: no detector there, an illegal threshold, a place that can't be written, or a check that fails; then nothing is left.
     """
-    said = {"score_threshold": score, "nms_threshold": nms, "detections": detections}
-    thresholds = {name: value for name, value in said.items() if value is not None}
+    given = {"score_threshold": score, "nms_threshold": nms, "detections": detections}
+    thresholds = {name: value for name, value in given.items() if value is not None}
     if Path(out).suffix != ".onnx":
         return _write_folder(checkpoint, Path(out), thresholds)
     return write_onnx(load(checkpoint, **thresholds), Path(out))
@@ -159,11 +159,5 @@ def _check_twin(model: SSD, twin: SSD) -> None:
 
 def _result(checkpoint: str | os.PathLike[str]) -> Mapping[str, Any] | None:
     """What `nasarch detect train` measured, if `checkpoint` is its folder."""
-    path = Path(checkpoint) / "result.json"
-    if not path.is_file():
-        return None
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"can't read {path}: {error}; mend it or move it away") from error
+    found = read_json(Path(checkpoint) / "result.json")
     return found if isinstance(found, dict) and isinstance(found.get("val"), dict) else None

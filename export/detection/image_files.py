@@ -1,4 +1,4 @@
-"""Where the images of annotations are: in a folder or a tar file that is named, or beside the annotations. Opens none of them.
+"""Image files of COCO annotations: in a folder or a tar file that is named, or beside the annotations. Opens none of them.
 
 They are looked for in images.tar, images/, a tar file or folder of the annotations' name without "instances_" beside the annotations or
 one level up, and beside the annotations themselves. No name may lead out of there: annotations from elsewhere open no other file.
@@ -30,10 +30,10 @@ def find_files(path: Path, images: Path | None, names: Sequence[str]) -> dict[st
             f"{path}: {len(outside):,} of {len(names):,} file names lead out of the folder of images, the first is {shown(outside[0])}; "
             "give names below that folder, without .., and the folder with --images"
         )
-    candidates = [images] if images is not None else [place for place in _candidates(path) if place.exists()]
+    candidates = [images] if images is not None else [folder_or_tar for folder_or_tar in _candidates(path) if folder_or_tar.exists()]
     best: dict[str, File] = {}
-    for place in candidates:
-        found = _in_tar(place, names) if place.is_file() else _in_folder(place, names)
+    for folder_or_tar in candidates:
+        found = _in_tar(folder_or_tar, names) if folder_or_tar.is_file() else _in_folder(folder_or_tar, names)
         best = max(best, found, key=len)
         if len(best) == len(set(names)):
             return best
@@ -61,10 +61,10 @@ def _in_folder(folder: Path, names: Sequence[str]) -> dict[str, File]:
 
 
 def _in_tar(path: Path, names: Sequence[str]) -> dict[str, File]:
-    wanted = set(names)
+    requested = set(names)
     try:
         with tarfile.open(path, "r:") as tar:
             members = {member.name.removeprefix("./"): member for member in tar if member.isfile()}
     except (OSError, tarfile.TarError) as error:
         raise ValueError(f"can't read {path} as a tar file ({error}); it has to be uncompressed") from error
-    return {name: File(str(path), name, member.offset_data, member.size) for name, member in members.items() if name in wanted}
+    return {name: File(str(path), name, member.offset_data, member.size) for name, member in members.items() if name in requested}

@@ -23,8 +23,8 @@ from torchvision.models.detection._utils import BoxCoder
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import box_iou
 
-from nasarch.export.ssd.backbone import check_same
 from nasarch.export.ssd.detector import default_boxes
+from nasarch.models.weight_files import check_fit
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
 
@@ -125,7 +125,7 @@ class Learner:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Raises ValueError if it is the state of another detector: says which weights differ."""
-        check_same(self.model.state_dict(), state["model"], "the checkpoint is of another detector")
+        check_fit(self.model.state_dict(), state["model"], "the checkpoint is of another detector", "resume the training that wrote it")
         self.model.load_state_dict(state["model"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])

@@ -1,4 +1,4 @@
-"""Annotated images become batches: decoded, augmented, resized, in an order and with draws that seed, epoch and image alone decide.
+"""Data loader of detection: decoding, augmentation and resizing of annotated images; seed, epoch and image alone decide order and draws.
 
 | augmentation | is | source |
 |---|---|---|
@@ -61,8 +61,10 @@ def check_images(part: Scenes) -> None:
     for scene in part.scenes:
         found = shape_of(scene.file)
         if found != (scene.height, scene.width):
-            said = f"{scene.width}x{scene.height}"
-            raise ValueError(f"{scene.file} has {found[1]}x{found[0]} pixels, its annotations say {said}: their boxes are of another image")
+            stated = f"{scene.width}x{scene.height}"
+            raise ValueError(
+                f"{scene.file} has {found[1]}x{found[0]} pixels, its annotations say {stated}: their boxes are of another image"
+            )
 
 
 def transforms(augmentation: Augmentation, size: int, mean: Sequence[float]) -> v2.Transform:

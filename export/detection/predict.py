@@ -1,4 +1,4 @@
-"""A trained detector at work: COCO's figures on a data set, and pictures of what it finds in images."""
+"""Inference with a trained detector: COCO metrics on a data set, and annotated images."""
 
 from __future__ import annotations
 

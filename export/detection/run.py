@@ -30,7 +30,7 @@ from nasarch.atomic import write_text
 from nasarch.compute import AUTOCAST_DTYPES, device_name
 from nasarch.export.ssd.backbone import RANDOM, TIMMS, Backbone, build_body
 from nasarch.export.ssd.design import Design
-from nasarch.export.ssd.detector import assemble, colours, cost, save
+from nasarch.export.ssd.detector import assemble, cost, normalization, save
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
 from nasarch.runtime.meter import peak_memory
@@ -122,7 +122,7 @@ def build(plan: DetectPlan, folder: Path) -> SSD:
             head=settings.head,
             extras=settings.extras,
             scales=settings.scales,
-            **colours(body),
+            **normalization(body),
         )
         return assemble(design, body).to(plan.device)
 
@@ -213,8 +213,8 @@ def told_before(folder: Path) -> tuple[DetectTraining, DetectOptions, Backbone]:
         settings: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in config["settings"].items()}
         job = updated(DetectOptions(), config["detect"] | {"resume": folder})
         design = Design.from_dict(config["detector"])
-        colours = {"mean": design.mean, "std": design.std}
-        return DetectTraining(**settings), job, Backbone(design.backbone, dict(design.arguments or {}), colours=colours)
+        known = {"mean": design.mean, "std": design.std}
+        return DetectTraining(**settings), job, Backbone(design.backbone, dict(design.arguments or {}), normalization=known)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"no training to resume in {folder} ({error}): give the folder of `nasarch detect train`, with its config.json"

@@ -1,4 +1,4 @@
-"""`nasarch detect train`: from flags to a plan, the training, and what is said of it."""
+"""`nasarch detect train`: plan, training and report of a detector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nasarch.runtime.run_folder import check_unused, make_folder, usual_folder
 from .coco import Scenes, find_annotations, load_scenes, with_boxes
 from .coco_metrics import evaluator
 from .coco_metrics import lines as figure_lines
-from .detect_show import report
+from .learner import Progress
 from .loader import check_images
 from .run import DetectPlan, build, run, told_before
 from .settings import DetectOptions, DetectTraining
@@ -119,3 +119,16 @@ def _introduce(plan: DetectPlan, costs: str, console: Console) -> None:
     remarks: list[Any] = [*part.remarks, *(() if plan.val is None else plan.val.remarks)]
     for words in remarks:
         console.print(f"note: {words}")
+
+
+def report(live: ProgressDisplay, place: Progress) -> None:
+    """Where the training is, and its losses."""
+    losses = f"loss {place.loss:.3f} (classes {place.classification:.3f}, boxes {place.localisation:.3f})"
+    live.say(
+        f"epoch {place.epoch} of {place.epochs}",
+        f"{losses}, {place.images_per_second:,.0f} images/s",
+        (place.epoch - 1) * place.steps + place.step,
+        place.steps * place.epochs,
+        ends=place.ends_epoch,
+        step=f", step {place.step} of {place.steps}",
+    )

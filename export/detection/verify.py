@@ -1,4 +1,4 @@
-"""Whether an ONNX detector still finds what the detector in a folder finds: the check of the export, on any images at any time.
+"""Verify an ONNX detector against the detector in a folder: the check of the export, on any images at any time.
 
 | images | are |
 |---|---|
@@ -11,20 +11,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
-from nasarch.export.onnx.check import ExportError
-from nasarch.export.onnx.properties import digest
+from nasarch.data.decoding import open_image
+from nasarch.data.folders import SUFFIXES
+from nasarch.data.image_files import File
+from nasarch.export.errors import ExportError
 from nasarch.export.onnx.uint8_input import PIXELS
 from nasarch.export.onnx.untrusted import UntrustedModel
+from nasarch.export.source.config import digest
 from nasarch.export.ssd.check import compare, sample_batches
 from nasarch.export.ssd.detector import load
 from nasarch.export.ssd.graph import OUTPUTS
 
-from .detect_images import find_images
+from .coco import find_annotations, load_scenes
 
 THRESHOLDS = {"score_threshold": float, "nms_threshold": float, "detections": int}
 
@@ -35,11 +41,12 @@ def is_detector(file: UntrustedModel) -> bool:
 
 
 def verify_detector(
-    file: UntrustedModel, model: str, checkpoint: str | os.PathLike[str] | None = None, images: str | None = None
+    file: UntrustedModel, model: str | None = None, checkpoint: str | os.PathLike[str] | None = None, images: str | None = None
 ) -> tuple[str, ...]:
-    """What was compared of `file` and the detector in the folder `model`, in words.
+    """Compare the detections of an ONNX file with those of the detector in the folder `model`; the findings, a line each.
 
     Args:
+        model: None compares nothing.
         images: see the table.
 
     Raises:
@@ -47,6 +54,8 @@ def verify_detector(
     """
     if checkpoint is not None:
         raise ValueError("--checkpoint names the weights of a classifier; a detector's are in the folder that --model names: leave it out")
+    if model is None:
+        return (f"a detector ({file.properties.get('architecture')}), here only read: --model RUN|FOLDER compares what it finds",)
     if [*file.inputs] != [PIXELS] or not {*OUTPUTS} <= file.outputs.keys():
         raise ExportError(
             f"{file.path} takes {', '.join(file.inputs)} and gives {', '.join(file.outputs)}, which no detector does; export it again"
@@ -80,3 +89,45 @@ def _shown(size: int, images: str | None) -> Iterator[tuple[str, Iterable[Tensor
     yield "images made up", sample_batches(size)
     if named is not None:
         yield f"{len(named):,} images of {named.name}", named
+
+
+# ---- the images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Iterating decodes them anew: uint8 [1, H, W, 3], or ValueError where one is no image."""
+
+    name: str
+    files: Sequence[File]
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (torch.from_numpy(np.array(open_image(file)))[None] for file in self.files)
+
+
+def find_images(place: Path) -> Images:
+    """The images of the val part of `place`, a folder or a .json file in COCO's format; of any other folder those in it, sorted by name.
+
+    Raises:
+        ValueError: there is no such place, no image in it, or its annotations can't be used.
+    """
+    if place.is_file() or (place.is_dir() and find_annotations(place, "val") is not None):
+        part = load_scenes(place, "val")
+        return Images(name=part.name, files=[scene.file for scene in part.scenes])
+    names = _names(place)
+    if not names:
+        raise ValueError(f"{place} has no images in it; give a folder of images, or a data set with val.json")
+    return Images(name=place.resolve().name, files=[File(str(place), name) for name in names])
+
+
+def _names(folder: Path) -> list[str]:
+    """Of the image files that lie in a folder."""
+    try:
+        found = sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name.lower().endswith(SUFFIXES))
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"can't read {folder}: {reason}; give a folder of images, or a data set with val.json") from error
+    return [name for name in found if not name.startswith(".")]

@@ -1,4 +1,6 @@
-"""The README of a model on the Hub: what it is, how to load it, what was measured, what a paper reports, whom to cite.
+"""Model card (README.md) of a classifier on the Hub: metadata, usage, measured and reported results, citation.
+
+The text is the Jinja template card.md; here are its metadata and its values.
 
 Figures that were measured with these weights and figures that a paper reports for its own are never mixed: only the first are
 in the metadata, and without trained weights there are none.
@@ -9,14 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 import nasarch
 from nasarch.cells.genotype import Genotype
-from nasarch.export.source.labels import known
 from nasarch.models.cost import Cost
+from nasarch.models.labels import known
 
 TAGS = ["image-classification", "timm", "nasarch", "neural-architecture-search", "onnx"]
 UNNAMED = "OWNER/NAME"
@@ -47,18 +50,37 @@ class Facts:
 
 
 def card(facts: Facts) -> str:
-    """The README: metadata in YAML, then Markdown."""
-    parts = [
-        _opening(facts),
-        "![The cells](cells.png)",
-        f"## Model\n\n{table(('', ''), _model(facts))}",
-        f"## Use\n\n{_use(facts)}",
-        f"## Measured with these weights\n\n{_measured(facts)}",
-        *_reported(facts.genotype.provenance),
-        f"## Where the cells come from\n\n{origin(facts.genotype)}",
-        f"## Licence and citation\n\n{_citation(facts)}",
-    ]
-    return f"---\n{_metadata(facts).to_yaml()}\n---\n\n# {facts.name}\n\n" + "\n\n".join(parts) + "\n"
+    """The model card (README.md) of a classifier: metadata in YAML, then Markdown, by the template card.md."""
+    about = facts.genotype.provenance
+    searched_on = about.get("searched_on")
+    data = known(searched_on)
+    values = {
+        "name": facts.name,
+        "genotype": facts.genotype.name,
+        "method": about.get("method"),
+        "searched_on": searched_on if data is None else data.title,
+        "repository": facts.repository or UNNAMED,
+        "licence": facts.config.get("license", "not stated"),
+    }
+    return render(
+        Path(__file__).with_name("card.md"),
+        _metadata(facts),
+        {key: None if value is None else escaped(value) for key, value in values.items()}
+        | {
+            "random": facts.random,
+            "input_size": facts.config["input_size"],
+            "model": table(("", ""), _model(facts)),
+            "measured": _measured(facts),
+            "reported": _reported(about),
+            "origin": origin(facts.genotype),
+            "citation": bibtex(about),
+        },
+    )
+
+
+def render(template: Path, metadata: ModelCardData, values: Mapping[str, Any]) -> str:
+    """The text of huggingface_hub's `ModelCard` by a Jinja template; `values` are escaped by the caller."""
+    return str(ModelCard.from_template(metadata, template_path=str(template), **values)).rstrip() + "\n"
 
 
 # ---- metadata
@@ -106,16 +128,6 @@ def _evaluations(facts: Facts) -> Iterator[EvalResult]:
 # ---- what it is
 
 
-def _opening(facts: Facts) -> str:
-    about = facts.genotype.provenance
-    method, data = about.get("method"), about.get("searched_on")
-    cells = f"cells of {facts.genotype.name}" + (f", found by {method}" if method else "") + (f" on {_title(data)}" if data else "")
-    lines = [f"An image classifier made of the {cells}, as a timm model, a safetensors file and an ONNX file."]
-    if facts.random:
-        lines.append("> **The weights are random.** This is an architecture to be trained: its logits mean nothing.")
-    return "\n\n".join(lines)
-
-
 def _model(facts: Facts) -> Iterator[tuple[str, str]]:
     config, names = facts.config, facts.class_names
     channels, height, width = config["input_size"]
@@ -132,49 +144,13 @@ def _model(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "written by", f"nasarch {nasarch.__version__}"
 
 
-def _use(facts: Facts) -> str:
-    place = facts.repository or UNNAMED
-    channels, height, width = facts.config["input_size"]
-    return f"""`import nasarch` comes first: it makes the architecture known to timm, which otherwise says "Unknown model".
-
-```bash
-pip install nasarch
-```
-
-```python
-import nasarch
-import timm
-
-model = timm.create_model("hf-hub:{place}", pretrained=True).eval()  # or "local-dir:FOLDER" with a copy of this one
-transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
-logits = model(transform(image).unsqueeze(0))  # a PIL image
-```
-
-Feature maps: `timm.create_model("hf-hub:{place}", pretrained=True, features_only=True)`; other classes: `num_classes=...`.
-
-In transformers:
-
-```python
-import nasarch
-from transformers import AutoImageProcessor, AutoModelForImageClassification
-
-processor = AutoImageProcessor.from_pretrained("{place}")
-model = AutoModelForImageClassification.from_pretrained("{place}")
-```
-
-The ONNX file needs neither: input `pixel_values` [batch, {channels}, {height}, {width}], scaled as in the table above, output `logits`."""
-
-
 # ---- figures
 
 
 def _measured(facts: Facts) -> str:
-    if facts.random:
-        return "Nothing: the weights are random."
-    if not facts.results:
-        return "No accuracy is stated: none came with the weights."
+    """A table of the results with these weights; empty without results."""
     rows = [(r["dataset"], r["metric"], _value(r), _conditions(r) or "not stated") for r in facts.results]
-    return table(("data set", "metric", "value", "budget and seeds"), rows)
+    return table(("data set", "metric", "value", "budget and seeds"), rows) if rows else ""
 
 
 def _conditions(result: Mapping[str, Any]) -> str:
@@ -188,11 +164,10 @@ def _value(result: Mapping[str, Any]) -> str:
     return f"{result['value']}{spread} {result.get('unit', '')}".strip()
 
 
-def _reported(about: Mapping[str, Any]) -> Iterator[str]:
+def _reported(about: Mapping[str, Any]) -> str:
+    """A table of the results that the provenance lists, of other weights; empty without results."""
     rows = [(r["dataset"], r["metric"], _value(r), r.get("reported_by", "-")) for r in about.get("results", ()) if r["metric"] in REPORTED]
-    if rows:
-        note = "By the sources named, for networks of these cells with other weights; nothing of it was measured with these."
-        yield f"## Reported for these cells\n\n{note}\n\n{table(('data set', 'metric', 'value', 'source'), rows)}"
+    return table(("data set", "metric", "value", "source"), rows) if rows else ""
 
 
 def origin(genotype: Genotype) -> str:
@@ -204,11 +179,6 @@ def origin(genotype: Genotype) -> str:
     if not rows:
         return "Nothing is known of them."
     return f"{table(('', ''), rows)}\n\n`genotype.json` holds the cells and all that is known of them."
-
-
-def _citation(facts: Facts) -> str:
-    licence, entry = f"Licence: {facts.config.get('license', 'not stated')}.", bibtex(facts.genotype.provenance)
-    return licence if entry is None else f"{licence} The cells:\n\n{entry}"
 
 
 def bibtex(about: Mapping[str, Any]) -> str | None:
@@ -233,16 +203,16 @@ def bibtex(about: Mapping[str, Any]) -> str | None:
 # ---- Markdown
 
 
-def _title(name: str) -> str:
-    data = known(name)
-    return name if data is None else data.title
-
-
 def _numbers(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.4g}" for value in values)
 
 
+def escaped(value: Any) -> str:
+    """A value as one line of Markdown text, without HTML."""
+    return " ".join(str(value).replace("<", "&lt;").split())
+
+
 def table(heading: tuple[str, ...], rows: Any) -> str:
-    """Rows of a Markdown table."""
+    """A Markdown table, its cells escaped."""
     lines = [heading, ("---",) * len(heading), *rows]
-    return "\n".join("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(escaped(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

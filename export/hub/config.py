@@ -1,17 +1,19 @@
-"""config.json of a folder for the Hub: which network, its arguments, its preprocessing, its labels, as timm and transformers read them."""
+"""config.json of a folder for the Hub: architecture, arguments, preprocessing and labels, as timm and transformers read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from nasarch.cells.genotype import public_genotype
+from nasarch.cells.provenance import public
 from nasarch.cells.space import NATS
-from nasarch.export.onnx.check import ExportError
-from nasarch.export.onnx.properties import configuration
-from nasarch.export.source.labels import Labels
+from nasarch.export.errors import ExportError
+from nasarch.export.source.config import configuration
 from nasarch.export.source.network import generic
-from nasarch.export.source.origin import Origin, public, public_genotype
+from nasarch.models.labels import Labels
 from nasarch.models.network import CellNetwork
+from nasarch.models.source import ModelSource
 
 KEPT = (
     "crop_pct",
@@ -25,7 +27,7 @@ KEPT = (
 )
 
 
-def model_config(model: CellNetwork, origin: Origin, labels: Labels | None, size: int | None) -> dict[str, Any]:
+def model_config(model: CellNetwork, origin: ModelSource, labels: Labels | None, size: int | None) -> dict[str, Any]:
     """What stands in config.json."""
     name, arguments = _architecture(model)
     config = {
@@ -49,7 +51,7 @@ def _architecture(model: CellNetwork) -> tuple[str, dict[str, Any]]:
     return name, {"genotype": genotype, **arguments}
 
 
-def _pretrained_cfg(model: CellNetwork, origin: Origin, arguments: Mapping[str, Any], size: int | None) -> dict[str, Any]:
+def _pretrained_cfg(model: CellNetwork, origin: ModelSource, arguments: Mapping[str, Any], size: int | None) -> dict[str, Any]:
     """The preprocessing and what timm needs for other classes and channels."""
     stated = configuration(model)
     height, width = (size, size) if size is not None else stated["input_size"][1:]

@@ -1,4 +1,4 @@
-"""A model as a folder that stands alone, in the form that the Hub's clients load: timm, transformers, onnxruntime.
+"""Export of a classifier to a folder for the Hub, which timm, transformers and onnxruntime load.
 
 | file | holds |
 |---|---|
@@ -16,7 +16,6 @@ name timm loads it and has to give the same logits, bit for bit. An auxiliary to
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -24,29 +23,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import timm
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasarch.atomic import new_folder, write_text
+from nasarch.cells.genotype import public_genotype
 from nasarch.drawing.draw import draw
-from nasarch.export.onnx.check import ExportError, first_line, sample_images
+from nasarch.export.errors import ExportError, first_line
 from nasarch.export.onnx.float32 import OnnxReport, export_onnx
-from nasarch.export.onnx.properties import configuration
+from nasarch.export.samples import sample_images
+from nasarch.export.source.config import configuration
 from nasarch.export.source.find import build
-from nasarch.export.source.labels import labels_of
-from nasarch.export.source.origin import Origin, find_origin, public_genotype
-from nasarch.export.ssd.detector import place_of, read_design
+from nasarch.export.source.folder import is_detector, is_exported
+from nasarch.export.ssd.detector import read_design
 from nasarch.models.cost import Cost
+from nasarch.models.labels import labels_of
 from nasarch.models.network import CellNetwork
+from nasarch.models.source import ModelSource, find_source
+from nasarch.models.weight_files import write_folder
 
 from .card import PLACE, Facts, card
 from .config import model_config
 from .push import Pushed, check_name, push
-
-FILES = ("config.json", "model.safetensors", "genotype.json", "README.md")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +106,8 @@ def hub(
         raise ValueError(f"{source} is uploaded as it is; give --out DIR to write another one with --checkpoint, --data or --size")
     if repository is not None:
         folder = Path(source if out is None else out)
+        if is_detector(folder):
+            read_design(folder)  # refuses a damaged one
         _name_in_card(folder / "README.md", repository)
         yield push(folder, repository, public=public)
 
@@ -121,20 +123,6 @@ def _name_in_card(readme: Path, repository: str) -> None:
     if place is not None and place[1] != repository:
         here = rf"(hf-hub:|[\"']){re.escape(place[1])}(?![\w./-])"
         write_text(readme, re.sub(here, lambda found: found[1] + repository, text))
-
-
-def is_exported(folder: str | os.PathLike[str]) -> bool:
-    """Whether `folder` was written by `export_hub`, or by `nasarch export ssd`: then it need not be made of cells."""
-    missing = {name for name in FILES if not (Path(folder) / name).is_file()}
-    return not missing or (missing == {"genotype.json"} and is_detector(folder))
-
-
-def is_detector(source: str | os.PathLike[str]) -> bool:
-    """Whether it is a folder of `nasarch detect train` or `nasarch export ssd`."""
-    try:
-        return Path(source).is_dir() and bool(read_design(place_of(source)))
-    except ValueError:
-        return False
 
 
 def export_hub(
@@ -158,12 +146,12 @@ def export_hub(
         ValueError: no such source, weights that don't fit, a folder that isn't empty or can't be written, or a check that fails.
     """
     with new_folder(Path(out)) as folder:
-        origin = find_origin(source, checkpoint, data)
-        model = _model(origin)
+        origin = find_source(source, checkpoint, data)
+        genotype, model = origin.cells, _model(origin)
         labels = labels_of(origin.data, model.num_classes)
         if data is not None and labels is None:
             raise ValueError(f"data {data!r} hasn't {model.num_classes} classes, as the model has; leave --data out or give the right one")
-        model.genotype = origin.genotype  # the same cells, with all that is known of them
+        model.genotype = genotype  # the same cells, with all that is known of them
         config = model_config(model, origin, labels, size)
         _write_model(folder, model, config)
         onnx = export_onnx(_loaded(folder, model), folder / "onnx" / "model.onnx", class_names=None if labels is None else labels.names)
@@ -183,7 +171,7 @@ def export_hub(
     )
 
 
-def _model(origin: Origin) -> CellNetwork:
+def _model(origin: ModelSource) -> CellNetwork:
     """The model with its weights, in evaluation mode, without auxiliary tower."""
     model = build(origin)
     if not isinstance(model, CellNetwork) or not model.num_classes:
@@ -193,9 +181,7 @@ def _model(origin: Origin) -> CellNetwork:
 
 
 def _write_model(folder: Path, model: CellNetwork, config: dict[str, Any]) -> None:
-    weights = {name: tensor.detach().contiguous().clone() for name, tensor in model.state_dict().items()}
-    (folder / "model.safetensors").write_bytes(safetensors.torch.save(weights))
-    (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_folder(folder, model.state_dict(), config)
     genotype = public_genotype(model.genotype)
     genotype.save(folder / "genotype.json")
     for suffix in ("png", "svg"):
@@ -215,13 +201,13 @@ def _loaded(folder: Path, model: CellNetwork) -> nn.Module:
     return twin
 
 
-def _facts(origin: Origin, model: CellNetwork, config: dict[str, Any], onnx: OnnxReport, digest: str, repository: str | None) -> Facts:
+def _facts(origin: ModelSource, model: CellNetwork, config: dict[str, Any], onnx: OnnxReport, digest: str, repository: str | None) -> Facts:
     cfg, arguments = config["pretrained_cfg"], config["model_args"]
     sizes = {key: value for key, value in arguments.items() if key != "genotype"}
     return Facts(
         name=origin.name,
         repository=repository,
-        genotype=public_genotype(origin.genotype),
+        genotype=public_genotype(origin.cells),
         architecture=config["architecture"],
         sizes=sizes,
         config=cfg,

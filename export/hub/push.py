@@ -1,4 +1,4 @@
-"""A folder becomes the files of a repository on the Hub, in one commit: all of them appear, or none.
+"""Upload of a folder to a repository on the Hub, in one commit: all files appear, or none.
 
 The token is huggingface_hub's own (`hf auth login`, HF_TOKEN), and so is the address (HF_ENDPOINT). A new repository is private unless
 it is asked to be public; one that exists keeps its visibility and its other files.
@@ -178,7 +178,7 @@ def _reason(error: Exception, repository: str) -> str:
         403: f"this token may not write to {repository} (403): take one with write access for {owner}, from {tokens}, or another OWNER",
         404: f"the Hub has no {repository} for this token (404): take a token with write access for {owner}, from {tokens}",
     }
-    said = " ".join(str(getattr(first, "server_message", None) or first).split())[:200] or type(first).__name__
+    reason = " ".join(str(getattr(first, "server_message", None) or first).split())[:200] or type(first).__name__
     if status is None:
-        return f"the connection to {constants.ENDPOINT} failed: {said}: look at the network"
-    return known.get(status) or f"the Hub answers {status}: {said}"
+        return f"the connection to {constants.ENDPOINT} failed: {reason}: look at the network"
+    return known.get(status) or f"the Hub answers {status}: {reason}"

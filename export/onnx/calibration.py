@@ -1,4 +1,4 @@
-"""The images that calibrate and judge a quantised network: the user's own, prepared as the model's configuration says.
+"""Calibration images and held-back images of a quantised network: the user's own, preprocessed by the model's configuration.
 
 | given | calibrate | held back, to judge |
 |---|---|---|
@@ -22,12 +22,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from nasarch.export.source.model import describe
+from nasarch.export.errors import ExportError
+from nasarch.export.source.config import configuration, describe
 
-from .check import ExportError
-from .properties import configuration
-
-MOST_CALIBRATING, MOST_HELD_BACK, LEAST = 200, 500, 20
+MAX_CALIBRATION, MAX_HELD_BACK, MIN_IMAGES = 200, 500, 20
 
 
 class Calibration(NamedTuple):
@@ -46,7 +44,7 @@ class _Part(NamedTuple):
     labels: Tensor
 
 
-class _Found(NamedTuple):
+class _ImageSet(NamedTuple):
     """What lies at a place; `class_names` is empty for a folder without classes."""
 
     name: str
@@ -89,19 +87,19 @@ def _transform(model: nn.Module, shape: tuple[int, int, int]) -> Callable[[Image
     return timm.data.create_transform(input_size=shape, use_prefetcher=True, **config)
 
 
-def _drawn(found: _Found) -> tuple[Tensor, Tensor]:
+def _drawn(found: _ImageSet) -> tuple[Tensor, Tensor]:
     """Indices into the first and the last part: those that calibrate, and those that are held back."""
     generator = torch.Generator().manual_seed(0)
     first, last = (torch.randperm(len(part.labels), generator=generator) for part in (found.parts[0], found.parts[-1]))
     if len(found.parts) == 1:
         half = len(first) // 2
         first, last = first[:half], first[half:]
-    if min(len(first), len(last)) < LEAST:
+    if min(len(first), len(last)) < MIN_IMAGES:
         raise ValueError(
-            f"{found.name} has {len(first)} images to calibrate with and {len(last)} to hold back; give {LEAST} or more of each"
-            f" ({2 * LEAST} in all), 200 and 500 are better"
+            f"{found.name} has {len(first)} images to calibrate with and {len(last)} to hold back; give {MIN_IMAGES} or more of each"
+            f" ({2 * MIN_IMAGES} in all), 200 and 500 are better"
         )
-    return first[:MOST_CALIBRATING], last[:MOST_HELD_BACK]
+    return first[:MAX_CALIBRATION], last[:MAX_HELD_BACK]
 
 
 def _logits_of(folders: Sequence[str], class_names: Sequence[str] | None, num_classes: int | None) -> Tensor | None:
@@ -115,7 +113,7 @@ def _logits_of(folders: Sequence[str], class_names: Sequence[str] | None, num_cl
 # ---- where the images are
 
 
-def _find(place: str | os.PathLike[str]) -> _Found:
+def _find(place: str | os.PathLike[str]) -> _ImageSet:
     from nasarch.data.folders import LAYOUTS, find_parts
     from nasarch.data.load import NAMES, load
 
@@ -125,19 +123,19 @@ def _find(place: str | os.PathLike[str]) -> _Found:
         except ValueError as error:  # speaks of flags that this command hasn't
             reason = str(error).split("; ")[0]
             raise ValueError(f"{reason}; `nasarch train darts_v2_cifar --data {place} --download` fetches it, or give a folder") from error
-        return _Found(data.name, [_in_memory(part) for part in data.parts], data.class_names)
+        return _ImageSet(data.name, [_in_memory(part) for part in data.parts], data.class_names)
     path = Path(os.path.expanduser(place))
     if not path.exists():
         legal = f"give a folder of images or class folders, a tar file of them, or one of {', '.join(NAMES)}"
         raise ValueError(f"there is no {str(place)!r} to take images from; {legal}")
     flat = _flat(path)
     if flat is not None:
-        return _Found(path.resolve().name, [flat], ())
+        return _ImageSet(path.resolve().name, [flat], ())
     try:
         parts, class_names, _ = find_parts(path)
     except ValueError as error:
         raise ValueError(f"{error}; or a folder of images alone".replace(LAYOUTS, f"images in {LAYOUTS}")) from error
-    return _Found(path.resolve().name, [_of_files(part.places, part.labels) for part in parts], class_names)
+    return _ImageSet(path.resolve().name, [_of_files(part.places, part.labels) for part in parts], class_names)
 
 
 def _in_memory(part: Any) -> _Part:

@@ -1,28 +1,26 @@
-"""Whether an ONNX file computes what a PyTorch model computes, and how fast both are: measured in onnxruntime on the CPU."""
+"""Numerical check of an ONNX file: logits in onnxruntime against PyTorch's, within a measured tolerance."""
 
 from __future__ import annotations
 
 import copy
 import math
-import statistics
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import onnxruntime
 import torch
 from torch import Tensor, nn
 
+from nasarch.export.errors import ExportError
+from nasarch.export.samples import sample_images, sample_pixels
+
+from .session import run
+
 BATCHES = (1, 3)
 RELATIVE_TOLERANCE = 1e-4  # of the amount by which a logit varies between images
 NOISE_FACTOR = 10  # times PyTorch's own float32 rounding error
-FAINT = 0.01  # a variation of logits between images that is small beside the logits themselves
+MIN_VARIATION = 0.01  # a variation of logits between images that is small beside the logits themselves
 BRIGHTER, BRIGHTEST = 1e8, 1e24  # times an image, at once and in all; float32 ends at 3e38
-
-
-class ExportError(ValueError):
-    """The model can't become a file that gives its outputs; nothing was written."""
 
 
 class Agreement(NamedTuple):
@@ -96,7 +94,7 @@ def compare(
     seen = torch.cat([run(session, batch) for batch in fed.split([*batches])]).double()
     if seen.shape != eager.shape:
         raise ExportError(f"onnxruntime's logits have shape {list(seen.shape)}, PyTorch's {list(eager.shape)}; report the model")
-    scale = spread(exact)
+    scale = variation(exact)
     noise = max((eager - exact).abs().max().item(), torch.finfo(torch.float32).eps * exact.abs().max().item())
     tolerance = max(RELATIVE_TOLERANCE * scale, NOISE_FACTOR * noise)
     clear, other = _classes(exact, seen, NOISE_FACTOR * noise)
@@ -119,77 +117,12 @@ def _telling_images(exact: nn.Module, count: int, shape: Sequence[int]) -> tuple
     """Images for a float64 model, and its logits; bright enough that the logits depend on them."""
     images, light = sample_images(count, *shape), 1.0
     logits = exact(images.double())
-    while (scale := spread(logits)) < FAINT * (largest := logits.abs().max().item()) and light < BRIGHTEST:
+    while (scale := variation(logits)) < MIN_VARIATION * (largest := logits.abs().max().item()) and light < BRIGHTEST:
         light *= min(largest / scale, BRIGHTER) if scale else BRIGHTER  # float64, too, may lose them beside the bias
         logits = exact((images * light).double())
     return images * light, logits
 
 
-def spread(logits: Tensor) -> float:
+def variation(logits: Tensor) -> float:
     """How much the logits [B, classes] vary from image to image: root mean square."""
     return (logits - logits.mean(0)).square().mean().sqrt().item()
-
-
-def sample_images(count: int, channels: int, height: int, width: int) -> Tensor:
-    """Normalised images [count, C, H, W], always the same: large shapes and some grain (white noise alone looks all alike to a network)."""
-    generator = torch.Generator(device="cpu").manual_seed(0)
-    coarse = torch.randn(count, channels, 4, 4, generator=generator, device="cpu", dtype=torch.float32)
-    grain = torch.randn(count, channels, height, width, generator=generator, device="cpu", dtype=torch.float32)
-    return nn.functional.interpolate(coarse, size=(height, width), mode="bilinear") + 0.25 * grain
-
-
-def sample_pixels(count: int, channels: int, height: int, width: int) -> Tensor:
-    """The same as pixels, uint8 [count, H, W, C]."""
-    images = 128 + 64 * sample_images(count, channels, height, width)
-    return images.clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
-
-
-def open_session(model: Path | bytes) -> onnxruntime.InferenceSession:
-    """onnxruntime on the CPU with as many threads as PyTorch uses; `model` is a file, or what stands in one.
-
-    Raises:
-        ExportError: onnxruntime can't load the file.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # errors
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors share no other base
-        raise ExportError(f"onnxruntime can't load the file: {first_line(error)}; try another version of it") from error
-
-
-def run(session: onnxruntime.InferenceSession, batch: Tensor) -> Tensor:
-    """The first output of `session` for `batch`.
-
-    Raises:
-        ExportError: onnxruntime fails.
-    """
-    try:
-        outputs = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
-    except Exception as error:
-        images = list(batch.shape)
-        raise ExportError(f"onnxruntime can't run the file on images {images}: {first_line(error)}; try another version of it") from error
-    return torch.from_numpy(outputs[0])
-
-
-@torch.inference_mode()
-def latencies(*calls: Callable[[], Any], seconds: float = 1.0) -> list[float]:
-    """Median milliseconds of each of `calls`, one after the other in turn: 3 turns to warm up, then 5 to 50, as many as `seconds` allow."""
-    for call in 3 * calls:
-        call()
-    turns: list[list[float]] = []
-    while len(turns) < 5 or (len(turns) < 50 and sum(map(sum, turns)) < seconds * len(calls)):
-        turns.append([_seconds(call) for call in calls])
-    return [1e3 * statistics.median(times) for times in zip(*turns, strict=True)]
-
-
-def _seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)

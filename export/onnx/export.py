@@ -1,6 +1,6 @@
-"""The forms in which a model leaves as ONNX, what the Hub's clients call their files, and what each has to show before it gets its name.
+"""Export to ONNX in several variants: the files' names for the Hub's clients, and the check that each has to pass before it gets its name.
 
-| form | file in a folder | flag | takes | has to show |
+| variant | file in a folder | flag | takes | has to show |
 |---|---|---|---|---|
 | float32 | onnx/model.onnx | - | pixel_values, float32 [batch, C, H, W] | PyTorch's logits, see check.py |
 | pixels | onnx/model_uint8in.onnx | --uint8-input | pixels, uint8 [batch, H, W, C], see uint8_input.py | the same |
@@ -20,17 +20,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nasarch.atomic import atomic_path
-from nasarch.export.hub.folder import is_exported
-from nasarch.export.source.find import Subject, find_subject
+from nasarch.export.errors import ExportError
+from nasarch.export.samples import sample_images, sample_pixels
+from nasarch.export.source.config import configuration
+from nasarch.export.source.find import LoadedModel, find_model
+from nasarch.export.source.folder import is_exported
 
 from .calibration import Calibration, calibration
-from .check import ExportError, latencies, run, sample_images, sample_pixels
 from .float32 import Checked, OnnxReport, checked, input_size, report
 from .graph import INPUT
-from .properties import configuration
-from .top1_agreement import ENOUGH, Top1Agreement
+from .session import latencies, run
+from .top1_agreement import MIN_AGREEMENT, Top1Agreement
 from .uint8_input import PIXELS
-from .variants import DERIVE, FLOAT16, FLOAT32, INT8, UINT8
+from .variants import CONVERT, FLOAT16, FLOAT32, INT8, UINT8
 
 FILES = {FLOAT32: "model.onnx", UINT8: "model_uint8in.onnx", FLOAT16: "model_fp16.onnx", INT8: "model_quantized.onnx"}
 
@@ -57,54 +59,54 @@ class ExportVariants:
             raise ValueError(f"--calibrate {self.calibrate} serves --int8 and --fp16; give one of them with it")
 
     @property
-    def derived(self) -> list[str]:
+    def converted(self) -> list[str]:
         """Those beside float32."""
-        return [form for form, wanted in ((UINT8, self.uint8_input), (FLOAT16, self.fp16), (INT8, self.int8)) if wanted]
+        return [variant for variant, flag in ((UINT8, self.uint8_input), (FLOAT16, self.fp16), (INT8, self.int8)) if flag]
 
-    def places(self, out: str | os.PathLike[str]) -> dict[str, Path]:
+    def paths(self, out: str | os.PathLike[str]) -> dict[str, Path]:
         """Where each goes: `out` itself, or the folder onnx/ in `out` where that is a folder or ends in a slash.
 
         Raises:
-            ValueError: several forms and one file.
+            ValueError: several variants and one file.
         """
         text = os.fspath(out)
         if Path(text).is_dir() or text.endswith(("/", os.sep)):
-            return {form: Path(text) / "onnx" / FILES[form] for form in (FLOAT32, *self.derived)}
-        if len(self.derived) > 1:
+            return {variant: Path(text) / "onnx" / FILES[variant] for variant in (FLOAT32, *self.converted)}
+        if len(self.converted) > 1:
             raise ValueError(
-                f"{text} is one file, and {' and '.join(self.derived)} are several; give a folder: -o {Path(text).parent / 'NAME'}/"
+                f"{text} is one file, and {' and '.join(self.converted)} are several; give a folder: -o {Path(text).parent / 'NAME'}/"
             )
-        return {(self.derived or [FLOAT32])[0]: Path(text)}
+        return {(self.converted or [FLOAT32])[0]: Path(text)}
 
 
-class FormReport(NamedTuple):
+class VariantReport(NamedTuple):
     """A file of another form than float32; latencies at batch 1 in milliseconds, the two in turn."""
 
     path: Path
-    form: str
+    variant: str
     size_bytes: int
     found: str
-    judgement: Top1Agreement | None
+    top1: Top1Agreement | None
     onnx_ms: float
     float32_ms: float
 
     def __str__(self) -> str:
-        takes = f"{PIXELS}, uint8 [batch, H, W, C]" if self.form == UINT8 else INPUT
+        takes = f"{PIXELS}, uint8 [batch, H, W, C]" if self.variant == UINT8 else INPUT
         ratio = self.float32_ms / self.onnx_ms
         lines = [
-            f"{self.path}: {self.form}, {self.size_bytes / 1e6:.1f} MB, takes {takes}",
+            f"{self.path}: {self.variant}, {self.size_bytes / 1e6:.1f} MB, takes {takes}",
             f"checked: {self.found}",
             f"latency at batch 1: {self.onnx_ms:.2f} ms, float32 {self.float32_ms:.2f} ms ({ratio:.1f}x)",
         ]
-        if self.judgement is not None and not self.judgement.holds:
-            lines.append(f"forced: fewer than {100 * ENOUGH:.0f} % of the images keep their class")
+        if self.top1 is not None and not self.top1.holds:
+            lines.append(f"forced: fewer than {100 * MIN_AGREEMENT:.0f} % of the images keep their class")
         return "\n".join(lines)
 
 
 class Written(NamedTuple):
     """All that was written."""
 
-    reports: tuple[OnnxReport | FormReport, ...]
+    reports: tuple[OnnxReport | VariantReport, ...]
     random: bool
     named: bool
 
@@ -121,48 +123,48 @@ def export_model(
     checkpoint: str | os.PathLike[str] | None = None,
     data: str | None = None,
     size: int | None = None,
-    forms: ExportVariants | None = None,
+    variants: ExportVariants | None = None,
 ) -> Written:
-    """Export a model, by default as one float32 file: see `find_subject`, `ExportVariants` and `export_onnx` for the arguments.
+    """Export a model, by default as one float32 file: see `find_model`, `ExportVariants` and `export_onnx` for the arguments.
 
     Raises:
         ValueError: what these refuse, images that can't be used, a folder whose card describes something else, or a file that doesn't
             agree with the model; nothing is written then.
     """
-    forms = forms or ExportVariants()
-    if is_exported(out) and (os.path.realpath(source) != os.path.realpath(out) or checkpoint or data or size or forms.dynamic_size):
-        own = f"only forms of that model go there: nasarch export onnx {out} -o {out} --fp16, for example"
+    variants = variants or ExportVariants()
+    if is_exported(out) and (os.path.realpath(source) != os.path.realpath(out) or checkpoint or data or size or variants.dynamic_size):
+        own = f"only variants of that model go there: nasarch export onnx {out} -o {out} --fp16, for example"
         raise ValueError(f"the card in {out} describes its own model and the size of its images, so {own}; else give another folder")
-    return export_forms(find_subject(source, checkpoint, data), out, size=size, forms=forms)
+    return export_variants(find_model(source, checkpoint, data), out, size=size, variants=variants)
 
 
-def export_forms(subject: Subject, out: str | os.PathLike[str], *, size: int | None, forms: ExportVariants) -> Written:
+def export_variants(subject: LoadedModel, out: str | os.PathLike[str], *, size: int | None, variants: ExportVariants) -> Written:
     """As `export_model`, of a model at hand."""
     model, names, random = subject
-    places = forms.places(out)
+    paths = variants.paths(out)
     images = None
-    if forms.calibrate is not None:  # images that can't be read are known before the slow part
-        images = calibration(forms.calibrate, model, input_size(model, size), names or configuration(model).get("label_names"))
-    with _files(places) as files:
-        base = checked(model, size=size, class_names=names, dynamic_size=forms.dynamic_size)
-        reports: list[OnnxReport | FormReport] = []
-        for form, file in files.items():
-            if form == FLOAT32:
+    if variants.calibrate is not None:  # images that can't be read are known before the slow part
+        images = calibration(variants.calibrate, model, input_size(model, size), names or configuration(model).get("label_names"))
+    with _files(paths) as files:
+        base = checked(model, size=size, class_names=names, dynamic_size=variants.dynamic_size)
+        reports: list[OnnxReport | VariantReport] = []
+        for variant, file in files.items():
+            if variant == FLOAT32:
                 base.save(file)
-                reports.append(report(base, places[form], file.stat().st_size))
+                reports.append(report(base, paths[variant], file.stat().st_size))
             else:
-                reports.append(_write(form, base, file, places[form], images, forms.force))
+                reports.append(_write(variant, base, file, paths[variant], images, variants.force))
     return Written(tuple(reports), random, "class_names" in base.properties)
 
 
 @contextmanager
-def _files(places: dict[str, Path]) -> Iterator[dict[str, Path]]:
+def _files(paths: dict[str, Path]) -> Iterator[dict[str, Path]]:
     """A temporary file for each place; all of them get their names, or none."""
-    folder = next(iter(places.values())).parent
+    folder = next(iter(paths.values())).parent
     new = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         with ExitStack() as stack:
-            files = {form: stack.enter_context(atomic_path(path)) for form, path in places.items()}
+            files = {variant: stack.enter_context(atomic_path(path)) for variant, path in paths.items()}
             for file in files.values():
                 file.touch()
             yield files
@@ -172,18 +174,18 @@ def _files(places: dict[str, Path]) -> Iterator[dict[str, Path]]:
                 one.rmdir()
 
 
-def _write(form: str, base: Checked, file: Path, path: Path, images: Calibration | None, force: bool) -> FormReport:
+def _write(variant: str, base: Checked, file: Path, path: Path, images: Calibration | None, force: bool) -> VariantReport:
     """Make, check and write one form."""
-    made = DERIVE[form](base, images)
-    if made.judgement is not None and not made.judgement.holds and not force:
-        raise ExportError(f"refused: {form} gives {made.judgement}, and at least {100 * ENOUGH:.0f} % are needed; {_remedy(form)}")
+    made = CONVERT[variant](base, images)
+    if made.top1 is not None and not made.top1.holds and not force:
+        raise ExportError(f"refused: {variant} gives {made.top1}, and at least {100 * MIN_AGREEMENT:.0f} % are needed; {_remedy(variant)}")
     base.save(file, made.proto, **made.properties)
     image = sample_images(1, *base.shape)
-    fed = sample_pixels(1, *base.shape) if form == UINT8 else image
+    fed = sample_pixels(1, *base.shape) if variant == UINT8 else image
     own, float32 = latencies(lambda: run(made.session, fed), lambda: run(base.session, image))
-    return FormReport(path, form, file.stat().st_size, made.found, made.judgement, own, float32)
+    return VariantReport(path, variant, file.stat().st_size, made.found, made.top1, own, float32)
 
 
-def _remedy(form: str) -> str:
-    better = "give more images or others, of the kind that the network was trained on" if form == INT8 else "leave --fp16 out"
+def _remedy(variant: str) -> str:
+    better = "give more images or others, of the kind that the network was trained on" if variant == INT8 else "leave --fp16 out"
     return f"{better}; networks with random weights amplify rounding; --force writes the file all the same"

@@ -1,4 +1,4 @@
-"""An ONNX graph in half precision, and how far its logits may be from float32's.
+"""Conversion of an ONNX graph to float16, and the tolerance of its logits.
 
 Weights and activations are float16; `pixel_values` and `logits` stay float32, as the Hub's clients feed and read them. Half the size;
 faster where the hardware computes in float16. onnxruntime's CPU kernels mostly compute in float32 and convert back and forth.
@@ -20,8 +20,12 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from .check import BATCHES, Agreement, ExportError, run, sample_images, spread
+from nasarch.export.errors import ExportError
+from nasarch.export.samples import sample_images
+
+from .check import BATCHES, Agreement, variation
 from .graph import plain
+from .session import run
 
 RELATIVE_TOLERANCE = 2e-2  # of the amount by which a logit varies between images; float16 has 11 bits
 NOISE_FACTOR = 3  # times the effect of rounding to float16 in PyTorch
@@ -54,7 +58,7 @@ def compare_half(reference: nn.Module, session: onnxruntime.InferenceSession, sh
     if not expectable.isfinite().all():
         raise ExportError("numbers inside the network exceed 65504, the largest of float16; leave --fp16 out")
     seen = torch.cat([run(session, batch) for batch in images.split(BATCHES)])
-    scale = spread(expected.double())
+    scale = variation(expected.double())
     epsilon = torch.finfo(torch.float16).eps * expected.abs().max().item()
     noise = max(_distance(expectable, expected), epsilon)
     return Agreement(_distance(seen, expected), max(RELATIVE_TOLERANCE * scale, NOISE_FACTOR * noise), scale, noise)

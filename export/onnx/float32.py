@@ -1,4 +1,4 @@
-"""A model as one ONNX file, checked against PyTorch before it gets its name.
+"""Export of a model to one ONNX file, checked against PyTorch before it gets its name.
 
 | choice | value | reason |
 |---|---|---|
@@ -25,11 +25,14 @@ import torch
 from torch import Tensor, nn
 
 from nasarch.atomic import atomic_path
-from nasarch.export.source.model import describe
+from nasarch.export.errors import ExportError, first_line
+from nasarch.export.samples import sample_images
+from nasarch.export.source.config import configuration, describe
 
-from .check import BATCHES, Agreement, ExportError, compare, first_line, latencies, open_session, run, sample_images, worst
+from .check import BATCHES, Agreement, compare, worst
 from .graph import INPUT, IR_VERSION, OPSET, OUTPUT, graph, reduction
-from .properties import as_property, configuration, metadata
+from .properties import as_property, metadata
+from .session import latencies, open_session, run
 
 Shape = tuple[int, int, int]
 
@@ -84,8 +87,8 @@ class Checked(NamedTuple):
     def save(self, path: Path, proto: onnx.ModelProto | None = None, **properties: object) -> None:
         """Write the graph, or `proto` that was made of it, with its properties and those that differ."""
         proto = self.proto if proto is None else proto
-        told = {key: as_property(value) for key, value in properties.items() if value is not None}
-        onnx.helper.set_model_props(proto, {**self.properties, **told})
+        changes = {key: as_property(value) for key, value in properties.items() if value is not None}
+        onnx.helper.set_model_props(proto, {**self.properties, **changes})
         onnx.save(proto, path)
 
 

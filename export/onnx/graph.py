@@ -1,4 +1,4 @@
-"""A PyTorch model as a plain ONNX graph: opset 18, IR version 8, any batch, and on request any height and width.
+"""Translation of a PyTorch model to a plain ONNX graph: opset 18, IR version 8, any batch, and on request any height and width.
 
 | choice | value | reason |
 |---|---|---|
@@ -20,9 +20,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from nasarch.export.source.model import describe
-
-from .check import ExportError, first_line, sample_images
+from nasarch.export.errors import ExportError, first_line
+from nasarch.export.samples import sample_images
+from nasarch.export.source.config import describe
 
 OPSET = 18
 IR_VERSION = 8

@@ -1,4 +1,4 @@
-"""An ONNX graph in 8-bit integers: QDQ, uint8 activations and int8 weights, one scale for each channel of a weight.
+"""Static int8 quantisation of an ONNX graph: QDQ, uint8 activations and int8 weights, one scale for each channel of a weight.
 
 Every tensor x is held as round(x / scale) + zero, with the range of x on the calibration images (MinMax). Static, so that no range is
 computed while the network runs. On x86 CPUs with VNNI this form was the quickest: int8 activations, 16-bit activations and dynamic
@@ -18,7 +18,8 @@ import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from torch import Tensor
 
-from .check import ExportError, first_line
+from nasarch.export.errors import ExportError, first_line
+
 from .graph import INPUT, plain, strip
 
 STAY = "BatchNormalization"

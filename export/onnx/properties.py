@@ -1,21 +1,17 @@
-"""What an exported file says about itself: the properties that tell a stranger what the model is and what to feed it."""
+"""Metadata properties of an ONNX file: architecture, classes, preprocessing, genotype, digest of the weights."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
 
-import safetensors.torch
-import torch
 from torch import nn
 
 import nasarch
-from nasarch.export.source.model import describe
+from nasarch.export.errors import ExportError
+from nasarch.export.source.config import configuration, describe, digest
 from nasarch.export.source.network import described
-
-from .check import ExportError
 
 PROPERTIES = {
     "architecture": "timm's name of the model",
@@ -32,7 +28,7 @@ PROPERTIES = {
     "preprocessing": "inside: the file takes pixels, uint8 [batch, H, W, C]; absent where it takes what mean and std make of them",
     "size_multiple": "height and width may be any multiples of it, input_size being the usual one; absent where they are fixed",
     "calibration": "JSON: how many images of what gave an int8 file its ranges",
-    "judged": "JSON: the share of held-back images to which the file gives the class that float32 gives, and accuracies if known",
+    "top1_agreement": "JSON: the share of held-back images to which the file gives the class that float32 gives, and accuracies if known",
     "weights_sha256": "digest of the weights as a safetensors file without metadata",
     "nasarch_version": "version of this package",
 }
@@ -79,25 +75,9 @@ def _genotype(model: nn.Module) -> dict[str, Any] | None:
     return value
 
 
-def digest(model: nn.Module) -> str:
-    """sha256 of the weights in their own dtype, as `safetensors.torch.save` writes them without metadata."""
-    weights = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in model.state_dict().items()}
-    return hashlib.sha256(safetensors.torch.save(weights)).hexdigest()
-
-
 def _class_names(known: Sequence[str] | None, given: Sequence[str] | None, num_classes: int) -> list[str] | None:
     if given is not None and (isinstance(given, str) or len(given) != num_classes):
         shown = str(given)[:60]
         raise ExportError(f"class names {shown!r} for {num_classes} logits; give a list of {num_classes} in the order of the logits")
     names = known if given is None else given
     return list(names) if names is not None and len(names) == num_classes else None
-
-
-def configure(model: Any, **told: Any) -> None:
-    """Change what `configuration` says of `model`."""
-    model.pretrained_cfg = {**configuration(model), **told}
-
-
-def configuration(model: nn.Module) -> dict[str, Any]:
-    """timm's `pretrained_cfg` of `model`, empty if it has none."""
-    return dict(getattr(model, "pretrained_cfg", None) or {})

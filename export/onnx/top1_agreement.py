@@ -1,4 +1,4 @@
-"""Whether a file of fewer bits still says what the float32 file says.
+"""Top-1 agreement of a float16 or int8 file with float32: the share of images that both put into the same class.
 
 | images | compared | enough |
 |---|---|---|
@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from .check import FAINT, sample_pixels, spread
+from nasarch.export.samples import sample_pixels
+
+from .check import MIN_VARIATION, variation
 from .uint8_input import Scaling
 
-ENOUGH = 0.95  # of the images; below it a file is refused
-ALIKE = 0.9  # likewise the correlation
+MIN_AGREEMENT = 0.95  # of the images; below it a file is refused
+MIN_CORRELATION = 0.9  # likewise the correlation
 SYNTHETIC = 32  # images
 BATCH = 8
 
@@ -39,7 +41,7 @@ class Top1Agreement(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        return self.agreement >= ENOUGH
+        return self.agreement >= MIN_AGREEMENT
 
     def __str__(self) -> str:
         same = f"the class that float32 says for {100 * self.agreement:.1f} % of {self.images} images of {self.source}"
@@ -60,7 +62,7 @@ def batches(pixels: Tensor, scaling: Scaling) -> Iterator[Tensor]:
 
 
 @torch.inference_mode()
-def judge(exact: Logits, file: Logits, images: Iterable[Tensor], source: str, labels: Tensor | None = None) -> Top1Agreement:
+def measure_top1(exact: Logits, file: Logits, images: Iterable[Tensor], source: str, labels: Tensor | None = None) -> Top1Agreement:
     """How often `file` says the class that `exact` says, on batches of `images` (float32 [B, C, H, W])."""
     pairs = [(exact(batch).argmax(1), file(batch).argmax(1)) for batch in images]
     one, other = (torch.cat(found) for found in zip(*pairs, strict=True))
@@ -73,7 +75,7 @@ def correlation(exact: Logits, file: Logits, shape: Sequence[int], scaling: Scal
     """Of the logits of `exact` and `file` for synthetic images [C, H, W]; None where those of `exact` hardly depend on the image."""
     pixels = [*batches(sample_pixels(SYNTHETIC, *shape), scaling)]
     one, other = (torch.cat([side(batch) for batch in pixels]).double() for side in (exact, file))
-    if not spread(one) >= FAINT * one.abs().max().item():
+    if not variation(one) >= MIN_VARIATION * one.abs().max().item():
         return None
     one, other = one - one.mean(0), other - other.mean(0)
     return ((one * other).sum() / (one.norm() * other.norm()).clamp(min=torch.finfo(torch.float64).tiny)).item()

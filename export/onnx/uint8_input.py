@@ -1,4 +1,4 @@
-"""What stands between an image file and the network: scaling by mean and std, in PyTorch, and inside an ONNX graph.
+"""Preprocessing inside an ONNX graph: uint8 pixels in, scaled by mean and std; the same in PyTorch.
 
     pixel_values[b, c, h, w] = (pixels[b, h, w, c] / 255 - mean[c]) / std[c]
 
@@ -17,11 +17,10 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor, nn
 
-from nasarch.export.source.model import describe
+from nasarch.export.errors import ExportError
+from nasarch.export.source.config import configuration, describe
 
-from .check import ExportError
 from .graph import BATCH, INPUT
-from .properties import configuration
 
 PIXELS = "pixels"
 

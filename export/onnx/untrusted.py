@@ -1,4 +1,4 @@
-"""An ONNX file from anywhere, read so that it can do no harm: what it is made of, and a session to run it.
+"""Safe reading of an untrusted ONNX file: its structure, and a session to run it.
 
 | refused | because |
 |---|---|
@@ -20,7 +20,9 @@ from typing import Any
 import onnx
 import onnxruntime
 
-from .check import ExportError, first_line, open_session
+from nasarch.export.errors import ExportError, first_line
+
+from .session import open_session
 
 DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 LARGEST = 2**31 - 1  # bytes; protobuf's own limit

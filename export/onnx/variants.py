@@ -1,4 +1,4 @@
-"""The other forms of a checked float32 graph: each is made, opened in onnxruntime, and compared with what it has to be equal to."""
+"""Variants of a checked float32 graph (uint8 input, float16, int8): each is converted, opened in onnxruntime and compared."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ import onnx
 import onnxruntime
 from torch import Tensor
 
-from nasarch.export.source.model import describe
+from nasarch.export.errors import ExportError, first_line
+from nasarch.export.samples import sample_images
+from nasarch.export.source.config import describe
 
 from .calibration import Calibration
-from .check import Agreement, ExportError, compare, first_line, open_session, run, sample_images, worst
+from .check import Agreement, compare, worst
 from .float16 import compare_half, halved
 from .float32 import Checked, refuse, sizes
 from .int8 import quantised
-from .top1_agreement import Top1Agreement, batches, judge
+from .session import open_session, run
+from .top1_agreement import Top1Agreement, batches, measure_top1
 from .uint8_input import scaling_of, with_pixels
 
 FLOAT32, UINT8, FLOAT16, INT8 = "float32", "pixels", "float16", "int8"
@@ -25,37 +28,37 @@ SYNTHETIC = "synthetic images"
 SYNTHETIC_COUNT, SYNTHETIC_BATCH = 20, 5
 
 
-class Derived(NamedTuple):
+class Converted(NamedTuple):
     """A graph, what its check found in words, and the properties in which its file differs from that of float32."""
 
     proto: onnx.ModelProto
     session: onnxruntime.InferenceSession
     found: str
-    judgement: Top1Agreement | None
+    top1: Top1Agreement | None
     properties: dict[str, Any]
 
 
-def pixels(base: Checked, _: Calibration | None = None) -> Derived:
+def to_uint8_input(base: Checked, _: Calibration | None = None) -> Converted:
     """With the preprocessing inside."""
     scaling = scaling_of(base.reference, base.shape[0])
     proto = with_pixels(base.proto, scaling)
-    session = opened(proto)
+    session = open_checked(proto)
     agreement = worst([compare(base.reference, session, one, scaling.images) for one in sizes(base.shape, base.multiple)])
     refuse(agreement, f"{describe(base.reference)} with its preprocessing")
-    return Derived(proto, session, within(agreement), None, {"preprocessing": "inside"})
+    return Converted(proto, session, within(agreement), None, {"preprocessing": "inside"})
 
 
-def half(base: Checked, images: Calibration | None = None) -> Derived:
+def to_float16(base: Checked, images: Calibration | None = None) -> Converted:
     """In float16."""
     proto = halved(base.proto)
-    session = opened(proto)
+    session = open_checked(proto)
     agreement = worst([compare_half(base.reference, session, one) for one in sizes(base.shape, base.multiple)])
     refuse(agreement, f"{describe(base.reference)} in float16")
-    judgement = judged(base, session, images)
-    return Derived(proto, session, f"{within(agreement)}; {judgement}", judgement, {"precision": FLOAT16, "judged": judgement.properties()})
+    top1 = compare_top1(base, session, images)
+    return Converted(proto, session, f"{within(agreement)}; {top1}", top1, {"precision": FLOAT16, "top1_agreement": top1.properties()})
 
 
-def integers(base: Checked, images: Calibration | None) -> Derived:
+def to_int8(base: Checked, images: Calibration | None) -> Converted:
     """In 8-bit integers, with the ranges of `images`, or of synthetic ones: then only its speed means anything."""
     if images is None:
         fitting: Iterable[Tensor] = sample_images(SYNTHETIC_COUNT, *base.shape).split(SYNTHETIC_BATCH)
@@ -64,25 +67,25 @@ def integers(base: Checked, images: Calibration | None) -> Derived:
         fitting = batches(images.calibrating, scaling_of(base.reference, base.shape[0]))
         count, source = len(images.calibrating), images.source
     proto = quantised(base.proto, fitting)
-    session = opened(proto)
-    judgement = judged(base, session, images)
-    told = {"calibration": {"images": count, "of": source, "ranges": "MinMax"}, "judged": judgement.properties()}
-    return Derived(proto, session, f"{judgement}; ranges from {count} others", judgement, {"precision": INT8, **told})
+    session = open_checked(proto)
+    top1 = compare_top1(base, session, images)
+    properties = {"calibration": {"images": count, "of": source, "ranges": "MinMax"}, "top1_agreement": top1.properties()}
+    return Converted(proto, session, f"{top1}; ranges from {count} others", top1, {"precision": INT8, **properties})
 
 
-DERIVE: dict[str, Callable[[Checked, Calibration | None], Derived]] = {UINT8: pixels, FLOAT16: half, INT8: integers}
+CONVERT: dict[str, Callable[[Checked, Calibration | None], Converted]] = {UINT8: to_uint8_input, FLOAT16: to_float16, INT8: to_int8}
 
 
-def judged(base: Checked, session: onnxruntime.InferenceSession, images: Calibration | None) -> Top1Agreement:
+def compare_top1(base: Checked, session: onnxruntime.InferenceSession, images: Calibration | None) -> Top1Agreement:
     """What `session` says of the held-back images, or where there are none of synthetic ones."""
     exact, own = partial(run, base.session), partial(run, session)
     if images is None:
-        return judge(exact, own, sample_images(SYNTHETIC_COUNT, *base.shape).split(SYNTHETIC_BATCH), SYNTHETIC)
+        return measure_top1(exact, own, sample_images(SYNTHETIC_COUNT, *base.shape).split(SYNTHETIC_BATCH), SYNTHETIC)
     scaling = scaling_of(base.reference, base.shape[0])
-    return judge(exact, own, batches(images.held_back, scaling), images.source, images.labels)
+    return measure_top1(exact, own, batches(images.held_back, scaling), images.source, images.labels)
 
 
-def opened(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
+def open_checked(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
     """A session of `proto`, which has to pass the checker.
 
     Raises:

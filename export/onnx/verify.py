@@ -1,14 +1,12 @@
-"""Whether an ONNX file still is the model that it says it is: the check of the export, repeated on any file at any time.
+"""Verify an ONNX classifier: whether a file, of any origin and age, still gives the logits of the model that it says it is.
 
-1. untrusted.py reads it: structure, no tensors outside, no foreign operators, onnx.checker.
-2. The network is built again from the genotype in the properties (or is the one that is named).
-3. Its weights are those of a checkpoint, those that nasarch ships, or the random ones that it always makes; their digest has to be
+1. The network is built again from the genotype in the properties (or is the one that is named).
+2. Its weights are those of a checkpoint, those that nasarch ships, or the random ones that it always makes; their digest has to be
    that of the properties.
-4. The logits are compared as at the export: float32 and pixels by check.py, float16 by float16.py, int8 by top1_agreement.py: the classes
-of
-   images that are named, else the logits of synthetic ones.
+3. The logits are compared as at the export: float32 and uint8 input by check.py, float16 by float16.py, int8 by top1_agreement.py:
+   the classes of images that are named, else the logits of synthetic ones.
 
-A file of others has no such properties: of it only the first can be said, and with a model named the fourth.
+An untrusted file has no such properties: only with a model named is anything compared. export/verify.py reads the file and chooses.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import timm
 import torch
@@ -26,81 +24,59 @@ from torch import nn
 
 from nasarch.cells.genotype import Genotype
 from nasarch.compute import seeded
-from nasarch.export.detection.verify import is_detector, verify_detector
-from nasarch.export.source.find import find_subject
-from nasarch.export.source.model import build_model, describe, load_weights
+from nasarch.export.errors import ExportError
+from nasarch.export.samples import sample_images
+from nasarch.export.source.config import configure, describe, digest
+from nasarch.export.source.find import find_model
+from nasarch.export.source.model import build_model, load_weights
 from nasarch.export.source.network import rebuilt
 from nasarch.models import shipped
 from nasarch.strict_json import parse, shown
 
 from .calibration import calibration
-from .check import BATCHES, Agreement, ExportError, compare, run, sample_images, worst
+from .check import BATCHES, Agreement, compare, worst
 from .float16 import compare_half
 from .float32 import Shape, input_size, reference, refuse, sizes
 from .graph import reduction
-from .properties import configure, digest
-from .top1_agreement import ALIKE, ENOUGH, SYNTHETIC, batches, correlation, judge
+from .session import run
+from .top1_agreement import MIN_AGREEMENT, MIN_CORRELATION, SYNTHETIC, batches, correlation, measure_top1
 from .uint8_input import scaling_of
-from .untrusted import UntrustedModel, read_onnx
+from .untrusted import UntrustedModel
 from .variants import FLOAT16, INT8, within
 
-MOST_NUMBERS = 2**26  # in an image that a file asks for
-MOST_CHANNELS = 256
+MAX_ELEMENTS = 2**26  # in an image that a file asks for
+MAX_CHANNELS = 256
 
 
-class Verified(NamedTuple):
-    """What the file is, and what was found, in words."""
-
-    file: UntrustedModel
-    found: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return "\n".join([str(self.file), *self.found])
-
-
-def verify(
-    path: str | os.PathLike[str],
-    *,
-    model: str | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
-    images: str | None = None,
-) -> Verified:
-    """Repeat the check of the file at `path`.
+def verify_classifier(
+    file: UntrustedModel, model: str | None = None, checkpoint: str | os.PathLike[str] | None = None, images: str | None = None
+) -> tuple[str, ...]:
+    """Compare the logits of an ONNX file with those of the PyTorch model that it says it is; the findings, a line each.
 
     Args:
-        model: what it should be, as `find_subject` takes it, of a detector as `ssd.load` does; by default what its properties say.
+        model: what it should be, as `find_model` takes it; by default what its properties say.
         checkpoint: its weights (.safetensors), unless they are random, shipped, or in the folder `model`.
-        images: for an int8 file images to judge it by, as `calibration.calibration` takes them; for a detector, see
-        export/detection/verify.py.
+        images: for an int8 file images to compare classes on, as `calibration.calibration` takes them.
 
     Raises:
-        ValueError: the file is refused (see `read_onnx`), its weights can't be had or are others, or it doesn't give the model's logits.
+        ValueError: its weights can't be had or are others, or it doesn't give the model's logits.
     """
-    file = read_onnx(path)
-    if model is not None and is_detector(file):
-        return Verified(file, verify_detector(file, model, checkpoint, images))
     expected = _model(file, model, checkpoint)
     if expected is None:
-        return Verified(file, (_unchecked(file), *_ran(file)))
+        return ("it doesn't say what it is, so its logits can't be checked: --model NAME compares them", *_ran(file))
     own = digest(expected)
     stated = file.properties.get("weights_sha256", own)
     if stated != own:
         remedy = "give the weights that it was made of by --checkpoint W.safetensors"
-        raise ExportError(f"{path} was made of other weights (sha256 {stated[:12]}...) than these ({own[:12]}...); {remedy}")
+        raise ExportError(f"{file.path} was made of other weights (sha256 {stated[:12]}...) than these ({own[:12]}...); {remedy}")
     found = f"{describe(expected)} with the weights of sha256 {own[:12]}..." + (
         "" if "weights_sha256" in file.properties else ", not stated"
     )
     compared = _compared(file, expected, images)
     if compared is None:
         reason = "whose logits hardly depend on synthetic images, so nothing in it was compared; name real ones by --images"
-        return Verified(file, (f"not checked: it says that it is {found}, {reason}",))
-    return Verified(file, (found, compared))
-
-
-def _unchecked(file: UntrustedModel) -> str:
-    if is_detector(file):
-        return f"a detector ({file.properties.get('architecture')}), here only read: --model RUN|FOLDER compares what it finds"
-    return "it doesn't say what it is, so its logits can't be checked: --model NAME compares them"
+        return (f"not checked: it says that it is {found}, {reason}",)
+    return (found, compared)
 
 
 # ---- the model that it should be
@@ -109,7 +85,7 @@ def _unchecked(file: UntrustedModel) -> str:
 def _model(file: UntrustedModel, name: str | None, checkpoint: str | os.PathLike[str] | None) -> nn.Module | None:
     """The model with its weights; None for a file that doesn't say what it is."""
     if name is not None:
-        return find_subject(name, checkpoint).model
+        return find_model(name, checkpoint).model
     build = _builder(file)
     if build is None:
         if checkpoint is not None:
@@ -129,15 +105,15 @@ def _model(file: UntrustedModel, name: str | None, checkpoint: str | os.PathLike
 
 def _builder(file: UntrustedModel) -> Callable[[], nn.Module] | None:
     """What builds the network that the properties describe; None if they describe none."""
-    told = file.properties
-    if {"genotype", "network"} <= told.keys():
+    stated = file.properties
+    if {"genotype", "network"} <= stated.keys():
         try:
-            genotype, network = Genotype.from_dict(parse(told["genotype"].encode())), parse(told["network"].encode())
+            genotype, network = Genotype.from_dict(parse(stated["genotype"].encode())), parse(stated["network"].encode())
         except ValueError as error:
             raise ExportError(f"{file.path} says of its network: {error}; name the model by --model NAME") from error
         return partial(rebuilt, network, genotype.to_dict())
-    name = told.get("architecture", "")
-    return partial(build_model, name) if "weights_sha256" in told and timm.is_model(name) else None
+    name = stated.get("architecture", "")
+    return partial(build_model, name) if "weights_sha256" in stated and timm.is_model(name) else None
 
 
 def _known(build: Callable[[], nn.Module]) -> Iterator[nn.Module]:
@@ -151,10 +127,10 @@ def _known(build: Callable[[], nn.Module]) -> Iterator[nn.Module]:
 
 def _prepared(model: nn.Module, file: UntrustedModel) -> nn.Module:
     """With the preprocessing that the file states."""
-    told: dict[str, Any] = {key: _numbers(file, key) for key in ("mean", "std", "input_size") if key in file.properties}
-    told |= {"crop_pct": _json(file, "crop_pct")} if "crop_pct" in file.properties else {}
-    told |= {key: file.properties[key] for key in ("interpolation", "architecture") if key in file.properties}
-    configure(model, **told)
+    stated: dict[str, Any] = {key: _numbers(file, key) for key in ("mean", "std", "input_size") if key in file.properties}
+    stated |= {"crop_pct": _json(file, "crop_pct")} if "crop_pct" in file.properties else {}
+    stated |= {key: file.properties[key] for key in ("interpolation", "architecture") if key in file.properties}
+    configure(model, **stated)
     return model.eval()
 
 
@@ -168,9 +144,9 @@ def _json(file: UntrustedModel, key: str) -> Any:
 def _numbers(file: UntrustedModel, key: str) -> list[Any]:
     """A property that is a list of few numbers, which together make no huge image."""
     value, kinds = _json(file, key), (int,) if key == "input_size" else (int, float)
-    if not isinstance(value, list) or not all(type(one) in kinds for one in value) or not 0 < len(value) <= MOST_CHANNELS:
+    if not isinstance(value, list) or not all(type(one) in kinds for one in value) or not 0 < len(value) <= MAX_CHANNELS:
         raise ExportError(f"{file.path} has the property {key} {shown(value)}, which is no list of numbers; export it again")
-    if key == "input_size" and not (len(value) == 3 and min(value) > 0 and math.prod(value) < MOST_NUMBERS):
+    if key == "input_size" and not (len(value) == 3 and min(value) > 0 and math.prod(value) < MAX_ELEMENTS):
         raise ExportError(f"{file.path} has the property {key} {shown(value)}, which is no size of an image; export it again")
     return value
 
@@ -216,26 +192,28 @@ def _alike(file: UntrustedModel, twin: nn.Module, shape: Shape) -> str | None:
     if seen is None:
         return None
     found = f"a correlation of {seen:.3f} with PyTorch's logits for {SYNTHETIC} synthetic images"
-    if not seen >= ALIKE:
-        raise ExportError(f"refused: {file.path} gives {found}, and at least {ALIKE} is needed; export it again")
-    judged = file.properties.get("judged", "not stated")
-    return f"checked: {found} (at least {ALIKE} is needed); its classes by --images alone; it says of them: {judged}"
+    if not seen >= MIN_CORRELATION:
+        raise ExportError(f"refused: {file.path} gives {found}, and at least {MIN_CORRELATION} is needed; export it again")
+    stated = file.properties.get("top1_agreement", "not stated")
+    return f"checked: {found} (at least {MIN_CORRELATION} is needed); its classes by --images alone; it says of them: {stated}"
 
 
 def _classes(file: UntrustedModel, twin: nn.Module, shape: Shape, images: str) -> str:
     """The classes of an int8 file against the model's."""
     names = _json(file, "class_names") if "class_names" in file.properties else None
     chosen = calibration(images, twin, shape, names)
-    seen = judge(twin, partial(run, file.session), batches(chosen.held_back, scaling_of(twin, shape[0])), chosen.source, chosen.labels)
+    seen = measure_top1(
+        twin, partial(run, file.session), batches(chosen.held_back, scaling_of(twin, shape[0])), chosen.source, chosen.labels
+    )
     if not seen.holds:
-        raise ExportError(f"refused: {file.path} gives {seen}, and at least {100 * ENOUGH:.0f} % are needed; export it again")
+        raise ExportError(f"refused: {file.path} gives {seen}, and at least {100 * MIN_AGREEMENT:.0f} % are needed; export it again")
     return f"checked: {seen}"
 
 
 def _ran(file: UntrustedModel) -> tuple[str, ...]:
     """Whether a file that nothing is known of runs, if its shapes say on what."""
     shapes = [[one if isinstance(one, int) else 2 * (axis == 0) for axis, one in enumerate(shape)] for _, shape in file.inputs.values()]
-    if len(shapes) != 1 or len(shapes[0]) != 4 or not 0 < math.prod(shapes[0]) < MOST_NUMBERS or _kind(file) != "tensor(float)":
+    if len(shapes) != 1 or len(shapes[0]) != 4 or not 0 < math.prod(shapes[0]) < MAX_ELEMENTS or _kind(file) != "tensor(float)":
         return ()
     output = run(file.session, sample_images(*shapes[0]))
     finite = "finite" if bool(torch.isfinite(output).all()) else "not finite"

@@ -1,28 +1,24 @@
-"""Which model leaves the package: a timm name or a genotype's file, with random weights or those of a safetensors checkpoint."""
+"""Build a network by a timm name or from a genotype's file, with random weights or those of a safetensors checkpoint."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import timm
-from timm.models import clean_state_dict
 from torch import Tensor, nn
 
 from nasarch.cells.space import NATS
 from nasarch.compute import seeded
-from nasarch.models.catalogue import find, models_of
+from nasarch.models.catalogue import models_of
 from nasarch.models.network import CellNetwork
-from nasarch.models.weight_files import check_cells
-from nasarch.models.zoo import GENERIC, MODELS
+from nasarch.models.source import find_source
+from nasarch.models.weight_files import check_cells, check_fit, read_weights
+from nasarch.models.zoo import MODELS
 
-
-def describe(model: nn.Module) -> str:
-    """What to call `model`: its timm name if it has one, else its class."""
-    return (getattr(model, "pretrained_cfg", None) or {}).get("architecture") or type(model).__name__
+from .config import describe
 
 
 def build_model(source: str | os.PathLike[str], checkpoint: str | os.PathLike[str] | None = None) -> nn.Module:
@@ -39,14 +35,11 @@ def build_model(source: str | os.PathLike[str], checkpoint: str | os.PathLike[st
         name, arguments = _network(source, {})
         with seeded(0):
             return timm.create_model(name, **arguments)
-    weights = _read(checkpoint)
+    weights = read_weights(checkpoint)
     name, arguments = _network(source, weights)
     arguments |= _sizes(name, arguments, weights)
     empty = timm.create_model(name, **arguments, device="meta")  # takes no memory
-    misfit = _misfit(empty.state_dict(), weights)
-    if misfit:
-        raise ValueError(f"{checkpoint} doesn't fit {name}: {misfit}; give the name or the genotype file that it was trained with")
-    _check_cells(empty, checkpoint)
+    _check(empty, weights, checkpoint, name, "give the name or the genotype file that it was trained with")
     model = timm.create_model(name, **arguments)
     model.load_state_dict(weights)
     return model
@@ -58,43 +51,30 @@ def load_weights(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
     Raises:
         ValueError: the file can't be read, doesn't fit, or says that it is of other cells.
     """
-    weights = _read(checkpoint)
-    misfit = _misfit(model.state_dict(), weights)
-    if misfit:
-        raise ValueError(f"{checkpoint} doesn't fit {describe(model)}: {misfit}; give the weights that were exported")
-    _check_cells(model, checkpoint)
+    weights = read_weights(checkpoint)
+    _check(model, weights, checkpoint, describe(model), "give the weights that were exported")
     model.load_state_dict(weights)
 
 
-def _check_cells(model: nn.Module, checkpoint: str | os.PathLike[str]) -> None:
-    """Raise ValueError if the checkpoint says that it is of other cells, which the names and shapes of weights don't always tell."""
+def _check(model: nn.Module, weights: Mapping[str, Tensor], checkpoint: str | os.PathLike[str], name: str, remedy: str) -> None:
+    """Raise ValueError unless the weights fit, and are of the same cells, which the names and shapes of weights don't always tell."""
+    check_fit(model.state_dict(), weights, f"{checkpoint} doesn't fit {name}", remedy)
     if isinstance(model, CellNetwork):
         check_cells(Path(checkpoint), model.genotype)
 
 
 def _network(source: str | os.PathLike[str], weights: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:
     """The timm name of `source` and the arguments that it needs."""
-    text = os.fspath(source)
-    if timm.is_model(text) and text not in GENERIC:
-        return text, {}
-    models = models_of(find(text))
+    found = find_source(source)
+    if found.model is not None:
+        return found.model, {}
+    models = models_of(found.cells)
     stem = "imagenet" if any(key.startswith("stem.1.") for key in weights) else "cifar"
     model = next((m for m in models if weights and m.network.stem == stem), models[0])
     if model.name in MODELS:
         return model.name, {}
     assert model.genotype is not None
     return model.name, {"genotype": model.genotype.to_dict(), "num_classes": model.data.num_classes}
-
-
-def _read(checkpoint: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """The weights of a safetensors file, without the prefixes that wrappers of a model leave in their names."""
-    try:
-        with open(checkpoint, "rb"):  # its errors are clearer than those of safetensors
-            return clean_state_dict(safetensors.torch.load_file(checkpoint))
-    except (OSError, safetensors.SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        remedy = "give a file that safetensors.torch.save_file(model.state_dict(), 'weights.safetensors') wrote"
-        raise ValueError(f"can't read weights from {checkpoint}: {reason}; {remedy}") from error
 
 
 def _sizes(name: str, arguments: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, int | bool]:
@@ -115,20 +95,3 @@ def _sizes(name: str, arguments: dict[str, Any], weights: dict[str, Tensor]) -> 
         found["channels"] = 16 * head.shape[-1] // small.num_features  # all widths are proportional
         found["aux_head"] = any(key.startswith("aux_head.") for key in weights)
     return found
-
-
-def _misfit(own: dict[str, Tensor], weights: dict[str, Tensor]) -> str:
-    """How `weights` differ from the weights `own` of a model in names and shapes; empty if they don't."""
-    common = [key for key in own if key in weights]
-    kinds = {
-        "missing": [key for key in own if key not in weights],
-        "unknown": sorted(weights.keys() - own.keys()),
-        "of another shape": [
-            f"{key} {[*weights[key].shape]} instead of {[*own[key].shape]}" for key in common if weights[key].shape != own[key].shape
-        ],
-    }
-    return ", ".join(f"{len(keys)} weights {kind} ({_few(keys)})" for kind, keys in kinds.items() if keys)
-
-
-def _few(keys: list[str]) -> str:
-    return ", ".join(keys[:3]) + (", ..." if len(keys) > 3 else "")

@@ -1,4 +1,4 @@
-"""A network of cells as one of the zoo's three generic models and its arguments: what is needed to build it again from its genotype."""
+"""Description of a cell network as one of the zoo's three generic models and its arguments, and the network built from it."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def rebuilt(description: Any, genotype: Any) -> nn.Module:
     Raises:
         ValueError: the description is none, or one of a network that is too large to be true.
     """
-    told = dict(description) if isinstance(description, dict) else {}
-    numbers = {key: told.get(key) for key in LARGEST}
+    stated = dict(description) if isinstance(description, dict) else {}
+    numbers = {key: stated.get(key) for key in LARGEST}
     bad = {key: value for key, value in numbers.items() if type(value) is not int or not 1 <= value <= LARGEST[key]}
-    named = {"name": told.get("name"), "global_pool": told.get("global_pool", "avg"), "aux_head": told.get("aux_head", False)}
+    named = {"name": stated.get("name"), "global_pool": stated.get("global_pool", "avg"), "aux_head": stated.get("aux_head", False)}
     if bad or named["name"] not in GENERIC or named["global_pool"] not in POOLS or type(named["aux_head"]) is not bool:
         raise ValueError(f"the network {shown(description)} can't be built; give the model by --model NAME")
     return timm.create_model(named.pop("name"), genotype=genotype, **named, **numbers)

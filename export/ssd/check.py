@@ -1,4 +1,4 @@
-"""Whether an ONNX detector finds what torchvision's SSD finds: the same boxes, scores and labels, in whatever order.
+"""Numerical check of an ONNX detector: the same boxes, scores and labels as torchvision's SSD, in whatever order.
 
 Two detections are the same if they have one label, and boxes and scores that differ by no more than a tolerance, which is measured: ten
 times the largest difference between the float32 and the float64 heads of the PyTorch model on the same images. Scores at the edge of what
@@ -18,15 +18,16 @@ import torch
 from torch import Tensor
 from torchvision.models.detection.ssd import SSD
 
-from nasarch.export.onnx.check import ExportError, first_line, sample_pixels
+from nasarch.export.errors import ExportError, first_line
 from nasarch.export.onnx.uint8_input import PIXELS
+from nasarch.export.samples import sample_pixels
 
 from .graph import OUTPUTS, Detections
 
 NOISE_FACTOR = 10
-LEAST_BOX, LEAST_SCORE = 0.01, 1e-5  # pixels of the resized image; share
+MIN_BOX_TOLERANCE, MIN_SCORE_TOLERANCE = 0.01, 1e-5  # pixels of the resized image; share
 FLIPS = 4  # detections that NMS may decide otherwise where float64 decides none so: two boxes, each in the other's place
-SearchResult = Mapping[str, Tensor]  # boxes [N, 4], scores [N], labels [N]
+DetectionResult = Mapping[str, Tensor]  # boxes [N, 4], scores [N], labels [N]
 
 
 class Tolerance(NamedTuple):
@@ -105,7 +106,7 @@ def measured(model: SSD, exact: SSD, batches: Iterable[Tensor]) -> Tolerance:
         differences = (first[0].double() - second[0]).abs()[shown]
         boxes = max(boxes, differences.max().item() if len(differences) else 0.0)
         scores = max(scores, (first[1].double() - second[1]).abs().max().item())
-    return Tolerance(max(LEAST_BOX, NOISE_FACTOR * boxes), max(LEAST_SCORE, NOISE_FACTOR * scores))
+    return Tolerance(max(MIN_BOX_TOLERANCE, NOISE_FACTOR * boxes), max(MIN_SCORE_TOLERANCE, NOISE_FACTOR * scores))
 
 
 def _heads(module: Detections, batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -114,7 +115,7 @@ def _heads(module: Detections, batch: Tensor) -> tuple[Tensor, Tensor]:
     return module.decoded(outputs["bbox_regression"]), outputs["cls_logits"].softmax(-1)[..., 1:]
 
 
-def run(session: onnxruntime.InferenceSession, batch: Tensor) -> list[SearchResult]:
+def run(session: onnxruntime.InferenceSession, batch: Tensor) -> list[DetectionResult]:
     """The detections of `session` in a batch, in torchvision's form.
 
     Raises:
@@ -139,7 +140,7 @@ class Matched(NamedTuple):
     score: float
 
 
-def match(first: SearchResult, second: SearchResult, tolerance: Tolerance, scale: float, least: float, most: int) -> Matched:
+def match(first: DetectionResult, second: DetectionResult, tolerance: Tolerance, scale: float, least: float, most: int) -> Matched:
     """Pair the detections of two runs on one image, whatever their order; `scale`: pixels of the image to one of the resized image.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a detector is, as a value that JSON holds: backbone, head, image size, classes, thresholds. Builds nothing.
+"""The configuration of a detector, as a value that JSON holds: backbone, head, image size, classes, thresholds. Builds nothing.
 
 | constant | value | source |
 |---|---|---|
@@ -105,8 +105,8 @@ class Design:
         """The backbone in words: its name, or those of its cells and how many there are, and how wide."""
         if self.genotype is None:
             return self.backbone
-        said = {key: (self.arguments or {}).get(key) for key in ("cells", "channels")}
-        sizes = ", ".join(f"{value} {key}" for key, value in said.items() if value is not None)
+        values = {key: (self.arguments or {}).get(key) for key in ("cells", "channels")}
+        sizes = ", ".join(f"{value} {key}" for key, value in values.items() if value is not None)
         return " with ".join(filter(None, [f"{self.genotype.get('name', self.backbone)}", sizes]))
 
     def to_dict(self) -> dict[str, Any]:
@@ -131,16 +131,16 @@ class Design:
             raise ValueError(
                 f"format {found!r} is no detector's; this version reads {FORMAT!r}: give a folder that `nasarch detect train` wrote"
             )
-        said: dict[str, Any] = {
+        values: dict[str, Any] = {
             key: tuple(item) if key in LISTS and isinstance(item, Sequence) else item for key, item in value.items() if key != "format"
         }
-        unknown, missing = said.keys() - _NAMES, _NAMES - said.keys()
+        unknown, missing = values.keys() - _NAMES, _NAMES - values.keys()
         if unknown or missing:
             raise ValueError(
                 f"a detector's config.json has unknown keys {sorted(unknown)} and lacks {sorted(missing)}; take the one that was written"
             )
         try:
-            return cls(**said)
+            return cls(**values)
         except TypeError as error:
             raise ValueError(f"a detector's config.json has a value of the wrong kind: {error}") from error
 

@@ -18,7 +18,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import safetensors.torch
 import torch
 from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
@@ -30,9 +29,10 @@ from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import Conv2dNormActivation
 
 from nasarch.cells.genotype import Genotype
-from nasarch.export.onnx.properties import configuration
+from nasarch.export.source.config import configuration
+from nasarch.models.weight_files import check_fit, read_weights, write_folder
 
-from .backbone import Backbone, body_of, build_body, check_same, find_backbone, read_weights, without_retries_told
+from .backbone import Backbone, body_of, build_body, find_backbone, silent_retries
 from .design import EXTRAS, SCALES, Design, Head
 
 NORM = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)  # of torchvision's SSDLite, for extra maps and heads
@@ -110,12 +110,12 @@ def ssd(
         head=head,
         extras=tuple(extras),
         scales=scales,
-        **colours(body),
+        **normalization(body),
     )
     return assemble(design, body)
 
 
-def colours(body: nn.Module) -> dict[str, Any]:
+def normalization(body: nn.Module) -> dict[str, Any]:
     """Mean and standard deviation by which the backbone's images are normalised: its own; ImageNet's if it has none."""
     config: Any = configuration(body) or configuration(getattr(body, "model", body))
     return {
@@ -202,12 +202,9 @@ def save(model: SSD, folder: Path) -> None:
         ValueError: no file can name the backbone.
     """
     design: Design = model.design
-    config = json.dumps({"architecture": "ssd", "library": "nasarch", "detector": design.to_dict()}, indent=2, ensure_ascii=False)
-    weights = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in model.state_dict().items()}
-    (folder / WEIGHTS).write_bytes(safetensors.torch.save(weights))
+    write_folder(folder, model.state_dict(), {"architecture": "ssd", "library": "nasarch", "detector": design.to_dict()})
     if design.genotype is not None:
         Genotype.from_dict(design.genotype).save(folder / "genotype.json")
-    (folder / CONFIG).write_text(config + "\n", encoding="utf-8")
 
 
 def load(source: str | os.PathLike[str], **thresholds: float) -> SSD:
@@ -219,16 +216,16 @@ def load(source: str | os.PathLike[str], **thresholds: float) -> SSD:
     Raises:
         ValueError: there is none, it can't be read, or its weights don't fit.
     """
-    folder = place_of(source)
+    folder = find_folder(source)
     design = read_design(folder, **thresholds)
     weights = read_weights(folder / WEIGHTS)
     model = assemble(design, build_body(Backbone(design.backbone, dict(design.arguments or {}))))
-    check_same(model.state_dict(), weights, f"{folder / WEIGHTS} doesn't fit its {CONFIG}")
+    check_fit(model.state_dict(), weights, f"{folder / WEIGHTS} doesn't fit its {CONFIG}", "give the weights of this very network")
     model.load_state_dict(weights)
     return model.eval()
 
 
-def place_of(source: str | os.PathLike[str]) -> Path:
+def find_folder(source: str | os.PathLike[str]) -> Path:
     """The folder with config.json and model.safetensors that `source` means.
 
     Raises:
@@ -249,7 +246,7 @@ def _from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        with without_retries_told():
+        with silent_retries():
             return Path(snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS]))
     except Exception as error:  # it has many
         raise ValueError(f"can't load {name} from the Hub: {str(error).splitlines()[0]}; check the name and the connection") from error

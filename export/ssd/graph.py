@@ -1,4 +1,4 @@
-"""A detector as one ONNX graph: uint8 images of any size and number in, boxes in their pixels out; NMS inside.
+"""Translation of a detector to one ONNX graph: uint8 images of any size and number in, boxes in their pixels out; NMS inside.
 
 | step | as torchvision's SSD | in the graph |
 |---|---|---|
@@ -27,12 +27,11 @@ from torchvision.models.detection.ssd import SSD
 from torchvision.ops import nms
 
 import nasarch
-from nasarch.cells.genotype import Genotype
-from nasarch.export.onnx.check import ExportError
+from nasarch.cells.genotype import Genotype, public_genotype
+from nasarch.export.errors import ExportError
 from nasarch.export.onnx.graph import BATCH, HEIGHT, WIDTH, translated
-from nasarch.export.onnx.properties import digest
 from nasarch.export.onnx.uint8_input import PIXELS
-from nasarch.export.source.origin import public_genotype
+from nasarch.export.source.config import digest
 
 from .design import Design
 from .detector import default_boxes

@@ -1,4 +1,4 @@
-"""The value that a search finds and a network is built from: a cell for each cell kind, and where they come from.
+"""Genotypes: the value that a search finds and a network is built from, a cell for each cell kind and its provenance.
 
 A genotype knows its space and nothing else: no network, no torch. As JSON (`save` writes it atomically, `load` trusts nothing):
 
@@ -25,6 +25,7 @@ from nasarch.strict_json import MAX_BYTES, parse, plain, pretty, shown
 from . import notation as text_forms
 from . import provenance as provenances
 from .cell import Cell, GenotypeError, Op, at
+from .provenance import public
 from .space import DARTS, NATS, SPACES, Space
 
 __all__ = ["SCHEMA", "Cell", "Genotype", "GenotypeError", "Op", "names", "resolve"]
@@ -274,3 +275,8 @@ def _from_string(text: str) -> Genotype:
         return Genotype.load(text)
     remedy = _close(text, known).replace("write one of them", "give one of those")
     raise GenotypeError(f"unknown genotype {shown(text)}; `nasarch models` lists the names, and a file's path ends in .json: {remedy}")
+
+
+def public_genotype(genotype: Genotype) -> Genotype:
+    """The same cells, with no local paths in the name and the provenance."""
+    return Genotype(public(genotype.name), genotype.space, genotype.cells, public(plain(genotype.provenance)))

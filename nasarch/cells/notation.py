@@ -1,4 +1,4 @@
-"""The printed forms of cells in published code, read and written without evaluating them. Knows texts, not what is legal in a space.
+"""Notations of cells printed by published code, read and written without evaluating them. Knows texts, not what is legal in a space.
 
 | form | entries | from |
 |---|---|---|
@@ -51,9 +51,9 @@ def _darts_arguments(text: Any) -> dict[str | None, ast.expr]:
         reason = error.msg if isinstance(error, SyntaxError) else "nested too deep or unreadable"
         raise ValueError(f"can't read {shown(text)}: {reason}; paste {DARTS_FORM}") from None
     arguments = {k.arg: k.value for k in call.keywords} if isinstance(call, ast.Call) and not call.args else {}
-    wanted = [name + suffix for name in _ARGUMENTS.values() for suffix in ("", "_concat")]
-    if set(arguments) != set(wanted):
-        raise ValueError(f"the arguments are {shown(list(arguments))}; legal are exactly {', '.join(wanted)}: paste {DARTS_FORM}")
+    legal = [name + suffix for name in _ARGUMENTS.values() for suffix in ("", "_concat")]
+    if set(arguments) != set(legal):
+        raise ValueError(f"the arguments are {shown(list(arguments))}; legal are exactly {', '.join(legal)}: paste {DARTS_FORM}")
     return arguments
 
 

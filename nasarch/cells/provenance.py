@@ -1,4 +1,4 @@
-"""Where a genotype comes from: the shape of its provenance. Any JSON object; what is named here is checked where it occurs.
+"""Provenance of a genotype: any JSON object; what is named here is checked where it occurs.
 
 | key | is |
 |---|---|
@@ -15,11 +15,13 @@ Metrics of the packaged results: test error, top-1 error, top-5 error and test a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from nasarch.strict_json import frozen, shown
 
+LOCAL_PATH = re.compile(r"(?<![\w:/\\])(?:file:|~[\w-]*|\.{1,2}|[A-Za-z]:)?(?:[/\\]+[^\s/\\'\",;:]+)*[/\\]+([^\s/\\'\",;:]+)[/\\]*")
 KINDS = ("published", "inferred from the paper's text", "found by nasarch")
 _KEYS = (
     *("method", "paper", "title", "authors", "venue", "year", "arxiv", "searched_on", "kind"),
@@ -61,3 +63,12 @@ def _check_result(result: Any) -> None:
         example = '{"dataset": "CIFAR-10", "metric": "test error", "value": 2.57, "unit": "%"}'
         legal = "an object with the strings dataset and metric and the number value"
         raise ValueError(f"result {shown(result)}; legal is {legal}: write it like {example}")
+
+
+def public(value: Any) -> Any:
+    """A JSON value without local paths: of paths that start at a root, at home, or in a parent folder only the last part is left."""
+    if isinstance(value, str):
+        return LOCAL_PATH.sub(r"\1", value)
+    if isinstance(value, Mapping):
+        return {key: public(item) for key, item in value.items()}
+    return [public(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,4 +1,4 @@
-"""What a cell may be: its input nodes, inner nodes, edges, operations and kinds. Knows no network and no torch.
+"""Cell search spaces: input nodes, inner nodes, edges, operations and cell kinds. Knows no network and no torch.
 
 | space | cell kinds (Z) | inputs | inner nodes | an inner node reads | output of a cell |
 |---|---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""The topologies of a cell: which two earlier nodes each inner node reads. Knows no training.
+"""Topologies of a cell, as paths: which two earlier nodes each inner node reads. Knows no training.
 
 A cell of DARTS' space has 1 * 3 * 6 * 10 = 180 of them (eDARTS, sec. III-B and IV-D). They are written as eDARTS' `path`: "01-02-13-04"
 says that the first inner node reads nodes 0 and 1, the second 0 and 2, and so on.
@@ -41,7 +41,7 @@ def chain(nodes: int) -> str:
 
 
 def read(path: str) -> Sources:
-    """The sources of a path, each node's ascending."""
+    """Parse a path without a check; each node's sources ascending."""
     return tuple(tuple(sorted(map(int, node))) for node in path.split("-"))
 
 
@@ -71,3 +71,21 @@ def pooled(path: str, reduction: str) -> Genotype:
 def unified(path: str) -> Genotype:
     """Stage two: the same path, of separable convolutions, in both cells."""
     return Genotype(path, DARTS.name, dict.fromkeys(DARTS.kinds, cell(path, OPERATION)))
+
+
+def read_path(path: str, space: Space) -> list[tuple[int, ...]]:
+    """Parse and check a path, sources in its order: "01-02-13-04" gives [(0, 1), (0, 2), (1, 3), (0, 4)].
+
+    Raises:
+        ValueError: another number of nodes or edges than the cell has, or a node that reads a later one or one twice.
+    """
+    groups = path.split("-")
+    legal = (
+        f"for {space.nodes} nodes write {space.nodes} groups of {space.kept_edges} earlier nodes, such as {'-'.join(['01'] * space.nodes)}"
+    )
+    if len(groups) != space.nodes:
+        raise ValueError(f"path {path!r} has {len(groups)} nodes; {legal}")
+    for node, group in zip(space.inner_nodes, groups, strict=True):
+        if len(set(group)) != space.kept_edges or len(group) != space.kept_edges or not set(group) <= set("0123456789"[:node]):
+            raise ValueError(f"path {path!r}: node {node} can't read {group!r}; {legal}")
+    return [tuple(map(int, group)) for group in groups]

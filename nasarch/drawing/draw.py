@@ -1,4 +1,4 @@
-"""Pictures of cells as SVG, PNG or PDF. Knows what a cell looks like, not where its parts lie (layout.py).
+"""Drawings of cells as SVG, PNG or PDF. Knows what a cell looks like, not where its parts lie (layout.py).
 
 A box with round ends is an operation, coloured by its family; a circle is a node, the sum of what arrives there; the bar at the right
 concatenates. A line that leaves a node is its tensor. Nodes without edges, and edges that read them, are left out, as in the

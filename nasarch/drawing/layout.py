@@ -1,4 +1,4 @@
-"""Where the parts of a cell's picture lie: boxes in layers from left to right, and the wires between them.
+"""Layout of a cell's drawing: boxes in layers from left to right, and the wires between them.
 
 The inputs are layer 0; a node that is d operations deep lies in layer 2d, its operations in the layer before it, the output in the last
 one. A wire carries one node's tensor; where it has to pass a layer it takes a place of its own there, so no wire ever runs

@@ -1,4 +1,4 @@
-"""A layered drawing of a graph (Sugiyama, Tagawa and Toda 1981): who lies above whom in each layer, and how high.
+"""Layered graph drawing (Sugiyama, Tagawa and Toda 1981): the order and the heights of the nodes in each layer.
 
 The order is chosen to cross few links, the heights to keep links short and those that only pass straight. Knows no cells and no widths.
 """

@@ -1,4 +1,4 @@
-"""Cells drawn in lines of text, and the names that pictures and text give to the nodes of a cell."""
+"""Text drawings of cells, and the names of a cell's nodes in drawings and text."""
 
 from __future__ import annotations
 

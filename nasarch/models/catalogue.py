@@ -1,4 +1,4 @@
-"""What is known of each model without building it: where its cells come from, what it costs, what its paper reports.
+"""The catalogue of models: origin of the cells, cost and reported error of each, without building it.
 
 Costs are counted here; errors are those that papers report for their own networks and training, and nothing here was measured again.
 """

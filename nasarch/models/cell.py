@@ -1,4 +1,4 @@
-"""One cell of a genotype as a module, and the residual block that NATS-Bench puts between stages.
+"""A cell of a genotype as a module, and the residual block that NATS-Bench puts between stages.
 
 A node is the sum of its edges, an edge is an operation on an earlier node, the output is the concatenation of some nodes. Of the genotype
 only what the output depends on is built: no edges without effect, no nodes that nobody reads (every parameter gets a gradient).

@@ -1,4 +1,4 @@
-"""What a network costs, from its genotype alone: parameters and multi-adds, in milliseconds, without building the network.
+"""Parameters and multi-adds of a network from its genotype alone, in milliseconds, without building the network.
 
 A network is a sum of parts, and few of them differ: each (operation, width, stride, map size) is built once on the meta device
 and counted there by torch's FlopCounterMode. Multi-adds are those of convolutions and linear layers for one image, which is

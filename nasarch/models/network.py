@@ -4,13 +4,14 @@ Its layers are those of layers.py, numbered through. A feature map that timm ask
 """
 
 # Annotations are values here, not strings: TorchScript and fx read those of `forward`.
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import torch
 from timm.layers import DropPath, create_classifier, get_device_dtype
-from timm.models import checkpoint
+from timm.models import FeatureInfo, checkpoint
 from torch import Tensor, nn
 
 from nasarch.cells.genotype import Genotype, resolve
@@ -247,3 +248,31 @@ class CellNetwork(nn.Module):
             x, middle = self.collect(x, [self.aux_end], len(self.stem) + len(self.cells) - 1)
             return self.forward_head(self.norm(x)), self.aux_head(middle[0])  # type: ignore[return-value]
         return self.forward_head(self.forward_features(x))
+
+
+class Features(nn.Module):
+    """Feature maps for detection and segmentation (timm's `features_only=True`): images [B, in_chans, H, W] -> a list of maps.
+
+    They are those of `model.feature_info` with the indices `out_indices`, largest first; layers that they don't need are removed.
+
+    timm's own wrapper of this kind can neither be scripted with a typed output nor asked for gradient checkpointing.
+    """
+
+    def __init__(self, model: CellNetwork, out_indices: int | Sequence[int]) -> None:
+        super().__init__()
+        indices = out_indices if isinstance(out_indices, int) else list(out_indices)
+        taken = sorted(set(model.prune_intermediate_layers(indices, prune_norm=True)))
+        self.feature_info = FeatureInfo(deepcopy(model.feature_info), tuple(taken))
+        self.ends = [model.feature_ends[i] for i in taken]
+        self.model = model
+
+    @torch.jit.ignore
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        self.model.set_grad_checkpointing(enable)
+
+    @torch.jit.ignore
+    def set_drop_path(self, rate: float) -> None:
+        self.model.set_drop_path(rate)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return self.model.collect(x, self.ends, self.ends[-1])[1]

@@ -1,4 +1,4 @@
-"""The weights that the package holds: weights/NAME.safetensors for the model NAME, and weights/NAME.json, how they came about.
+"""Pretrained weights in the package: weights/NAME.safetensors for the model NAME, and weights/NAME.json, how they came about.
 
 The JSON is the result that `nasarch train` writes (recipe, data with digest, epochs, seed, device, versions, test accuracy), and under
 "changed" what differs from the recipe, under "file" the file's own precision, digest and test accuracy, under "inputs" how images are

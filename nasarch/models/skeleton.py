@@ -1,4 +1,4 @@
-"""Where the cells of a network stand: their kind, width and stride, from the input to the output. Knows no torch.
+"""The skeleton of a network: kind, width and stride of each cell, from the input to the output. Knows no torch.
 
 | space | network of `cells` cells and `channels` = C | source |
 |---|---|---|

@@ -1,4 +1,4 @@
-"""What comes before the first cell: a chain of blocks; the last two of their outputs are the inputs of the first cell.
+"""Stems: the blocks before the first cell; the last two of their outputs are its inputs.
 
 | stem | blocks | strides | source |
 |---|---|---|---|

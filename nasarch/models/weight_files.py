@@ -1,4 +1,6 @@
-"""Which cells the weights in a file were trained with, and how weights differ from those of a network.
+"""Weight files (.safetensors) and folders of timm's: read, check against a network, write.
+
+A check of the cells comes on top of that of names and shapes.
 
 Names and shapes don't tell all cells apart: another wiring, or max pooling instead of average pooling, leaves both as they are.
 
@@ -14,11 +16,15 @@ Cells are compared in the order of their edges, which the names of the weights d
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
+from timm.models import clean_state_dict
 from torch import Tensor
 
 from nasarch.cells.genotype import Genotype
@@ -26,6 +32,7 @@ from nasarch.strict_json import parse
 
 KEY = "nasarch.cells.genotype"  # in the metadata
 NAME = "model.safetensors"  # of the weights in a folder of timm's
+SHOWN = 3  # weights of a kind, in a message
 LENGTH = 8  # bytes at the start of a .safetensors file, the length of its header
 
 
@@ -34,8 +41,8 @@ def as_safetensors(weights: Mapping[str, Tensor], genotype: Genotype) -> bytes:
 
     "format" is what transformers 4 asks of a file with metadata. safetensors writes metadata in an order of chance, hence the new header.
     """
-    told = {key: value for key, value in genotype.to_dict().items() if key != "provenance"}
-    content = safetensors.torch.save(dict(weights), {"format": "pt", KEY: json.dumps(told)})
+    stated = {key: value for key, value in genotype.to_dict().items() if key != "provenance"}
+    content = safetensors.torch.save(dict(weights), {"format": "pt", KEY: json.dumps(stated)})
     start = LENGTH + int.from_bytes(content[:LENGTH], "little")
     header = json.loads(content[LENGTH:start])
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
@@ -52,10 +59,10 @@ def genotype_in(path: Path) -> Genotype | None:
     """
     if path.suffix == ".safetensors":
         with safetensors.safe_open(path, framework="pt") as file:
-            told = (file.metadata() or {}).get(KEY)
-        if told is not None:
+            stated = (file.metadata() or {}).get(KEY)
+        if stated is not None:
             try:
-                return Genotype.from_dict(parse(told.encode()))
+                return Genotype.from_dict(parse(stated.encode()))
             except ValueError as error:
                 raise ValueError(f"{path} says of its cells: {error}") from error
     return _beside(path.with_name("config.json")) if path.name == NAME else None
@@ -96,21 +103,54 @@ def _differences(theirs: Genotype, own: Genotype) -> Iterator[str]:
             yield f"{kind} cell: other nodes or another output"
 
 
-def differing(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
-    """How `weights` differ from a network's `own` in names and shapes, a line for each; empty if they don't."""
-    missing = [f"{key} is missing" for key in own if key not in weights]
-    foreign = [f"{key} is not of this network" for key in weights if key not in own]
-    return (
-        missing
-        + foreign
-        + [
-            f"{key} is {list(weights[key].shape)} instead of {list(own[key].shape)}"
+def weights_file(path: str | os.PathLike[str]) -> Path:
+    """The .safetensors file that `path` means: itself, or that in a folder of timm's or of a training."""
+    places = (Path(path), Path(path) / "model" / NAME, Path(path) / NAME)
+    return next((file for file in places if file.is_file()), places[0] / NAME if places[0].is_dir() else places[0])
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """The state dict in a .safetensors file, without the prefixes that wrappers of a model leave in the names.
+
+    Raises:
+        ValueError: the file can't be read.
+    """
+    try:
+        with open(path, "rb"):  # its errors are clearer than those of safetensors
+            return clean_state_dict(safetensors.torch.load_file(path))
+    except (OSError, safetensors.SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        remedy = "give a file that safetensors.torch.save_file(model.state_dict(), 'weights.safetensors') wrote"
+        raise ValueError(f"can't read weights from {path}: {reason}; {remedy}") from error
+
+
+def check_fit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor], what: str, remedy: str) -> None:
+    """Raise ValueError unless `weights` have the names and shapes of a network's `own`: `what` they are, how they differ, the `remedy`."""
+    kinds = {
+        "missing": [key for key in own if key not in weights],
+        "unknown": sorted(weights.keys() - own.keys()),
+        "of another shape": [
+            f"{key} {[*weights[key].shape]} instead of {[*own[key].shape]}"
             for key in own
             if key in weights and weights[key].shape != own[key].shape
-        ]
-    )
+        ],
+    }
+    misfits = [
+        f"{len(keys)} weights {kind} ({', '.join(keys[:SHOWN])}{', ...' * (len(keys) > SHOWN)})" for kind, keys in kinds.items() if keys
+    ]
+    if misfits:
+        raise ValueError(f"{what}: {', '.join(misfits)}; {remedy}")
 
 
-def some(lines: list[str], most: int) -> str:
-    """The first `most` lines, and how many more there are."""
-    return "; ".join(lines[:most]) + (f", and {len(lines) - most} more" if len(lines) > most else "")
+def write_folder(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any], genotype: Genotype | None = None) -> None:
+    """Write config.json and model.safetensors into `folder`, which is there: what timm and the Hub's clients load.
+
+    Args:
+        weights: on any device, in any memory format.
+        config: timm's: architecture, pretrained_cfg, model_args.
+        genotype: the cells that the weights say that they are for; None writes no metadata.
+    """
+    tensors = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()}
+    content = safetensors.torch.save(tensors) if genotype is None else as_safetensors(tensors, genotype)
+    (folder / NAME).write_bytes(content)
+    (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Every JSON in genotypes/ becomes timm models; their names, networks and preprocessing are decided here.
+"""The model zoo: every JSON in genotypes/ becomes timm models; names, networks and preprocessing are decided here.
 
 | genotype `<stem>.json` of space | searched on | models |
 |---|---|---|
@@ -35,9 +35,8 @@ from nasarch.cells.genotype import Genotype, names, resolve
 from nasarch.cells.space import DARTS, NATS
 
 from . import shipped
-from .features import Features
-from .network import CellNetwork
-from .weight_files import check_cells, differing, some
+from .network import CellNetwork, Features
+from .weight_files import check_cells, check_fit
 
 
 class Network(NamedTuple):
@@ -198,11 +197,8 @@ def _fitted(weights: dict[str, Tensor], net: CellNetwork) -> dict[str, Tensor]:
     heads |= {key: weights[key] for key in heads if key in weights and weights[key].shape == heads[key].shape}
     adapted = {f"{config[layer]}.{kind}" for layer in ("first_conv", "classifier") if config.get(layer) for kind in ("weight", "bias")}
     expected, found = ({key: value for key, value in one.items() if key not in adapted} for one in (own, body | heads))
-    if differ := differing(expected, found):
-        raise ValueError(
-            f"the weights are not those of {config.get('architecture')} with {net.genotype.name}'s cells in this size: {some(differ, 3)}; "
-            "leave the arguments as they were in training, or use pretrained=False"
-        )
+    what = f"the weights are not those of {config.get('architecture')} with {net.genotype.name}'s cells in this size"
+    check_fit(expected, found, what, "leave the arguments as they were in training, or use pretrained=False")
     file = Path(config.get("file") or "")
     if file.is_file():
         check_cells(file, net.genotype)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from nasarch.cells.genotype import Genotype
-from nasarch.models.catalogue import find
+from nasarch.models.source import find_sources
 
 from .budget import Budget, Facts, RankingTask
 from .origin import in_common
@@ -29,7 +29,7 @@ def load_candidates(sources: Sequence[str]) -> list[Candidate]:
     Raises:
         ValueError: one is not there.
     """
-    return [candidate for source in sources for candidate in _cells(source)]
+    return [Candidate(name, found.cells) for source in sources for name, found in find_sources(source)]
 
 
 def comparable(found: list[Candidate], command: str) -> list[Candidate]:
@@ -49,18 +49,6 @@ def comparable(found: list[Candidate], command: str) -> list[Candidate]:
             spaces = f"{found[0].name} is of space {found[0].genotype.space!r}, {other.name} of {other.genotype.space!r}"
             raise ValueError(f"{spaces}: their networks differ in more than the cells; compare cells of one space")
     return found
-
-
-def _cells(source: str) -> list[Candidate]:
-    """Of a folder its genotype, or those of its seeds and their consensus."""
-    folder = Path(source)
-    if not folder.is_dir():
-        return [Candidate(source, find(source))]
-    folders = [folder, *sorted(folder.glob("seed-*"), key=lambda path: (len(path.name), path.name)), folder / "consensus"]
-    files = [file for one in folders if (file := one / "genotype.json").is_file()]
-    if not files:
-        raise ValueError(f"no cell in {source}: give the folder of a finished search, a genotype's .json file, or a model's name")
-    return [Candidate(str(file.parent), Genotype.load(file)) for file in files]
 
 
 def to_facts(cells: Sequence[Candidate]) -> list[dict[str, Any]]:

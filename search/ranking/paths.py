@@ -33,7 +33,7 @@ from rich.console import Console
 
 from nasarch.atomic import write_text
 from nasarch.cells.space import DARTS
-from nasarch.cells.topology import canonical, chain, pooled, topologies, unified
+from nasarch.cells.topology import canonical, chain, pooled, read_path, topologies, unified
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 
@@ -75,8 +75,6 @@ def rank_paths(
 
 def _facts(best: int, ends: int, nodes: int, reduction: str | None) -> dict[str, Any]:
     """Raises ValueError for numbers or a path that can't be."""
-    from nasarch.search.settings.edarts import read_path  # its way of writing paths
-
     if nodes < 2:
         raise ValueError(f"--nodes {nodes}: a cell of one inner node has one topology, so nothing is ranked; choose 2 or more")
     space = DARTS.with_nodes(nodes)

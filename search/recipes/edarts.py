@@ -42,13 +42,14 @@ import torch
 from torch import Tensor
 
 from nasarch.cells.space import DARTS, Space
+from nasarch.cells.topology import read_path
 from nasarch.runtime.schedules import cosine
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import by_kind, found, given_edges, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import Batch, State, Step, Update, of_order
-from nasarch.search.settings.edarts import Edarts, read_path
+from nasarch.search.settings.edarts import Edarts
 from nasarch.search.supernet.candidates import on, only
 
 PAPER = {

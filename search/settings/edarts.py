@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from nasarch.cells.space import DARTS, Space
+from nasarch.cells.space import DARTS
+from nasarch.cells.topology import read_path
 
 from .fields import Count, Epochs, Fraction, NonNegative, Positive, check
 from .preset import Preset, Presets
@@ -82,24 +83,6 @@ class Edarts:
             raise ValueError("operations: give one at least that is not none, such as sep_conv_3x3")
         if self.path is not None:
             read_path(self.path, DARTS.with_nodes(self.nodes))
-
-
-def read_path(path: str, space: Space) -> list[tuple[int, ...]]:
-    """The sources of each inner node: "01-02-13-04" gives [(0, 1), (0, 2), (1, 3), (0, 4)].
-
-    Raises:
-        ValueError: another number of nodes or edges than the cell has, or a node that reads a later one or one twice.
-    """
-    groups = path.split("-")
-    wanted = (
-        f"for {space.nodes} nodes write {space.nodes} groups of {space.kept_edges} earlier nodes, such as {'-'.join(['01'] * space.nodes)}"
-    )
-    if len(groups) != space.nodes:
-        raise ValueError(f"path {path!r} has {len(groups)} nodes; {wanted}")
-    for node, group in zip(space.inner_nodes, groups, strict=True):
-        if len(set(group)) != space.kept_edges or len(group) != space.kept_edges or not set(group) <= set("0123456789"[:node]):
-            raise ValueError(f"path {path!r}: node {node} can't read {group!r}; {wanted}")
-    return [tuple(map(int, group)) for group in groups]
 
 
 FREE = ("none", "skip_connect", "max_pool_3x3")  # sec. III-A: skip, none and either pooling

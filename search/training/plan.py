@@ -15,8 +15,9 @@ from nasarch.cells.genotype import Genotype
 from nasarch.compute import seeded
 from nasarch.data.dataset import Dataset
 from nasarch.data.load import IMAGENET_STEM_SIZE
-from nasarch.models.catalogue import find, models_of
+from nasarch.models.catalogue import models_of
 from nasarch.models.network import CellNetwork
+from nasarch.models.source import find_source
 from nasarch.models.zoo import GENERIC, MODELS, Model
 from nasarch.runtime import distributed
 from nasarch.runtime.options import updated
@@ -59,19 +60,15 @@ class Subject(NamedTuple):
 
 
 def located(source: str) -> str:
-    """The source; of the folder of a search the genotype's file in it.
+    """The source as a run folder records it: of the folder of a search the genotype's file in it, else as it is given.
 
     Raises:
-        ValueError: the folder has none.
+        ValueError: a folder without cells.
     """
-    folder = Path(source)
-    if not source or source in MODELS or not folder.is_dir():
+    if not source or not Path(source).is_dir():
         return source
-    if (folder / "genotype.json").is_file():
-        return str(folder / "genotype.json")
-    inside = sorted(found.parent.name for found in folder.glob("*/genotype.json"))
-    remedy = f"give one of its folders: {', '.join(inside[:5])}" if inside else "give the folder of a finished search, or a genotype's file"
-    raise ValueError(f"no genotype.json in {folder}: {remedy}")
+    found = find_source(source)
+    return source if found.config is not None else found.source
 
 
 def subject(source: str, named: Recipe, settings: Training, data: Dataset, kept: Genotype | None = None) -> Subject:
@@ -94,7 +91,7 @@ def subject(source: str, named: Recipe, settings: Training, data: Dataset, kept:
 
 
 def _model(source: str, name: str, named: Recipe, kept: Genotype | None) -> Model:
-    found = [MODELS[source]] if source in MODELS else list(models_of(kept or find(source)))
+    found = [MODELS[source]] if source in MODELS else list(models_of(kept or find_source(source).cells))
     fitting = [model for model in found if model.network.stem == named.stem and model.network.space in named.spaces]
     if fitting:
         return fitting[0]

@@ -32,6 +32,7 @@ from torch import nn
 from nasarch.atomic import write_text
 from nasarch.compute import AUTOCAST_DTYPES, device_name
 from nasarch.data.loader import BatchLoader
+from nasarch.models.weight_files import weights_file
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
 from nasarch.runtime.meter import peak_memory
@@ -42,7 +43,7 @@ from nasarch.search.runs.run import PACKAGES, stopping_at_signals
 from .evaluate import Score, evaluate
 from .learner import STAGE, Learner, Progress, fit
 from .plan import TrainPlan
-from .weights import file_of, load_weights, save_model
+from .weights import load_weights, save_model
 
 Report = Callable[[Progress], None]
 Result = dict[str, Any]
@@ -129,7 +130,7 @@ def _begun_from(plan: TrainPlan, before: Path | None) -> dict[str, str] | None:
         return json.loads(config.read_text(encoding="utf-8")).get("begun_from") if config.is_file() else None
     if plan.job.weights is None:
         return None
-    file = file_of(plan.job.weights)
+    file = weights_file(plan.job.weights)
     return {"file": file.name, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 

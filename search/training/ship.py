@@ -21,8 +21,9 @@ from torch import Tensor
 
 from nasarch.atomic import atomic_path, write_text
 from nasarch.models import shipped
-from nasarch.models.catalogue import find, models_of
+from nasarch.models.catalogue import models_of
 from nasarch.models.network import CellNetwork
+from nasarch.models.source import find_source
 from nasarch.models.weight_files import as_safetensors
 from nasarch.models.zoo import MODELS, SHALLOW, create_model
 from nasarch.runtime.run_folder import as_json
@@ -49,7 +50,7 @@ def ship(run: Path, folder: Path = shipped.FOLDER) -> Path:
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.safetensors"
     with atomic_path(path) as temporary:
-        temporary.write_bytes(as_safetensors(state, find(config["source"])))
+        temporary.write_bytes(as_safetensors(state, find_source(config["source"]).cells))
     about = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "precision": "float16",
@@ -75,7 +76,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _name(config: dict[str, Any]) -> str:
     """Of the zoo's model whose cells and size were trained."""
-    genotype, settings = find(config["source"]), config["settings"]
+    genotype, settings = find_source(config["source"]).cells, config["settings"]
     known = MODELS.get(config["model"])
     if known is None or models_of(genotype)[0].name not in MODELS:
         raise ValueError(f"{config['source']} is no genotype of the zoo: put its .json into genotypes/ first")

@@ -9,28 +9,14 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
 from timm.models import load_state_dict, save_for_hf
 from torch import Tensor
 
+from nasarch.models import weight_files
 from nasarch.models.network import CellNetwork
-from nasarch.models.weight_files import NAME, as_safetensors, check_cells, differing, some
+from nasarch.models.weight_files import NAME, check_cells, read_weights, weights_file, write_folder
 
-SHOWN = 10  # keys in a message
 REMEDY = "give a .safetensors file, or the folder model/ of a training"
-
-
-def file_of(path: Path) -> Path:
-    """The file with the weights that `path` means: itself, or that in a folder for timm.
-
-    Raises:
-        ValueError: there is none.
-    """
-    file = path / NAME if path.is_dir() else path
-    if not file.is_file():
-        raise ValueError(f"can't read weights from {file} (there is no such file): {REMEDY}")
-    return file
 
 
 def load_weights(net: CellNetwork, path: Path) -> None:
@@ -41,7 +27,7 @@ def load_weights(net: CellNetwork, path: Path) -> None:
     Raises:
         ValueError: they can't be read, or are those of another network: says which differ, or which cells they are for.
     """
-    file = file_of(path)
+    file = weights_file(path)
     weights, cells = _read(file)
     own = {key: value for key, value in net.state_dict().items() if key.startswith("aux_head.")}
     taken = (own | weights) if own else {key: value for key, value in weights.items() if not key.startswith("aux_head.")}
@@ -54,25 +40,23 @@ def load_weights(net: CellNetwork, path: Path) -> None:
 
 def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     """The weights, and of a training's checkpoint the cells."""
+    if file.suffix == ".safetensors" or not file.is_file():
+        return read_weights(file), None
     try:
         found: dict[str, Any] = load_state_dict(str(file))
         if "stages" not in found:
             return found, None
         state = found["stages"]["training"]
         return state["net"], state.get("cells")
-    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, EOFError, UnpicklingError) as error:
+    except (OSError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, EOFError, UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"can't read weights from {file} ({reason}): {REMEDY}") from error
 
 
 def check_fit(net: CellNetwork, weights: Mapping[str, Tensor], what: str) -> None:
-    """Raise ValueError if the weights are not those of this network: names the first ten that differ, and says how many do."""
-    differ = differing(net.state_dict(), weights)
-    if differ:
-        raise ValueError(
-            f"{what} holds weights of another genotype, size or number of classes ({net.genotype.name}, {net.num_classes} classes here): "
-            f"{some(differ, SHOWN)}"
-        )
+    """Raise ValueError if the weights are not those of this network: says how many differ, and names the first ones."""
+    size = f"{what} holds weights of another genotype, size or number of classes ({net.genotype.name}, {net.num_classes} classes here)"
+    weight_files.check_fit(net.state_dict(), weights, size, "give the weights of this very network")
 
 
 def check_same(net: CellNetwork, cells: Mapping[str, Any], what: str) -> None:
@@ -93,13 +77,10 @@ def save_model(net: CellNetwork, trained: Mapping[str, Tensor], folder: Path, cl
     net.load_state_dict({key: value.cpu() for key, value in trained.items() if not key.startswith("aux_head.")})
     partial = folder.with_name(f".{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
-    net = net.to(memory_format=torch.contiguous_format).eval()
-    save_for_hf(net, partial, model_config={"label_names": list(class_names)}, safe_serialization=True)
-    (partial / NAME).write_bytes(as_safetensors(net.state_dict(), net.genotype))
-    for file in partial.iterdir():
-        file.chmod((partial / "config.json").stat().st_mode)  # safetensors' own writer lets nobody but the owner read
+    save_for_hf(net.eval(), partial, model_config={"label_names": list(class_names)}, safe_serialization=True)  # for its config.json
     config: dict[str, Any] = json.loads((partial / "config.json").read_text(encoding="utf-8"))
     config.get("model_args", {}).pop("num_classes", None)
-    (partial / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    write_folder(partial, net.state_dict(), config, net.genotype)
+    (partial / NAME).chmod((partial / "config.json").stat().st_mode)  # safetensors' own writer lets nobody but the owner read
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)

@@ -13,10 +13,9 @@ import timm
 import torch
 
 from nasarch.cli import main
-from nasarch.export import benchmark, commands, rivals
-from nasarch.export.benchmark import EAGER, Side, bench
-from nasarch.export.rivals import RIVALS, Baseline, nearest
-from nasarch.export.source.find import Subject
+from nasarch.export import benchmark, commands
+from nasarch.export.benchmark import BASELINES, EAGER, Baseline, Variant, bench, nearest
+from nasarch.export.source.find import LoadedModel
 from nasarch.models.profile import multi_adds
 from tests.helpers.exported import Tiny
 
@@ -33,18 +32,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-def test_the_nearest_rival_is_that_of_the_nearest_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_nearest_baseline_is_that_of_the_nearest_cost(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = {"a": 100, "b": 300, "c": 1000}
-    monkeypatch.setattr(rivals, "RIVALS", tuple(costs))
-    monkeypatch.setattr(rivals, "_rival", lambda name: Baseline(name, (3, 8, 8), costs[name]))
+    monkeypatch.setattr(benchmark, "BASELINES", tuple(costs))
+    monkeypatch.setattr(benchmark, "_baseline", lambda name: Baseline(name, (3, 8, 8), costs[name]))
     assert [nearest(cost).name for cost in (1, 170, 180, 500, 600, 10**9)] == ["a", "a", "b", "b", "c", "c"]
 
 
-def test_rivals_cost_what_the_profile_counts() -> None:
-    assert all(map(timm.is_model, RIVALS)) and len(set(RIVALS)) == len(RIVALS)
-    found = rivals._rival("mobilenetv2_100")
+def test_baselines_cost_what_the_profile_counts() -> None:
+    assert all(map(timm.is_model, BASELINES)) and len(set(BASELINES)) == len(BASELINES)
+    found = benchmark._baseline("mobilenetv2_100")
     assert found == Baseline("mobilenetv2_100", (3, 224, 224), 300_774_272)
-    assert multi_adds(timm.create_model("mobilenetv3_small_100"), (3, 224, 224)) == rivals._rival("mobilenetv3_small_100").multi_adds
+    assert multi_adds(timm.create_model("mobilenetv3_small_100"), (3, 224, 224)) == benchmark._baseline("mobilenetv3_small_100").multi_adds
 
 
 def test_sides_take_turns_and_ratios_are_to_eager(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,12 +51,12 @@ def test_sides_take_turns_and_ratios_are_to_eager(monkeypatch: pytest.MonkeyPatc
     times = {"eager": 4, "quick": 1}
     now = [0.0]
 
-    def side(name: str) -> Side:
+    def side(name: str) -> Variant:
         def call() -> None:
             order.append(name)
             now[0] += times[name]
 
-        return Side(call, call)
+        return Variant(call, call)
 
     monkeypatch.setattr(benchmark, "EAGER", "eager")
     eager, quick = benchmark._rows({"eager": side("eager"), "quick": side("quick")}, 8, 3, lambda: now[0])
@@ -87,11 +86,11 @@ def test_ratios_and_quartiles_are_of_medians_each_over_its_own_turns(monkeypatch
     }
     now = [0.0]
 
-    def side(name: str) -> Side:
+    def side(name: str) -> Variant:
         def call(kind: str) -> None:
             now[0] += plan[name][kind].pop(0)
 
-        return Side(lambda: call("one"), lambda: call("several"))
+        return Variant(lambda: call("one"), lambda: call("several"))
 
     monkeypatch.setattr(benchmark, "EAGER", "eager")
     eager, quick = benchmark._rows({"eager": side("eager"), "quick": side("quick")}, 10, 5, lambda: now[0])
@@ -111,7 +110,7 @@ def test_as_many_turns_as_are_asked_for_and_half_as_many_batches(runs: int, turn
         called[kind] += 1
         now[0] += 1
 
-    benchmark._rows({EAGER: Side(lambda: call("one"), lambda: call("several"))}, 8, runs, lambda: now[0])
+    benchmark._rows({EAGER: Variant(lambda: call("one"), lambda: call("several"))}, 8, runs, lambda: now[0])
     assert called == {"one": 2 + turns, "several": 2 + several}
 
 
@@ -133,14 +132,14 @@ def test_each_argument_of_bench_reaches_what_it_is_for(monkeypatch: pytest.Monke
             ran.append((self.name, tuple(x.shape), torch.get_num_threads()))
             return super().forward(x)
 
-    def exported(title: str, model: Any, shape: Any, batch: int, *, int8: bool = True) -> dict[str, Side]:
+    def exported(title: str, model: Any, shape: Any, batch: int, *, int8: bool = True) -> dict[str, Variant]:
         given.append((title, model.name, shape, batch, int8))
         names = [f"{title} float32", *[f"{title} int8"] * int8]
-        return {name: Side(lambda: None, lambda: None) for name in names}
+        return {name: Variant(lambda: None, lambda: None) for name in names}
 
-    rival = Baseline("test_resnet", (3, 20, 20), 123)
-    monkeypatch.setattr(benchmark, "find_subject", lambda source: given.append(source) or Subject(Counting("mine"), None, True))
-    monkeypatch.setattr(benchmark, "nearest", lambda cost: given.append(cost) or rival)
+    baseline = Baseline("test_resnet", (3, 20, 20), 123)
+    monkeypatch.setattr(benchmark, "find_model", lambda source: given.append(source) or LoadedModel(Counting("mine"), None, True))
+    monkeypatch.setattr(benchmark, "nearest", lambda cost: given.append(cost) or baseline)
     monkeypatch.setattr(timm, "create_model", lambda name: Counting(name).train())
     monkeypatch.setattr(benchmark, "_exported", exported)
     found = bench("a model", size=10, batch=4, runs=3, threads=2, compiled=False, clock=clock)
@@ -161,7 +160,9 @@ def test_each_argument_of_bench_reaches_what_it_is_for(monkeypatch: pytest.Monke
         for name, side in (("mine", 10), ("test_resnet", 20))
     ]
     assert (found.model, found.input_size, found.multi_adds, found.batch, found.runs, found.threads) == ("mine", (3, 10, 10), cost, 4, 3, 2)
-    assert (found.rival, found.rival_input_size, found.rival_multi_adds) == rival and found.rival_ratio == pytest.approx(123 / cost)
+    assert (found.baseline, found.baseline_input_size, found.baseline_multi_adds) == baseline and found.baseline_ratio == pytest.approx(
+        123 / cost
+    )
     assert [row.name for row in found.rows] == SIDES and found.skipped == {"torch.compile": "not asked for"}
     assert {row.latency_ms for row in found.rows} == {1000.0} and {row.images_per_second for row in found.rows} == {4.0}
     assert found.versions["torch"] == torch.__version__ and benchmark.SYNTHETIC in found.notes
@@ -179,14 +180,14 @@ def test_what_is_compiled_is_run_once_and_measured_as_it_is(monkeypatch: pytest.
         torch, "compile", lambda given, dynamic: (lambda x: ran.append(tuple(x.shape))) if given is model and not dynamic else None
     )
     side = benchmark._compiled(model, (3, 8, 8), 2)
-    assert ran == [(1, 3, 8, 8), (2, 3, 8, 8)] and isinstance(side, Side)
+    assert ran == [(1, 3, 8, 8), (2, 3, 8, 8)] and isinstance(side, Variant)
     side.several()
     assert ran[-1] == (2, 3, 8, 8)
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small rival instead of a real one."""
+    """A small baseline instead of a real one."""
     monkeypatch.setattr(benchmark, "nearest", lambda _: TINY)
 
 
@@ -206,13 +207,13 @@ def test_the_command_prints_a_table_and_json(quick: None, capsys: pytest.Capture
 
 def test_the_table_has_units_ratios_and_what_int8_means(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     row = benchmark.Row(name=EAGER, latency_ms=3.25, latency_quartiles_ms=(3, 4), images_per_second=7, latency_ratio=1, throughput_ratio=1)
-    found = benchmark.SearchContext(
+    found = benchmark.BenchmarkReport(
         model="m",
         input_size=(3, 32, 32),
         multi_adds=2_000_000,
-        rival="r",
-        rival_input_size=(3, 224, 224),
-        rival_multi_adds=3_000_000,
+        baseline="r",
+        baseline_input_size=(3, 224, 224),
+        baseline_multi_adds=3_000_000,
         batch=8,
         runs=2,
         threads=1,
@@ -236,7 +237,7 @@ def test_the_table_has_units_ratios_and_what_int8_means(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("cost", "near"), [(0.9e6, False), (1.1e6, True), (3.9e6, True), (4.1e6, False)])
-def test_a_rival_that_costs_more_than_twice_as_much_or_less_than_half_is_called_far(cost: float, near: bool) -> None:
+def test_a_baseline_that_costs_more_than_twice_as_much_or_less_than_half_is_called_far(cost: float, near: bool) -> None:
     said = commands._nearness(2e6 / cost)
     assert said.startswith("timm's nearest") == near and said.startswith("no well-known network of timm's is near") != near
 

@@ -22,8 +22,9 @@ from nasarch.cells.genotype import Genotype
 from nasarch.data.dataset import Augmentation, Images
 from nasarch.data.load import load
 from nasarch.data.loader import BatchLoader
-from nasarch.export.onnx.check import Agreement, sample_images
+from nasarch.export.onnx.check import Agreement
 from nasarch.export.onnx.float32 import OnnxReport
+from nasarch.export.samples import sample_images
 
 SIDE, EPOCHS = 12, 6  # of the digits and of their training
 FOLDER = ["README.md", "cells.png", "cells.svg", "config.json", "genotype.json", "model.safetensors", "onnx/model.onnx"]

@@ -20,7 +20,7 @@ from nasarch.export.detection.export import export_ssd
 from nasarch.export.detection.run import DetectPlan
 from nasarch.export.detection.settings import DetectOptions, DetectTraining
 from nasarch.export.detection.train import _backbone
-from nasarch.export.onnx.check import sample_pixels
+from nasarch.export.samples import sample_pixels
 from nasarch.export.ssd.detector import save, ssd
 from nasarch.runtime.options import updated
 

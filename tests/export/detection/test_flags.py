@@ -402,7 +402,7 @@ def test_a_resumed_run_has_its_own_settings_whatever_is_said_beside(tmp_path: Pa
     found, told, backbone = detect_run.told_before(tmp_path / "run")
     assert found == settings and told == updated(what.job, {"resume": tmp_path / "run"})
     assert (backbone.name, backbone.arguments, backbone.weights) == ("nas_224", what.backbone.arguments, None)
-    assert backbone.colours == {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    assert backbone.normalization == {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     seen = list[Any]()
     monkeypatch.setattr(detect_command, "_train", lambda *given: seen.append(given))
     train(replace(SETTINGS, epochs=99), updated(DetectOptions(), {"resume": tmp_path / "run", "seed": 1, "data": tmp_path / "other"}))

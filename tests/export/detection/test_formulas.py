@@ -264,7 +264,7 @@ def test_a_state_is_everything_that_the_next_step_depends_on(model: Any) -> None
         one.step(batch_of(2), 2, 0.02)
     for one, same in zip(learner.model.parameters(), twin.model.parameters(), strict=True):
         assert torch.equal(one, same)
-    with pytest.raises(ValueError, match="the checkpoint is of another detector: .* is missing"):
+    with pytest.raises(ValueError, match="the checkpoint is of another detector: .* weights missing"):
         twin.load_state_dict({**state, "model": {}})
 
 

@@ -114,16 +114,16 @@ def test_backbone_weights_are_taken_from_a_file(tmp_path: Path) -> None:
 KILLED_IN_EPOCH_2 = """
 import os, signal, sys
 from nasarch.cli.main import main
-from nasarch.export.detection import detect_show, learner as detect_train
+from nasarch.export.detection import learner, train
 
-detect_train.INTERVAL, tell = 0.0, detect_show.report
+learner.INTERVAL, tell = 0.0, train.report
 
 def tell_or_die(live, progress):
     if (progress.epoch, progress.step) == (2, 2):
         os.kill(os.getpid(), getattr(signal, sys.argv[1]))
     tell(live, progress)
 
-detect_show.report = tell_or_die
+train.report = tell_or_die
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -16,21 +16,23 @@ from torch import nn
 import nasarch
 from nasarch.cells.genotype import Genotype, resolve
 from nasarch.export.detection.card import card as detector_card
+from nasarch.export.errors import ExportError
 from nasarch.export.hub import folder as exporter
 from nasarch.export.hub.card import Facts, bibtex, card, data_sets, origin, paper_tags, table
 from nasarch.export.hub.config import model_config
 from nasarch.export.hub.folder import HubReport, export_hub
-from nasarch.export.onnx.check import Agreement, ExportError
+from nasarch.export.onnx.check import Agreement
 from nasarch.export.onnx.float32 import OnnxReport
-from nasarch.export.onnx.properties import configuration, metadata
-from nasarch.export.source.find import find_subject
-from nasarch.export.source.labels import KNOWN, Labels
-from nasarch.export.source.origin import Origin, find_origin
+from nasarch.export.onnx.properties import metadata
+from nasarch.export.source.config import configuration
+from nasarch.export.source.find import find_model
 from nasarch.export.ssd.check import SsdAgreement, Tolerance
 from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import DetectorCost, millions
 from nasarch.models.cost import Cost
+from nasarch.models.labels import KNOWN, Labels
 from nasarch.models.profile import multi_adds
+from nasarch.models.source import ModelSource, find_source
 from tests.helpers.exported import new_cell, save, trained, without_onnx
 
 RESULTS: tuple[dict[str, Any], ...] = (
@@ -193,6 +195,13 @@ def test_a_paper_is_cited_as_it_is() -> None:
     assert origin(Genotype.from_dict({**resolve("pc_darts_cifar").to_dict(), "provenance": {}})) == "Nothing is known of them."
 
 
+def test_values_of_others_are_escaped() -> None:
+    """Names and notes come from files of anyone: they make no HTML, no further lines, no further cells and no template."""
+    text = card(facts(name="a\n# b", trained_on="<script>x</script>", class_names=("{{ 7 * 7 }}", "p|q"), num_classes=2))
+    assert "\n# a # b\n" in text and "<script>" not in text and "&lt;script>" in text
+    assert tables(text.replace("\\|", "/"))["classes"] == ["2: {{ 7 * 7 }}, p/q"] and "49" not in text
+
+
 # --- detectors ---------------------------------------------------------------------------------------------------------------
 
 
@@ -275,8 +284,8 @@ def network(**changes: Any) -> Any:
     return trained("nas_cifar", genotype=genotype, num_classes=5, **changes)
 
 
-def origin_of(**changes: Any) -> Origin:
-    return Origin(**{"source": "x", "name": "my_model", "genotype": facts().genotype, **changes})  # type: ignore[arg-type]
+def origin_of(**changes: Any) -> ModelSource:
+    return ModelSource(**{"source": "x", "name": "my_model", "genotype": facts().genotype, **changes})  # type: ignore[arg-type]
 
 
 def test_the_configuration_says_all_that_timm_and_transformers_need() -> None:
@@ -380,23 +389,23 @@ def test_a_report_says_what_to_do_next() -> None:
 
 
 def test_a_name_a_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
-    named = find_origin("pc_darts_imagenet")
+    named = find_source("pc_darts_imagenet")
     assert (named.source, named.name, named.random, named.results) == ("pc_darts_imagenet", "pc_darts_imagenet", True, ())
-    assert named.data == KNOWN["imagenet"] and find_origin("dots_cifar100").data == KNOWN["cifar100"]
+    assert named.data == KNOWN["imagenet"] and find_source("dots_cifar100").data == KNOWN["cifar100"]
     new_cell("mine", tmp_path / "genotype.json")
-    of_file = find_origin(tmp_path / "genotype.json")
+    of_file = find_source(tmp_path / "genotype.json")
     assert (of_file.source, of_file.name, of_file.random, of_file.data) == (str(tmp_path / "genotype.json"), "mine", True, None)
-    weighted = find_origin(tmp_path / "genotype.json", tmp_path / "w", "cifar10")
-    assert (weighted.checkpoint, weighted.random, weighted.data) == (tmp_path / "w", False, KNOWN["cifar10"])
-    of_search = find_origin(tmp_path)
-    assert (of_search.checkpoint, of_search.random) == (None, True)
+    weighted = find_source(tmp_path / "genotype.json", tmp_path / "w", "cifar10")
+    assert (weighted.weights, weighted.random, weighted.data) == (tmp_path / "w", False, KNOWN["cifar10"])
+    of_search = find_source(tmp_path)
+    assert (of_search.weights, of_search.random) == (None, True)
     (tmp_path / "model.safetensors").touch()
     (tmp_path / "result.json").write_text(json.dumps({"results": [RESULTS[0]]}))
-    of_search = find_origin(tmp_path)
-    assert (of_search.checkpoint, of_search.random, of_search.name) == (tmp_path / "model.safetensors", False, "mine")
+    of_search = find_source(tmp_path)
+    assert (of_search.weights, of_search.random, of_search.name) == (tmp_path / "model.safetensors", False, "mine")
     assert [dict(result) for result in of_search.results] == [RESULTS[0]]
-    other = find_origin(tmp_path, tmp_path / "other")
-    assert (other.checkpoint, other.results, other.data) == (tmp_path / "other", (), None), "its figures are of other weights"
+    other = find_source(tmp_path, tmp_path / "other")
+    assert (other.weights, other.results, other.data) == (tmp_path / "other", (), None), "its figures are of other weights"
 
 
 @pytest.mark.parametrize("beside", [True, False])
@@ -414,8 +423,8 @@ def test_a_training_is_its_weights_its_data_and_its_accuracy(beside: bool, tmp_p
     told = {"test": test, "epochs": 7, "batch_size": 64, "seconds": 8.5, "seed": 3, "device": "CPU", "weights": "last epoch"}
     told |= {"recipe": {"name": "shallow"}, "changed": {"lr": 0.1}, "begun_from": {"sha256": "abc"}, "data": {"name": "CIFAR-10"}}
     (tmp_path / "result.json").write_text(json.dumps(told))
-    found = find_origin(tmp_path)
-    assert (found.source, found.name, found.whole, found.random) == (f"local-dir:{place}", "mine", True, False)
+    found = find_source(tmp_path)
+    assert (found.source, found.name, found.pretrained, found.random) == (f"local-dir:{place}", "mine", True, False)
     names = ("a", "2")
     if beside:
         assert found.data == KNOWN["cifar10"]._replace(statistics=None, class_names=names)
@@ -429,34 +438,34 @@ def test_a_training_is_its_weights_its_data_and_its_accuracy(beside: bool, tmp_p
         {**common, "metric": "test accuracy", "value": 91.46},
         {**common, "metric": "top-5 test accuracy", "value": 99.99},
     ]
-    named = find_origin(tmp_path, None, "cifar100")
+    named = find_source(tmp_path, None, "cifar100")
     assert named.data == KNOWN["cifar100"]._replace(statistics=None), "preprocessing is that of the training"
     with pytest.raises(ValueError, match="has weights of its own"):
-        find_origin(tmp_path, "w")
+        find_source(tmp_path, "w")
 
 
 def test_the_packages_weights_bring_the_accuracy_of_their_file() -> None:
-    found = find_origin("ftso_cifar_shallow")
+    found = find_source("ftso_cifar_shallow")
     told = json.loads((Path(nasarch.__file__).parent / "weights" / "ftso_cifar_shallow.json").read_text())
-    assert (found.whole, found.random, found.source, found.name) == (True, False, "ftso_cifar_shallow", "ftso_cifar_shallow")
+    assert (found.pretrained, found.random, found.source, found.name) == (True, False, "ftso_cifar_shallow", "ftso_cifar_shallow")
     assert found.results[0]["value"] == round(told["file"]["top1"], 2) and found.results[0]["seed"] == told["seed"]
     assert found.data is not None and list(found.data.class_names) == told["inputs"]["label_names"] and found.data.statistics is None
-    other = find_origin("ftso_cifar_shallow", "w", "cifar10")
-    assert (other.whole, other.checkpoint, other.data, other.results) == (False, Path("w"), KNOWN["cifar10"], ())
+    other = find_source("ftso_cifar_shallow", "w", "cifar10")
+    assert (other.pretrained, other.weights, other.data, other.results) == (False, Path("w"), KNOWN["cifar10"], ())
 
 
 def test_a_subject_has_the_statistics_and_labels_of_its_data(tmp_path: Path) -> None:
     new_cell("mine", tmp_path / "cell.json", searched_on="cifar10")
-    found = find_subject(tmp_path / "cell.json", None, "cifar10")
+    found = find_model(tmp_path / "cell.json", None, "cifar10")
     assert found.random and found.class_names is not None and found.class_names[:2] == ("airplane", "automobile")
     config: Any = found.model.pretrained_cfg
     assert (config["mean"], config["std"]) == ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)) and not found.model.training
-    plain = find_subject(tmp_path / "cell.json")
+    plain = find_model(tmp_path / "cell.json")
     assert plain.class_names is None
-    theirs = find_subject("test_resnet")
+    theirs = find_model("test_resnet")
     assert theirs.random and theirs.class_names is None and isinstance(theirs.model, nn.Module)
     weights = save(trained("nas_cifar", genotype=str(tmp_path / "cell.json"), num_classes=10, in_chans=1), tmp_path / "w.safetensors")
-    grey = find_subject(tmp_path / "cell.json", weights, "cifar10")
+    grey = find_model(tmp_path / "cell.json", weights, "cifar10")
     assert not grey.random and grey.model.in_chans == 1 and grey.class_names is not None
     untouched = timm.create_model("nas_cifar", genotype=str(tmp_path / "cell.json")).pretrained_cfg["mean"]  # three, for no channel of its
     assert grey.model.pretrained_cfg["mean"] == untouched

@@ -24,12 +24,12 @@ from timm.models import save_for_hf
 from torch import Tensor, nn
 
 from nasarch.cells.genotype import Genotype
+from nasarch.cells.provenance import public
 from nasarch.export.hub import folder as exporter
 from nasarch.export.hub.card import card
 from nasarch.export.hub.folder import HubReport, export_hub
-from nasarch.export.onnx.check import open_session
-from nasarch.export.source.labels import CIFAR10_CLASSES, KNOWN, known, labels_of
-from nasarch.export.source.origin import public
+from nasarch.export.onnx.session import open_session
+from nasarch.models.labels import CIFAR10_CLASSES, KNOWN, known, labels_of
 from nasarch.models.zoo import CIFAR100, IMAGENET1K
 from tests.helpers.exported import FOLDER, files, new_cell, save, trained, without_onnx
 
@@ -354,7 +354,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     "options, message",
     [
         ({"source": "pc_darts_cifra"}, "did you mean pc_darts_cifar"),
-        ({"source": "resnet18"}, "unknown model 'resnet18'"),
+        ({"source": "resnet18"}, "resnet18 is not made of cells: give a name"),
         ({"source": "seeds"}, "has neither genotype.json nor a trained model; give one of its folders: seed-0, seed-1"),
         ({"source": "empty"}, "has neither genotype.json nor a trained model; give the folder of a finished"),
         ({"data": "flowers"}, "data 'flowers'; known are cifar10, "),
@@ -363,7 +363,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
         ({"source": "broken"}, r"can't read .*result.json: .*; mend it"),
         ({"source": "list", "checkpoint": "w.safetensors"}, "can't read weights from w.safetensors"),
         ({"source": "training"}, "training holds no training of nasarch"),
-        ({"source": "foreign"}, "unknown model 'resnet18'"),
+        ({"source": "foreign"}, "resnet18 is not made of cells: give a name"),
         ({"source": "wrong"}, "result.json: result .* legal is"),
     ],
 )

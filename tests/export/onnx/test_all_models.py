@@ -10,7 +10,7 @@ import pytest
 import nasarch
 from nasarch.export.onnx.export import export_model
 from nasarch.export.onnx.float32 import OnnxReport, export_onnx
-from nasarch.export.onnx.verify import verify
+from nasarch.export.verify import verify
 from tests.helpers.exported import with_statistics
 from tests.helpers.small_models import KINDS, small
 

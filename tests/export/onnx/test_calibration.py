@@ -12,8 +12,8 @@ import timm
 import torch
 from PIL import Image
 
-from nasarch.export.onnx.calibration import LEAST, MOST_CALIBRATING, MOST_HELD_BACK, Calibration, _drawn, _Found, _Part, calibration
-from nasarch.export.onnx.top1_agreement import Top1Agreement, batches, judge
+from nasarch.export.onnx.calibration import MAX_CALIBRATION, MAX_HELD_BACK, MIN_IMAGES, Calibration, _drawn, _ImageSet, _Part, calibration
+from nasarch.export.onnx.top1_agreement import Top1Agreement, batches, measure_top1
 from nasarch.export.onnx.uint8_input import Scaling
 from tests.helpers.datasets import as_tar, as_tree, encoded
 
@@ -122,7 +122,7 @@ def test_a_folder_of_images_is_taken_in_the_order_of_its_names_without_hidden_on
 def test_so_many_images_are_used(counts: tuple[int, ...], used: tuple[int, int] | None) -> None:
     """At least 20 and 20, at most 200 and 500."""
     parts = [_Part(lambda i: Image.new("RGB", (1, 1)), torch.zeros(count, dtype=torch.int64)) for count in counts]
-    what = _Found("many", parts, ())
+    what = _ImageSet("many", parts, ())
     if used is None:
         with pytest.raises(ValueError, match="many has (19|20) images to calibrate with and (19|20) to hold back; give 20 or more of each"):
             _drawn(what)
@@ -163,7 +163,7 @@ def test_labels_follow_the_models_names_and_not_the_order_of_the_folders(tmp_pat
 def test_images_are_resized_and_cropped_as_the_configuration_says(tmp_path: Path) -> None:
     half = np.zeros((64, 64, 3), np.uint8)
     half[:, 16:48] = 255  # the middle
-    for i in range(2 * LEAST):
+    for i in range(2 * MIN_IMAGES):
         Image.fromarray(half).save(tmp_path / f"{i}.png")
     shares = {}
     for crop in (1.0, 0.5):
@@ -182,7 +182,7 @@ def test_a_network_for_gray_images_gets_gray_images(tmp_path: Path) -> None:
 
 def test_many_images_are_not_all_used() -> None:
     digits = calibration("digits", model(), (3, 12, 12), list("0123456789"))
-    assert len(digits.calibrating) == MOST_CALIBRATING < 1500 and len(digits.held_back) == 297 < MOST_HELD_BACK
+    assert len(digits.calibrating) == MAX_CALIBRATION < 1500 and len(digits.held_back) == 297 < MAX_HELD_BACK
     assert digits.labels is not None and len(digits.labels) == 297
 
 
@@ -225,10 +225,10 @@ def test_a_judgement_counts_classes_that_stay_and_right_answers() -> None:
     answers = {"exact": torch.tensor([0, 1, 1, 0]), "own": torch.tensor([0, 1, 0, 0])}
     one_hot = {name: torch.nn.functional.one_hot(classes, 2).float() for name, classes in answers.items()}
     exact, own = (lambda _, name=name: one_hot[name] for name in answers)  # type: ignore[misc]
-    seen = judge(exact, own, [torch.zeros(4, 3, 2, 2)], "four images", torch.tensor([0, 1, 1, 1]))
+    seen = measure_top1(exact, own, [torch.zeros(4, 3, 2, 2)], "four images", torch.tensor([0, 1, 1, 1]))
     assert seen == Top1Agreement("four images", 4, 0.75, 0.75, 0.5) and not seen.holds
     assert str(seen) == "the class that float32 says for 75.0 % of 4 images of four images, accuracy 50.0 % (float32 75.0 %)"
-    assert "accuracy" not in str(judge(exact, own, [torch.zeros(4, 3, 2, 2)], "four images"))
+    assert "accuracy" not in str(measure_top1(exact, own, [torch.zeros(4, 3, 2, 2)], "four images"))
 
 
 def test_batches_are_what_the_network_sees() -> None:

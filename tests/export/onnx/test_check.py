@@ -15,8 +15,10 @@ from torch import nn
 
 from nasarch.export.onnx import check
 from nasarch.export.onnx import float32 as exporter
-from nasarch.export.onnx.check import compare, open_session, sample_images
+from nasarch.export.onnx.check import compare
 from nasarch.export.onnx.float32 import ExportError, export_onnx
+from nasarch.export.onnx.session import open_session
+from nasarch.export.samples import sample_images
 from tests.helpers.exported import Tiny, logits, with_statistics
 
 
@@ -165,7 +167,7 @@ def test_images_are_bright_enough_that_the_logits_depend_on_them(factor: float) 
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).double()
     net[1].weight.data *= factor  # type: ignore[union-attr]
     images, logits = check._telling_images(net, 4, (3, 2, 2))
-    assert check.spread(logits) >= check.FAINT * logits.abs().max() and images.dtype == torch.float32
+    assert check.variation(logits) >= check.MIN_VARIATION * logits.abs().max() and images.dtype == torch.float32
     torch.testing.assert_close(net(images.double()), logits, rtol=1e-4, atol=0)
 
 
@@ -173,4 +175,4 @@ def test_a_network_that_says_the_same_of_all_images_is_no_endless_search() -> No
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)).double()
     nn.init.zeros_(net[1].weight)  # type: ignore[arg-type]
     images, logits = check._telling_images(net, 4, (3, 2, 2))
-    assert images.isfinite().all() and check.spread(logits) == 0
+    assert images.isfinite().all() and check.variation(logits) == 0

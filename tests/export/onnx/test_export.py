@@ -19,14 +19,16 @@ from nasarch.cli.main import main
 from nasarch.data.dataset import Images
 from nasarch.data.load import load
 from nasarch.export.onnx import variants
-from nasarch.export.onnx.check import compare, open_session, run, sample_images
+from nasarch.export.onnx.check import compare
 from nasarch.export.onnx.export import ExportVariants, Written, export_model
 from nasarch.export.onnx.float16 import compare_half, halved
 from nasarch.export.onnx.float32 import Checked, ExportError, checked, export_onnx
 from nasarch.export.onnx.graph import reduction
 from nasarch.export.onnx.properties import PROPERTIES
+from nasarch.export.onnx.session import open_session, run
 from nasarch.export.onnx.uint8_input import Scaling
-from nasarch.export.source.find import find_subject
+from nasarch.export.samples import sample_images
+from nasarch.export.source.find import find_model
 from tests.helpers.exported import FOLDER, SIDE, Tiny, digit_files, files, logits, reader_of_digits, reading, with_statistics
 
 NAMES = {"float32": "model.onnx", "pixels": "model_uint8in.onnx", "float16": "model_fp16.onnx", "int8": "model_quantized.onnx"}
@@ -53,7 +55,7 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Exporte
     """A trained network in all forms, heights and widths in multiples of 4."""
     folder = tmp_path_factory.mktemp("exported")
     forms = ExportVariants(dynamic_size=True, uint8_input=True, fp16=True, int8=True, calibrate="digits")
-    return Exported(folder, export_model(trained, folder, forms=forms))
+    return Exported(folder, export_model(trained, folder, variants=forms))
 
 
 def test_a_folder_gets_the_names_that_the_hubs_clients_expect(exported: Exported) -> None:
@@ -110,7 +112,7 @@ def _digits() -> torch.Tensor:
 
 
 def test_int8_keeps_the_classes_and_says_accuracy_before_and_after(exported: Exported) -> None:
-    said = json.loads(exported.properties("int8")["judged"])
+    said = json.loads(exported.properties("int8")["top1_agreement"])
     data = load("digits", size=SIDE)
     assert isinstance(data.test, Images)
     images = Scaling(data.mean, data.std).images(data.test.pixels.permute(0, 2, 3, 1))
@@ -120,9 +122,9 @@ def test_int8_keeps_the_classes_and_says_accuracy_before_and_after(exported: Exp
     assert said["images"] == len(data.test) == 297 and said["of"] == "digits"
     found = [said[key] for key in ("same_class_as_float32", "float32_accuracy", "accuracy")]
     assert found == pytest.approx(shares, abs=0.01), "timm's transform of images that have the right size changes nothing"
-    judgement = exported.written.reports[-1].judgement  # type: ignore[union-attr]
-    shown = f"accuracy {100 * judgement.after:.1f} % (float32 {100 * judgement.before:.1f} %)"
-    assert judgement.after == pytest.approx(said["accuracy"], abs=1e-4) and shown in str(exported.written)
+    top1 = exported.written.reports[-1].top1  # type: ignore[union-attr]
+    shown = f"accuracy {100 * top1.after:.1f} % (float32 {100 * top1.before:.1f} %)"
+    assert top1.after == pytest.approx(said["accuracy"], abs=1e-4) and shown in str(exported.written)
     assert json.loads(exported.properties("int8")["calibration"]) == {"images": 200, "of": "digits", "ranges": "MinMax"}
 
 
@@ -181,12 +183,12 @@ def test_a_form_that_is_refused_leaves_a_folder_for_the_hub_alone(hub_folder: Pa
     before, quantised = contents(hub_folder), variants.quantised
     monkeypatch.setattr(variants, "quantised", lambda proto, batches: quantised(proto, (batch * 1e-3 for batch in batches)))
     with pytest.raises(ExportError, match="refused: int8"):
-        export_model(hub_folder, hub_folder, forms=ExportVariants(fp16=True, int8=True, calibrate="digits"))
+        export_model(hub_folder, hub_folder, variants=ExportVariants(fp16=True, int8=True, calibrate="digits"))
     assert contents(hub_folder) == before
 
 
 @pytest.mark.parametrize(
-    "told", [{"source": "pc_darts_cifar"}, {"size": 16}, {"data": "digits"}, {"forms": ExportVariants(dynamic_size=True)}]
+    "told", [{"source": "pc_darts_cifar"}, {"size": 16}, {"data": "digits"}, {"variants": ExportVariants(dynamic_size=True)}]
 )
 def test_what_the_card_of_a_folder_does_not_describe_is_not_written_there(hub_folder: Path, told: dict[str, Any]) -> None:
     before = contents(hub_folder)
@@ -200,7 +202,7 @@ def test_what_the_card_of_a_folder_does_not_describe_is_not_written_there(hub_fo
 
 @pytest.mark.parametrize(("flags", "name", "type"), [({"fp16": True}, "x", "tensor(float)"), ({"uint8_input": True}, "x", "tensor(uint8)")])
 def test_a_file_holds_the_one_form_that_is_asked_for(trained: Path, tmp_path: Path, flags: dict[str, Any], name: str, type: str) -> None:
-    (report,) = export_model(trained, tmp_path / f"{name}.onnx", forms=ExportVariants(**flags)).reports
+    (report,) = export_model(trained, tmp_path / f"{name}.onnx", variants=ExportVariants(**flags)).reports
     assert files(tmp_path) == [f"{name}.onnx"] and report.path == tmp_path / f"{name}.onnx"
     (taken,) = open_session(report.path).get_inputs()
     assert taken.type == type and taken.shape[0] == "batch" and SIDE in taken.shape
@@ -221,10 +223,10 @@ def test_wrong_graphs_in_float16_and_with_preprocessing_are_told_from_right_ones
     wrong = onnx.ModelProto()
     wrong.CopyFrom(base.proto)
     [node for node in wrong.graph.node if node.op_type == "Relu"][1].op_type = "Identity"
-    for make in (variants.pixels, variants.half):
+    for make in (variants.to_uint8_input, variants.to_float16):
         with pytest.raises(ExportError, match="refused: onnxruntime's logits of ftso_nats_cifar .* differ"):
             make(base._replace(proto=wrong))
-    other, right = Scaling((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)), variants.pixels(base)
+    other, right = Scaling((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)), variants.to_uint8_input(base)
     assert not compare(base.reference, right.session, base.shape, other.images).holds
 
 
@@ -235,11 +237,11 @@ def test_a_bad_int8_file_is_refused_unless_it_is_forced(trained: Path, tmp_path:
     quantised = variants.quantised
     monkeypatch.setattr(variants, "quantised", lambda proto, batches: quantised(proto, (batch * 1e-3 for batch in batches)))
     with pytest.raises(ExportError, match=r"refused: int8 gives the class that float32 says for .* % of 297 images .* --force") as refusal:
-        export_model(trained, f"{tmp_path}/new/", forms=ExportVariants(fp16=True, int8=True, calibrate="digits"))
+        export_model(trained, f"{tmp_path}/new/", variants=ExportVariants(fp16=True, int8=True, calibrate="digits"))
     assert "\n" not in str(refusal.value) and not [*tmp_path.iterdir()], "neither the other forms nor a folder are left"
-    written = export_model(trained, tmp_path / "forced.onnx", forms=ExportVariants(int8=True, calibrate="digits", force=True))
+    written = export_model(trained, tmp_path / "forced.onnx", variants=ExportVariants(int8=True, calibrate="digits", force=True))
     assert "forced" in str(written) and files(tmp_path) == ["forced.onnx"]
-    said = json.loads(open_session(tmp_path / "forced.onnx").get_modelmeta().custom_metadata_map["judged"])
+    said = json.loads(open_session(tmp_path / "forced.onnx").get_modelmeta().custom_metadata_map["top1_agreement"])
     assert said["same_class_as_float32"] < 0.95
 
 
@@ -248,7 +250,7 @@ def test_weights_that_float16_cannot_hold_are_refused(tmp_path: Path) -> None:
     with torch.no_grad():
         model.fc.weight *= 1e6
     with pytest.raises(ExportError, match="exceed 65504, the largest of float16"):
-        variants.half(checked(model, size=8))
+        variants.to_float16(checked(model, size=8))
 
 
 def _small(multiple: int) -> torch.nn.Module:
@@ -289,13 +291,13 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
 def test_what_does_not_fit_together_is_refused(trained: Path, tmp_path: Path, mistake: str) -> None:
     flags, message = MISTAKES[mistake]
     with pytest.raises(ValueError, match=message):
-        export_model(trained, tmp_path / "a.onnx", forms=ExportVariants(**flags))
+        export_model(trained, tmp_path / "a.onnx", variants=ExportVariants(**flags))
     assert not files(tmp_path)
 
 
 def test_several_forms_need_a_folder(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"a.onnx is one file, and pixels and float16 are several; give a folder"):
-        export_model(trained, tmp_path / "a.onnx", forms=ExportVariants(uint8_input=True, fp16=True))
+        export_model(trained, tmp_path / "a.onnx", variants=ExportVariants(uint8_input=True, fp16=True))
 
 
 @pytest.mark.parametrize("flags", [{"uint8_input": True}, {"fp16": True}])
@@ -307,21 +309,21 @@ def test_a_place_that_cannot_be_written_is_known_before_the_work(
     monkeypatch.setattr(forms, "checked", lambda *_, **__: pytest.fail("the export was begun"))
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="can't write .*file/onnx/model.onnx.*choose"):
-        export_model(trained, f"{tmp_path}/file/", forms=ExportVariants(**flags))
+        export_model(trained, f"{tmp_path}/file/", variants=ExportVariants(**flags))
     assert files(tmp_path) == ["file"]
 
 
 def test_preprocessing_needs_a_mean_and_a_std_for_each_channel(tmp_path: Path) -> None:
     model = timm.create_model("ftso_nats_cifar", cells=1, channels=4, in_chans=2)
     with pytest.raises(ExportError, match=r"states mean \[.*\] and std \[.*\] for 2 channel"):
-        variants.pixels(checked(model, size=8))
+        variants.to_uint8_input(checked(model, size=8))
 
 
 # --- what is exported --------------------------------------------------------------------------------------------------------
 
 
 def test_labels_and_statistics_of_a_named_data_set_go_into_the_file() -> None:
-    subject: Callable[..., Any] = find_subject
+    subject: Callable[..., Any] = find_model
     model, names, random = subject("pc_darts_cifar_224", data="imagenet")
     assert random and names is not None and names[0] == "n01440764" and model.pretrained_cfg["mean"] == (0.485, 0.456, 0.406)
     with pytest.raises(ValueError, match="data 'cifar10' hasn't 1000 classes"):
@@ -332,5 +334,5 @@ def test_labels_and_statistics_of_a_named_data_set_go_into_the_file() -> None:
 
 def test_a_folder_of_images_judges_as_the_named_data_do(trained: Path, tmp_path: Path) -> None:
     forms = ExportVariants(int8=True, calibrate=str(digit_files(tmp_path / "images", 120)))
-    (report,) = export_model(trained, tmp_path / "a.onnx", forms=forms).reports
-    assert report.judgement.images == 60 and report.judgement.source == "images" and report.judgement.after > 0.8  # type: ignore[union-attr]
+    (report,) = export_model(trained, tmp_path / "a.onnx", variants=forms).reports
+    assert report.top1.images == 60 and report.top1.source == "images" and report.top1.after > 0.8  # type: ignore[union-attr]

@@ -19,18 +19,20 @@ from torch import Tensor, nn
 
 import nasarch
 from nasarch.cli.main import main
+from nasarch.export import verify as command
+from nasarch.export.errors import ExportError
 from nasarch.export.hub import folder
 from nasarch.export.onnx import export as module
 from nasarch.export.onnx import float32 as exporter
 from nasarch.export.onnx import variants
 from nasarch.export.onnx import verify as verifier
 from nasarch.export.onnx.calibration import Calibration
-from nasarch.export.onnx.check import ExportError, open_session
-from nasarch.export.onnx.export import ExportVariants, FormReport, export_forms, export_model
+from nasarch.export.onnx.export import ExportVariants, VariantReport, export_model, export_variants
 from nasarch.export.onnx.float32 import checked, export_onnx, input_size, sizes
+from nasarch.export.onnx.session import open_session
 from nasarch.export.onnx.untrusted import UntrustedModel, read_onnx
-from nasarch.export.onnx.verify import verify
-from nasarch.export.source.find import Subject
+from nasarch.export.source.find import LoadedModel
+from nasarch.export.verify import verify
 from tests.helpers.exported import graph_of
 
 MEAN, STD = (0.1, 0.4, 0.8), (0.2, 0.5, 0.9)
@@ -90,12 +92,12 @@ ONNX: dict[str, tuple[list[str], dict[str, Any]]] = {
     "checkpoint": (["--checkpoint", "w"], {"checkpoint": Path("w")}),
     "data": (["--data", "cifar10"], {"data": "cifar10"}),
     "size": (["--size", "48"], {"size": 48}),
-    "dynamic size": (["--dynamic-size"], {"forms": ExportVariants(dynamic_size=True)}),
-    "uint8 input": (["--uint8-input"], {"forms": ExportVariants(uint8_input=True)}),
-    "fp16": (["--fp16"], {"forms": ExportVariants(fp16=True)}),
-    "int8": (["--int8", "--calibrate", "digits"], {"forms": ExportVariants(int8=True, calibrate="digits")}),
-    "calibrate": (["--fp16", "--calibrate", "x"], {"forms": ExportVariants(fp16=True, calibrate="x")}),
-    "force": (["--force"], {"forms": ExportVariants(force=True)}),
+    "dynamic size": (["--dynamic-size"], {"variants": ExportVariants(dynamic_size=True)}),
+    "uint8 input": (["--uint8-input"], {"variants": ExportVariants(uint8_input=True)}),
+    "fp16": (["--fp16"], {"variants": ExportVariants(fp16=True)}),
+    "int8": (["--int8", "--calibrate", "digits"], {"variants": ExportVariants(int8=True, calibrate="digits")}),
+    "calibrate": (["--fp16", "--calibrate", "x"], {"variants": ExportVariants(fp16=True, calibrate="x")}),
+    "force": (["--force"], {"variants": ExportVariants(force=True)}),
 }
 
 
@@ -105,14 +107,14 @@ def test_a_flag_of_export_onnx_changes_its_own_argument_alone(flag: str, monkeyp
     monkeypatch.setattr(module, "export_model", lambda *told, **more: seen.append((told, more)) or "what was written")
     words, changed = ONNX[flag]
     assert main(["export", "onnx", "a model", "-o", "there", *words]) == 0
-    usual = {"checkpoint": None, "data": None, "size": None, "forms": ExportVariants()}
+    usual = {"checkpoint": None, "data": None, "size": None, "variants": ExportVariants()}
     assert seen == [(("a model", "there"), {**usual, **changed})] and capsys.readouterr().out == "what was written\n"
 
 
 @pytest.mark.parametrize("flag", ["model", "checkpoint", "images"])
 def test_a_flag_of_verify_changes_its_own_argument_alone(flag: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     seen = list[Any]()
-    monkeypatch.setattr(verifier, "verify", lambda *told, **more: seen.append((told, more)) or "what was found")
+    monkeypatch.setattr(command, "verify", lambda *told, **more: seen.append((told, more)) or "what was found")
     assert main(["export", "verify", "a.onnx", f"--{flag}", "x"]) == 0
     usual = {"model": None, "checkpoint": None, "images": None}
     assert seen == [((Path("a.onnx"),), {**usual, flag: Path("x") if flag == "checkpoint" else "x"})]
@@ -144,17 +146,17 @@ def test_a_model_is_found_by_source_weights_and_data_and_exported_at_its_size(
     given: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = list[Any]()
-    monkeypatch.setattr(module, "find_subject", lambda *told: seen.append(told) or "a subject")
-    monkeypatch.setattr(module, "export_forms", lambda *told, **more: seen.append((told, more)))
+    monkeypatch.setattr(module, "find_model", lambda *told: seen.append(told) or "a subject")
+    monkeypatch.setattr(module, "export_variants", lambda *told, **more: seen.append((told, more)))
     forms = ExportVariants(fp16=True)
-    export_model("a model", "there", forms=forms, **given)
+    export_model("a model", "there", variants=forms, **given)
     assert seen == [
         ("a model", given.get("checkpoint"), given.get("data")),
-        (("a subject", "there"), {"size": given.get("size"), "forms": forms}),
+        (("a subject", "there"), {"size": given.get("size"), "variants": forms}),
     ]
     seen.clear()
     export_model("a model", "there")
-    assert seen[1][1]["forms"] == ExportVariants()
+    assert seen[1][1]["variants"] == ExportVariants()
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -182,7 +184,7 @@ def test_each_property_of_each_form_is_the_models_own(quick: Any, tmp_path: Path
     images = Calibration("mine", pixels[:20], pixels[20:], torch.zeros(21, dtype=torch.int64))
     monkeypatch.setattr(module, "calibration", lambda *told: asked.append(told) or images)
     forms = ExportVariants(uint8_input=True, fp16=True, int8=True, calibrate="these")
-    written = export_forms(Subject(model, ("ä", "b", "c"), True), f"{tmp_path}/out/", size=None, forms=forms)
+    written = export_variants(LoadedModel(model, ("ä", "b", "c"), True), f"{tmp_path}/out/", size=None, variants=forms)
     assert asked == [("these", model, (3, 6, 8), ("ä", "b", "c"))] and quick == [((3, 6, 8), None)]
     base = {
         "architecture": "pooled",
@@ -202,12 +204,12 @@ def test_each_property_of_each_form_is_the_models_own(quick: Any, tmp_path: Path
     assert told(place / "model_uint8in.onnx") == {**base, "preprocessing": "inside"}
     judged = {"images": 21, "of": "mine", "same_class_as_float32": 1.0}
     half = told(place / "model_fp16.onnx")
-    known = json.loads(half.pop("judged"))
+    known = json.loads(half.pop("top1_agreement"))
     assert half == {key: value for key, value in base.items() if key != "precision"} | {"precision": "float16"}
     assert {key: known[key] for key in judged} == judged and known["accuracy"] == known["float32_accuracy"]
     integer = told(place / "model_quantized.onnx")
     assert json.loads(integer.pop("calibration")) == {"images": 20, "of": "mine", "ranges": "MinMax"}
-    assert json.loads(integer.pop("judged"))["images"] == 21
+    assert json.loads(integer.pop("top1_agreement"))["images"] == 21
     assert integer == {**base, "precision": "int8"}
     assert (written.random, written.named) == (True, True) and "the weights are random: --checkpoint" in str(written)
     for report, name in zip(written.reports, ("model", "model_uint8in", "model_fp16", "model_quantized"), strict=True):
@@ -221,12 +223,12 @@ def test_a_size_that_is_asked_for_is_that_of_the_graph_and_of_the_images(
     monkeypatch.setattr(module, "calibration", lambda *told: asked.append(told) or None)
     model = Pooled(label_names=["x", "y", "z"]).eval()
     forms = ExportVariants(fp16=True, calibrate="these", force=True)
-    written = export_forms(Subject(model, None, False), tmp_path / "a.onnx", size=10, forms=forms)
+    written = export_variants(LoadedModel(model, None, False), tmp_path / "a.onnx", size=10, variants=forms)
     assert asked == [("these", model, (3, 10, 10), ["x", "y", "z"])] and quick == [((3, 10, 10), None)]
     found = told(tmp_path / "a.onnx")
     assert (found["input_size"], found["class_names"]) == ("[3, 10, 10]", '["x", "y", "z"]')
     assert "random" not in str(written) and "the classes have no names" not in str(written)
-    nameless = export_forms(Subject(Pooled().eval(), None, False), tmp_path / "b.onnx", size=None, forms=ExportVariants())
+    nameless = export_variants(LoadedModel(Pooled().eval(), None, False), tmp_path / "b.onnx", size=None, variants=ExportVariants())
     assert "the classes have no names: --data NAME" in str(nameless) and "class_names" not in told(tmp_path / "b.onnx")
 
 
@@ -236,7 +238,7 @@ def test_a_dynamic_size_is_told_and_checked_at_two_sizes(quick: Any, tmp_path: P
         own = getattr(place, name)
         monkeypatch.setattr(place, name, lambda twin, session, shape, own=own: shapes.append(shape) or own(twin, session, shape))
     forms = ExportVariants(dynamic_size=True, fp16=True)
-    export_forms(Subject(Pooled().eval(), None, True), f"{tmp_path}/", size=None, forms=forms)
+    export_variants(LoadedModel(Pooled().eval(), None, True), f"{tmp_path}/", size=None, variants=forms)
     assert quick == [((3, 6, 8), 2)] and shapes == [(3, 6, 8), (3, 8, 6)] * 2
     for name in ("model", "model_fp16"):
         path = tmp_path / "onnx" / f"{name}.onnx"
@@ -300,7 +302,7 @@ def test_a_place_is_a_file_or_a_folder(
 ) -> None:
     (tmp_path / "there").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert {form: str(path) for form, path in ExportVariants(**flags).places(out).items()} == names
+    assert {form: str(path) for form, path in ExportVariants(**flags).paths(out).items()} == names
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -323,14 +325,14 @@ def test_a_form_that_changes_more_than_a_twentieth_of_the_classes_needs_force(
     monkeypatch.setattr(variants, "halved", wrong)
     monkeypatch.setattr(variants, "compare_half", lambda *_: variants.Agreement(0, 1, 1, 0))
     forms = ExportVariants(**{form: True}, calibrate="these", force=force)  # type: ignore[arg-type]
-    subject = Subject(Pooled().eval(), None, False)
+    subject = LoadedModel(Pooled().eval(), None, False)
     if force:
-        said = str(export_forms(subject, tmp_path / "a.onnx", size=None, forms=forms))
+        said = str(export_variants(subject, tmp_path / "a.onnx", size=None, variants=forms))
         assert "forced: fewer than 95 % of the images keep their class" in said and (tmp_path / "a.onnx").exists()
     else:
         name = {"fp16": "float16"}.get(form, form)
         with pytest.raises(ExportError, match=f"refused: {name} gives the class .*at least 95 % are needed; {remedy}"):
-            export_forms(subject, tmp_path / "a.onnx", size=None, forms=forms)
+            export_variants(subject, tmp_path / "a.onnx", size=None, variants=forms)
         assert not any(tmp_path.iterdir())
 
 
@@ -343,10 +345,10 @@ def test_latencies_are_those_of_the_file_and_of_float32_in_this_order(quick: Any
         return [2.0, 6.0]
 
     monkeypatch.setattr(module, "latencies", timed)
-    (report,) = export_forms(
-        Subject(Pooled().eval(), None, True), tmp_path / "a", size=None, forms=ExportVariants(uint8_input=True)
+    (report,) = export_variants(
+        LoadedModel(Pooled().eval(), None, True), tmp_path / "a", size=None, variants=ExportVariants(uint8_input=True)
     ).reports
-    assert isinstance(report, FormReport) and (report.onnx_ms, report.float32_ms) == (2.0, 6.0)
+    assert isinstance(report, VariantReport) and (report.onnx_ms, report.float32_ms) == (2.0, 6.0)
     assert ran == [("tensor(uint8)", (1, 6, 8, 3), torch.uint8), ("tensor(float)", (1, 3, 6, 8), torch.float32)]
     said = str(report)
     assert "takes pixels, uint8" in said and "latency at batch 1: 2.00 ms, float32 6.00 ms (3.0x)" in said
@@ -384,9 +386,9 @@ def test_a_model_in_training_in_half_precision_is_exported_as_it_is_in_evaluatio
 
 @pytest.fixture
 def named(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was asked of `find_subject`, which finds the model above."""
+    """What was asked of `find_model`, which finds the model above."""
     seen = list[Any]()
-    monkeypatch.setattr(verifier, "find_subject", lambda *told: seen.append(told) or Subject(Pooled().eval(), None, False))
+    monkeypatch.setattr(verifier, "find_model", lambda *told: seen.append(told) or LoadedModel(Pooled().eval(), None, False))
     return seen
 
 
@@ -592,5 +594,5 @@ def test_a_read_file_is_described_by_what_is_in_it(tmp_path: Path) -> None:
 
 
 def test_forms_are_made_in_one_order() -> None:
-    assert ExportVariants(uint8_input=True, fp16=True, int8=True, calibrate="x").derived == ["pixels", "float16", "int8"]
-    assert ExportVariants(int8=True, calibrate="x", force=True).derived == ["int8"] and not ExportVariants(dynamic_size=True).derived
+    assert ExportVariants(uint8_input=True, fp16=True, int8=True, calibrate="x").converted == ["pixels", "float16", "int8"]
+    assert ExportVariants(int8=True, calibrate="x", force=True).converted == ["int8"] and not ExportVariants(dynamic_size=True).derived

@@ -21,9 +21,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 import nasarch
-from nasarch.export.onnx.check import open_session, sample_images
 from nasarch.export.onnx.float32 import ExportError, OnnxReport, export_onnx
-from nasarch.export.onnx.properties import PROPERTIES, configure
+from nasarch.export.onnx.properties import PROPERTIES
+from nasarch.export.onnx.session import open_session
+from nasarch.export.samples import sample_images
+from nasarch.export.source.config import configure
 from tests.helpers.exported import Tiny, logits, with_statistics
 
 SMALL: dict[str, tuple[dict[str, Any], int]] = {  # arguments and size; 75 and 30 leave odd maps

@@ -14,14 +14,17 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from nasarch.export.errors import ExportError
 from nasarch.export.onnx import variants
 from nasarch.export.onnx.calibration import Calibration
-from nasarch.export.onnx.check import Agreement, ExportError, open_session, run, sample_images, sample_pixels
+from nasarch.export.onnx.check import Agreement
 from nasarch.export.onnx.float16 import halved
 from nasarch.export.onnx.float32 import Checked
 from nasarch.export.onnx.graph import plain, strip, translated
 from nasarch.export.onnx.int8 import quantised
+from nasarch.export.onnx.session import open_session, run
 from nasarch.export.onnx.uint8_input import Scaling, scaling_of, with_pixels
+from nasarch.export.samples import sample_images, sample_pixels
 from tests.helpers.exported import Session, graph_of
 
 MEAN, STD = (0.1, 0.4, 0.8), (0.2, 0.5, 0.9)
@@ -261,7 +264,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     seen["own"] = Session(answer)
     monkeypatch.setattr(variants, "quantised", take)
-    monkeypatch.setattr(variants, "opened", lambda proto: seen["own"])
+    monkeypatch.setattr(variants, "open_checked", lambda proto: seen["own"])
     return seen
 
 
@@ -273,7 +276,7 @@ def test_the_first_images_calibrate_and_the_held_back_ones_judge(watched: dict[s
     noise = [np.random.default_rng(i).integers(0, 256, (20 + i, 5, 7, 3), dtype=np.uint8) for i in (1, 3)]
     calibrating, held_back = map(torch.from_numpy, noise)
     scaling, labels = Scaling(MEAN, STD), torch.zeros(23, dtype=torch.int64)
-    made = variants.integers(base(watched), Calibration("mine", calibrating, held_back, labels))
+    made = variants.to_int8(base(watched), Calibration("mine", calibrating, held_back, labels))
     assert torch.equal(torch.cat(watched["fitting"]), scaling.images(calibrating))
     assert [len(batch) for batch in watched["fitting"]] == [8, 8, 5]
     for side in ("exact", "own"):
@@ -283,34 +286,34 @@ def test_the_first_images_calibrate_and_the_held_back_ones_judge(watched: dict[s
     own = np.where(images[:, 0, 0, 1] > 2, exact, (exact + 1) % 3)
     shares = [(one == other).mean() for one, other in ((exact, own), (exact, labels.numpy()), (own, labels.numpy()))]
     assert 0.1 < shares[0] < 0.9 and shares[1] != shares[2]
-    assert made.judgement is not None and made.judgement[1:] == (23, *(pytest.approx(share) for share in shares))
+    assert made.top1 is not None and made.top1[1:] == (23, *(pytest.approx(share) for share in shares))
     judged = {"images": 23, "of": "mine", "same_class_as_float32": round(shares[0], 4)}
     accuracies = {"float32_accuracy": round(shares[1], 4), "accuracy": round(shares[2], 4)}
     calibration = {"images": 21, "of": "mine", "ranges": "MinMax"}
-    assert made.properties == {"precision": "int8", "calibration": calibration, "judged": {**judged, **accuracies}}
-    assert made.found == f"{made.judgement}; ranges from 21 others" and watched["proto"] == network()
+    assert made.properties == {"precision": "int8", "calibration": calibration, "top1_agreement": {**judged, **accuracies}}
+    assert made.found == f"{made.top1}; ranges from 21 others" and watched["proto"] == network()
 
 
 def test_without_images_synthetic_ones_calibrate_and_judge(watched: dict[str, Any]) -> None:
-    made = variants.integers(base(watched), None)
+    made = variants.to_int8(base(watched), None)
     assert [len(batch) for batch in watched["fitting"]] == [5] * 4 and torch.equal(
         torch.cat(watched["fitting"]), sample_images(20, 3, 5, 7)
     )
     for side in ("exact", "own"):
         assert torch.equal(torch.cat(watched[side].fed), sample_images(20, 3, 5, 7))
     assert made.properties["calibration"] == {"images": 20, "of": "synthetic images", "ranges": "MinMax"}
-    assert made.judgement is not None and made.judgement.before is None and made.judgement.images == 20
+    assert made.top1 is not None and made.top1.before is None and made.top1.images == 20
 
 
 @pytest.mark.parametrize("pictures", [False, True])
 def test_float16_is_judged_as_integers_are(watched: dict[str, Any], pictures: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(variants, "compare_half", lambda *_: Agreement(0, 1, 1, 0))
     pixels = sample_pixels(12, 3, 5, 7)
-    made = variants.half(base(watched), Calibration("mine", pixels[:4], pixels[4:], None) if pictures else None)
+    made = variants.to_float16(base(watched), Calibration("mine", pixels[:4], pixels[4:], None) if pictures else None)
     fed = Scaling(MEAN, STD).images(pixels[4:]) if pictures else sample_images(20, 3, 5, 7)
     assert torch.equal(torch.cat(watched["own"].fed), fed) and torch.equal(torch.cat(watched["exact"].fed), fed)
-    assert made.properties["precision"] == "float16" and made.properties["judged"]["images"] == (8 if pictures else 20)
-    assert made.judgement is not None and made.judgement.before is None and "logits within 0.0e+00 of" in made.found
+    assert made.properties["precision"] == "float16" and made.properties["top1_agreement"]["images"] == (8 if pictures else 20)
+    assert made.top1 is not None and made.top1.before is None and "logits within 0.0e+00 of" in made.found
 
 
 # --- what is left in a file --------------------------------------------------------------------------------------------------

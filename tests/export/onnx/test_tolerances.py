@@ -14,15 +14,19 @@ import torch
 from onnx import helper
 from torch import Tensor, nn
 
+from nasarch.export.errors import ExportError
 from nasarch.export.onnx import check, untrusted
 from nasarch.export.onnx import float32 as exporter
 from nasarch.export.onnx import verify as verifier
-from nasarch.export.onnx.check import Agreement, ExportError, compare, latencies, open_session, run, sample_images, sample_pixels, worst
+from nasarch.export.onnx.check import Agreement, compare, worst
 from nasarch.export.onnx.float16 import compare_half
 from nasarch.export.onnx.float32 import export_onnx
-from nasarch.export.onnx.top1_agreement import Top1Agreement, correlation, judge
+from nasarch.export.onnx.session import latencies, open_session, run
+from nasarch.export.onnx.top1_agreement import Top1Agreement, correlation, measure_top1
 from nasarch.export.onnx.uint8_input import Scaling
-from nasarch.export.source.find import Subject
+from nasarch.export.samples import sample_images, sample_pixels
+from nasarch.export.source.find import LoadedModel
+from nasarch.export.verify import verify
 from tests.helpers.exported import Session, bilinear, graph_of
 
 EPS32, EPS16 = 2.0**-23, 2.0**-10
@@ -76,17 +80,17 @@ def test_a_bias_may_be_off_by_a_ten_thousandth_of_how_much_logits_vary(
     allowed = 1e-4 * varies(exactly(model, sample_images(4, 3, 4, 4)))
     graph = model.graph(bias=np.array([0.0, share * allowed, 0.0]))
     monkeypatch.setattr(exporter, "graph", lambda *_: graph)
-    monkeypatch.setattr(verifier, "find_subject", lambda *_: Subject(model, None, False))
+    monkeypatch.setattr(verifier, "find_model", lambda *_: LoadedModel(model, None, False))
     onnx.save(graph, tmp_path / "old.onnx")
     if holds:
         seen = export_onnx(model, tmp_path / "a.onnx").agreement
         assert (seen.tolerance, seen.difference) == (pytest.approx(allowed), pytest.approx(abs(share) * allowed, rel=5e-3))
-        assert "checked: logits within" in str(verifier.verify(tmp_path / "old.onnx", model="named"))
+        assert "checked: logits within" in str(verify(tmp_path / "old.onnx", model="named"))
         return
     with pytest.raises(ExportError, match="refused: onnxruntime's logits of Linear differ from PyTorch's by 1.0e-04 .*allowed 1.0e-04"):
         export_onnx(model, tmp_path / "a.onnx")
     with pytest.raises(ExportError, match="refused: .*old.onnx differ"):
-        verifier.verify(tmp_path / "old.onnx", model="named")
+        verify(tmp_path / "old.onnx", model="named")
     assert [path.name for path in tmp_path.iterdir()] == ["old.onnx"]
 
 
@@ -352,7 +356,7 @@ def test_nineteen_images_of_twenty_have_to_keep_their_class(same: int, count: in
     other = torch.where(torch.arange(count) < same, classes, (classes + 1) % 3)
     lines = [iter(nn.functional.one_hot(which, 3).split(8)) for which in (classes, other)]
     batches = torch.zeros(count, 3, 2, 2).split(8)
-    seen = judge(*(lambda _, line=line: next(line) for line in lines), batches, "x", classes)  # type: ignore[arg-type]
+    seen = measure_top1(*(lambda _, line=line: next(line) for line in lines), batches, "x", classes)  # type: ignore[arg-type]
     assert (seen.images, seen.agreement, seen.before, seen.after) == (count, same / count, 1.0, same / count) and seen.holds == holds
     assert Top1Agreement("x", 1, 0.95).holds and not Top1Agreement("x", 1, 0.9499999).holds
 
@@ -377,15 +381,15 @@ def test_logits_of_an_int8_file_have_to_correlate_by_nine_tenths(
 ) -> None:
     model = Linear().eval()
     graph = model.graph(3 * mixed(model, likeness), bias=np.array([5.0, -5.0, 0.0]))  # a correlation sees neither 3 nor the bias
-    helper.set_model_props(graph, {"precision": "int8", "judged": "well"})
+    helper.set_model_props(graph, {"precision": "int8", "top1_agreement": "well"})
     onnx.save(graph, tmp_path / "a.onnx")
-    monkeypatch.setattr(verifier, "find_subject", lambda *_: Subject(model, None, False))
+    monkeypatch.setattr(verifier, "find_model", lambda *_: LoadedModel(model, None, False))
     if holds:
-        said = str(verifier.verify(tmp_path / "a.onnx", model="named"))
+        said = str(verify(tmp_path / "a.onnx", model="named"))
         assert "a correlation of 0.90" in said and "32 synthetic images (at least 0.9 is needed)" in said and "says of them: well" in said
     else:
         with pytest.raises(ExportError, match="gives a correlation of 0.(899|9) with .*, and at least 0.9 is needed"):
-            verifier.verify(tmp_path / "a.onnx", model="named")
+            verify(tmp_path / "a.onnx", model="named")
 
 
 @pytest.mark.parametrize(("share", "tells"), [(1.01, True), (0.99, False)])

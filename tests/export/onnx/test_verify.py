@@ -19,16 +19,16 @@ from onnx import TensorProto, helper, numpy_helper
 from nasarch.cells.genotype import resolve
 from nasarch.cli import main
 from nasarch.compute import seeded
+from nasarch.export.errors import ExportError
 from nasarch.export.onnx import verify as module
-from nasarch.export.onnx.check import ExportError
 from nasarch.export.onnx.export import ExportVariants, export_model
 from nasarch.export.onnx.float32 import export_onnx
 from nasarch.export.onnx.top1_agreement import correlation
 from nasarch.export.onnx.uint8_input import scaling_of
 from nasarch.export.onnx.untrusted import read_onnx
-from nasarch.export.onnx.verify import verify
-from nasarch.export.source.find import Subject
+from nasarch.export.source.find import LoadedModel
 from nasarch.export.source.network import rebuilt
+from nasarch.export.verify import verify
 from tests.helpers.exported import SIDE, Tiny, new_cell, reader_of_digits, reading, save
 
 
@@ -37,7 +37,7 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a trained network: its model/, its weights, and onnx/ with all forms."""
     folder = tmp_path_factory.mktemp("forms")
     reading(folder / "model")
-    export_model(folder / "model", folder, forms=ExportVariants(uint8_input=True, fp16=True, int8=True, calibrate="digits"))
+    export_model(folder / "model", folder, variants=ExportVariants(uint8_input=True, fp16=True, int8=True, calibrate="digits"))
     return folder
 
 
@@ -211,7 +211,7 @@ class Theirs(torch.nn.Module):
 def test_a_file_of_others_is_compared_with_a_model_that_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int | str) -> None:
     path = foreign(tmp_path / "theirs.onnx", batch=batch)
     for model, fits in ((Theirs(), True), (Tiny(3), False)):
-        monkeypatch.setattr(module, "find_subject", lambda *_, model=model: Subject(model.eval(), None, False))
+        monkeypatch.setattr(module, "find_model", lambda *_, model=model: LoadedModel(model.eval(), None, False))
         model.pretrained_cfg = {"input_size": (3, 8, 8)}
         if fits:
             assert "checked: logits within" in str(verify(path, model="named"))

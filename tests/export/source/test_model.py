@@ -13,9 +13,10 @@ import timm
 import torch
 
 from nasarch.cells.genotype import resolve
-from nasarch.export.onnx.check import open_session, sample_images
 from nasarch.export.onnx.export import export_model
 from nasarch.export.onnx.float32 import OnnxReport
+from nasarch.export.onnx.session import open_session
+from nasarch.export.samples import sample_images
 from nasarch.export.source import find
 from nasarch.export.source.model import build_model, load_weights
 from nasarch.models.weight_files import as_safetensors

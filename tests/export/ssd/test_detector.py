@@ -155,7 +155,11 @@ def test_a_folder_is_a_backbone_of_its_own_size_with_its_weights(tmp_path: Path)
         (place / "config.json").write_text(json.dumps(config))
         (place / "model.safetensors").touch()
     found = find_backbone(tmp_path)
-    assert (found.name, found.weights, found.colours) == ("nas_224", tmp_path / "model" / "model.safetensors", {"mean": (0.1, 0.2, 0.3)})
+    assert (found.name, found.weights, found.normalization) == (
+        "nas_224",
+        tmp_path / "model" / "model.safetensors",
+        {"mean": (0.1, 0.2, 0.3)},
+    )
     assert found.arguments == {"genotype": genotype, "cells": 3, "channels": 4}
     with pytest.raises(ValueError, match="has weights of its own size: leave cells out"):
         find_backbone(tmp_path, cells=4)
@@ -285,3 +289,12 @@ def test_a_design_survives_json() -> None:
     design = replace(small().design, class_names=("Ä", "b"), category_ids=(9, 4), size=77, scales=(0.1, 0.5))
     assert Design.from_dict(json.loads(json.dumps(design.to_dict()))) == design
     assert assemble(design, small().backbone.body).design is design and nasarch.__version__
+
+
+def test_load_and_ssd_are_public_names() -> None:
+    import nasarch.export.ssd as public
+    from nasarch.export.ssd import detector
+
+    assert public.load is detector.load and public.ssd is detector.ssd
+    with pytest.raises(AttributeError, match="has no attribute 'save'"):
+        public.save  # noqa: B018

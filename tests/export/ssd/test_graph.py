@@ -17,8 +17,9 @@ from huggingface_hub.repocard import metadata_load
 from nasarch.cli.main import main
 from nasarch.export.detection import export
 from nasarch.export.detection.card import card
-from nasarch.export.onnx.check import ExportError, sample_pixels
+from nasarch.export.errors import ExportError
 from nasarch.export.onnx.graph import IR_VERSION, OPSET
+from nasarch.export.samples import sample_pixels
 from nasarch.export.ssd.check import SsdAgreement, Tolerance, compare, match, sample_batches
 from nasarch.export.ssd.detector import cost, default_boxes, load, save, ssd
 from nasarch.export.ssd.graph import OUTPUTS, Detections, survivors

@@ -20,12 +20,14 @@ from torch import Tensor, nn
 import nasarch
 from nasarch.export.detection import export, verify
 from nasarch.export.detection.coco import load_scenes
-from nasarch.export.detection.detect_images import find_images
-from nasarch.export.onnx.check import ExportError, open_session, sample_pixels
+from nasarch.export.detection.verify import find_images
+from nasarch.export.errors import ExportError
 from nasarch.export.onnx.graph import translated
-from nasarch.export.onnx.properties import digest
+from nasarch.export.onnx.session import open_session
 from nasarch.export.onnx.untrusted import UntrustedModel
-from nasarch.export.ssd.check import SearchResult, SsdAgreement, Tolerance, compare, match, measured, run, sample_batches
+from nasarch.export.samples import sample_pixels
+from nasarch.export.source.config import digest
+from nasarch.export.ssd.check import DetectionResult, SsdAgreement, Tolerance, compare, match, measured, run, sample_batches
 from nasarch.export.ssd.detector import save
 from nasarch.export.ssd.graph import OUTPUTS, Detections, _translations, properties, survivors
 from tests.helpers.exported import bilinear
@@ -116,7 +118,7 @@ def test_pixels_are_resized_without_antialiasing_then_scaled_by_channel() -> Non
 # --- the check ---------------------------------------------------------------------------------------------------------------
 
 
-def found(*rows: tuple[float, float, int]) -> SearchResult:
+def found(*rows: tuple[float, float, int]) -> DetectionResult:
     """Boxes of 10 pixels that begin at a place, with a score and a label."""
     boxes = torch.tensor([[x, x, x + 10, x + 10] for x, _, _ in rows], dtype=torch.float64).reshape(-1, 4)
     return {

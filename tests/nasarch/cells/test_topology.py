@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 
 from nasarch.cells.space import DARTS
-from nasarch.cells.topology import canonical, chain, pooled, read, topologies, unified, written
+from nasarch.cells.topology import canonical, chain, pooled, read, read_path, topologies, unified, written
 from nasarch.cli.main import main
 from nasarch.search.ranking import paths as rank_paths
 from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.selection import SelectionVerdict
 from nasarch.search.ranking.standings import Verdict, standings
 from nasarch.search.ranking.tournament import Candidate, Line
-from nasarch.search.settings.edarts import read_path
 
 
 def test_there_are_180_different_topologies_of_four_nodes() -> None:

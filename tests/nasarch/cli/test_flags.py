@@ -11,12 +11,11 @@ import pytest
 from nasarch.cli.main import main
 from nasarch.data import load
 from nasarch.data import split as data_split
-from nasarch.export import benchmark
+from nasarch.export import benchmark, verify
 from nasarch.export.detection import export as ssd_folder
 from nasarch.export.detection import predict
 from nasarch.export.hub import folder as hub
 from nasarch.export.onnx import export as forms
-from nasarch.export.onnx import verify
 from nasarch.export.onnx.export import ExportVariants
 from nasarch.models import catalogue, profile
 from nasarch.search.recipes import command as recipes_command
@@ -61,7 +60,7 @@ def check(
 def test_export_onnx_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> None:
     caught = Caught("done")
     monkeypatch.setattr(forms, "export_model", caught)
-    usual = {"checkpoint": None, "data": None, "size": None, "forms": ExportVariants()}
+    usual = {"checkpoint": None, "data": None, "size": None, "variants": ExportVariants()}
     assert ExportVariants() == ExportVariants(dynamic_size=False, uint8_input=False, fp16=False, int8=False, calibrate=None, force=False)
     command = ["export", "onnx", "dots_cifar", "--out", "m.onnx"]
     flags = {
@@ -77,7 +76,7 @@ def test_export_onnx_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> Non
         "--int8 --calibrate images": ExportVariants(int8=True, calibrate="images"),
         "--fp16 --calibrate images": ExportVariants(fp16=True, calibrate="images"),
     }.items():
-        assert call(caught, *command, *typed.split())[1] == usual | {"forms": wanted}
+        assert call(caught, *command, *typed.split())[1] == usual | {"variants": wanted}
 
 
 def test_export_verify_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> None:

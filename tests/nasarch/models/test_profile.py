@@ -9,9 +9,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from nasarch.models.memory import peak_bytes, saved_bytes
 from nasarch.models.network import CellNetwork
-from nasarch.models.profile import Profile, count_parameters, multi_adds, profile_model
+from nasarch.models.profile import Profile, count_parameters, multi_adds, peak_bytes, profile_model, saved_bytes
 
 MAP = 8 * 8 * 4  # bytes of a channel of 8x8 numbers
 

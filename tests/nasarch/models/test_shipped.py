@@ -20,9 +20,9 @@ from nasarch.cells.genotype import resolve
 from nasarch.cli.main import main
 from nasarch.data.dataset import Images
 from nasarch.data.load import load
-from nasarch.export.source.origin import find_origin
 from nasarch.models import shipped
 from nasarch.models.catalogue import create, entry, model_of
+from nasarch.models.source import find_source
 from nasarch.models.weight_files import genotype_in
 from nasarch.models.zoo import GENERIC, MODELS, NATS_BENCH, SHALLOW, check_pretrained
 from nasarch.search.training import command as train_command
@@ -164,10 +164,10 @@ def test_a_model_without_weights_names_the_command_that_makes_some(name: str, re
 
 def test_an_export_says_that_a_training_did_not_begin_from_nothing(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
-    assert "begun" not in find_origin(tmp_path / "run").results[0]["note"]
+    assert "begun" not in find_source(tmp_path / "run").results[0]["note"]
     result = json.loads((run / "result.json").read_text())
     (tmp_path / "run" / "result.json").write_text(json.dumps(result | {"begun_from": {"file": "a.safetensors", "sha256": "12ab"}}))
-    assert "begun from weights of SHA-256 12ab" in find_origin(tmp_path / "run").results[0]["note"]
+    assert "begun from weights of SHA-256 12ab" in find_source(tmp_path / "run").results[0]["note"]
 
 
 KINDS = {(model.network, model.data): name for name, model in MODELS.items() if name not in SHIPPED} | {name: name for name in GENERIC}
@@ -205,7 +205,7 @@ def test_weights_of_another_network_are_refused_in_a_line() -> None:
     with pytest.raises(ValueError, match="the weights are not those of .*; leave the arguments as they were") as raised:
         timm.create_model(SHIPPED[0], pretrained=True, channels=8)
     assert len(str(raised.value)) < 500 and "\n" not in str(raised.value)
-    with pytest.raises(ValueError, match="the weights are not those of .* is missing; .*, and \\d+ more; leave"):
+    with pytest.raises(ValueError, match="the weights are not those of .*: \\d+ weights missing \\(.*, \\.\\.\\.\\).*; leave"):
         timm.create_model(SHIPPED[0], pretrained=True, pretrained_cfg_overlay={"file": str(shipped.weights(SHIPPED[1]))})
 
 
@@ -241,7 +241,7 @@ def test_shipped_weights_have_the_accuracy_that_their_card_states(name: str) -> 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_an_export_states_the_accuracy_and_keeps_the_preprocessing_of_the_weights(name: str) -> None:
-    origin = find_origin(name)
+    origin = find_source(name)
     (result,) = origin.results
     assert result["value"] == round(shipped.accuracy(name), 2) and result["note"].startswith("10000 test images")
     assert origin.whole and origin.data is not None and origin.data.statistics is None  # those of its pretrained_cfg count

@@ -235,7 +235,7 @@ def test_what_a_user_gets_wrong_is_said_in_one_line(ranked: Path, tmp_path: Path
     assert "ftso_cifar is there twice" in refused(capsys, "select", "ftso_cifar", "ftso_cifar")
     assert "unknown model 'fsto_cifar' (did you mean ftso_cifar" in refused(capsys, "select", "fsto_cifar", "ftso_cifar")
     assert "ftso_nats_cifar of 'nats': their networks differ" in refused(capsys, "select", "ftso_cifar", "ftso_nats_cifar")
-    assert f"no cell in {tmp_path}" in refused(capsys, "select", str(tmp_path), "ftso_cifar")
+    assert f"{tmp_path} has neither genotype.json nor a trained model" in refused(capsys, "select", str(tmp_path), "ftso_cifar")
     assert "no run: give the folder" in refused(capsys, "correlate") and "no search in" in refused(capsys, "correlate", str(tmp_path))
     assert "nothing to resume" in refused(capsys, "select", "--resume", str(tmp_path))
     assert "is of `nasarch rank-paths`, not of `nasarch select`" in refused(capsys, "select", "--resume", str(ranked))

@@ -14,10 +14,11 @@ import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from nasarch.cells.space import DARTS, NATS
+from nasarch.cells.topology import read_path
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.result import SearchResult
-from nasarch.search.recipes.edarts import Edarts, read_path, search
+from nasarch.search.recipes.edarts import Edarts, search
 from tests.helpers.coloured_images import data
 from tests.helpers.paper_numbers import ATTENTION
 

@@ -262,9 +262,12 @@ def test_batches_that_are_no_pairs_are_refused_with_mixup(monkeypatch: pytest.Mo
 def test_a_checkpoint_of_other_classes_or_cells_says_which_weights_differ(tmp_path: Path) -> None:
     follow(plan(), tmp_path / "a.pt", stop_at=1)
     data = replace(colours(), class_names=("r", "g", "b", "none"))
-    with pytest.raises(ValueError, match=r"fc\.weight is \[3, \d+\] instead of \[4, \d+\]; fc\.bias is \[3\] instead of \[4\]$"):
+    with pytest.raises(
+        ValueError,
+        match=r"2 weights of another shape \(fc\.weight \[3, \d+\] instead of \[4, \d+\], fc\.bias \[3\] instead of \[4\]\); give",
+    ):
         follow(plan(on=data), tmp_path / "a.pt")
-    with pytest.raises(ValueError, match=r"fair_darts_a_cifar.*( is missing; .*){5}, and \d+ more"):
+    with pytest.raises(ValueError, match=r"fair_darts_a_cifar.* \d+ weights missing \(.*, \.\.\.\)"):
         follow(plan(source="fair_darts_a_cifar"), tmp_path / "a.pt")
 
 

@@ -1,4 +1,4 @@
-"""What the data sets' classes are called, in the order of the logits, and what the Hub calls the data sets."""
+"""Class labels of the known data sets, in the order of the logits, and the data sets' names on the Hub."""
 
 from __future__ import annotations
 
