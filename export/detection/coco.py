@@ -93,8 +93,8 @@ def load_scenes(data: Path, part: str, images: Path | None = None) -> Scenes:
     images_by_id = _images(raw, path)
     categories = _categories(raw, path)
     looked = _looked_through(raw, images_by_id, [*categories], path)
-    places = find_files(path, images, [about["file_name"] for about in images_by_id.values()])
-    scenes = [_scene(about, places[about["file_name"]], looked.objects.get(number, [])) for number, about in images_by_id.items()]
+    files = find_files(path, images, [about["file_name"] for about in images_by_id.values()])
+    scenes = [_scene(about, files[about["file_name"]], looked.objects.get(number, [])) for number, about in images_by_id.items()]
     return Scenes(
         name=path.stem if data == path else f"{data.name}/{path.stem}",
         path=path,

@@ -91,9 +91,9 @@ def upright(path: Path) -> Image.Image:
 
 def _keep_originals(images: Sequence[Path], pictures: Sequence[Path]) -> None:
     """Raise ValueError where a picture would take the place of an image."""
-    for place in pictures:
-        if place.exists() and any(place.samefile(path) for path in images):
-            raise ValueError(f"the picture {place} would take the place of that very image: give another folder with -o")
+    for path in pictures:
+        if path.exists() and any(path.samefile(path) for path in images):
+            raise ValueError(f"the picture {path} would take the place of that very image: give another folder with -o")
 
 
 def _names(images: Sequence[Path]) -> list[str]:

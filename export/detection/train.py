@@ -70,14 +70,14 @@ def _val(job: DetectOptions, train: Scenes) -> Scenes | None:
     if not job.evaluate:
         return None
     assert job.data is not None
-    place = job.val or (find_annotations(job.data, "val") if job.data.is_dir() else None)
-    if place is None:
+    path = job.val or (find_annotations(job.data, "val") if job.data.is_dir() else None)
+    if path is None:
         raise ValueError(f"{job.data} has no val part to evaluate on: give --val FILE.json, or train all the same with --no-evaluate")
     evaluator()
-    found = load_scenes(place, "val", job.val_images)
+    found = load_scenes(path, "val", job.val_images)
     if found.category_ids != train.category_ids:
-        raise ValueError(f"{place} has other categories than {train.path}: give annotations of the same classes, or --no-evaluate")
-    return replace(found, name=f"{place.parent.name}/{place.stem}")
+        raise ValueError(f"{path} has other categories than {train.path}: give annotations of the same classes, or --no-evaluate")
+    return replace(found, name=f"{path.parent.name}/{path.stem}")
 
 
 def _train(plan: DetectPlan, folder: Path) -> None:
@@ -89,8 +89,8 @@ def _train(plan: DetectPlan, folder: Path) -> None:
     if distributed.is_main():
         make_folder(folder)
     try:
-        with ProgressDisplay(console) as live:
-            result = run(plan, model, folder, partial(report, live))
+        with ProgressDisplay(console) as display:
+            result = run(plan, model, folder, partial(report, display))
     except KeyboardInterrupt:
         console.print(f"stopped; to go on: nasarch detect train --resume {folder}")
         raise
@@ -121,14 +121,14 @@ def _introduce(plan: DetectPlan, costs: str, console: Console) -> None:
         console.print(f"note: {words}")
 
 
-def report(live: ProgressDisplay, place: Progress) -> None:
+def report(display: ProgressDisplay, progress: Progress) -> None:
     """Where the training is, and its losses."""
-    losses = f"loss {place.loss:.3f} (classes {place.classification:.3f}, boxes {place.localisation:.3f})"
-    live.say(
-        f"epoch {place.epoch} of {place.epochs}",
-        f"{losses}, {place.images_per_second:,.0f} images/s",
-        (place.epoch - 1) * place.steps + place.step,
-        place.steps * place.epochs,
-        ends=place.ends_epoch,
-        step=f", step {place.step} of {place.steps}",
+    losses = f"loss {progress.loss:.3f} (classes {progress.classification:.3f}, boxes {progress.localisation:.3f})"
+    display.say(
+        f"epoch {progress.epoch} of {progress.epochs}",
+        f"{losses}, {progress.images_per_second:,.0f} images/s",
+        (progress.epoch - 1) * progress.steps + progress.step,
+        progress.steps * progress.epochs,
+        ends=progress.ends_epoch,
+        step=f", step {progress.step} of {progress.steps}",
     )

@@ -108,19 +108,19 @@ class Images:
         return (torch.from_numpy(np.array(open_image(file)))[None] for file in self.files)
 
 
-def find_images(place: Path) -> Images:
+def find_images(path: Path) -> Images:
     """The images of the val part of `place`, a folder or a .json file in COCO's format; of any other folder those in it, sorted by name.
 
     Raises:
         ValueError: there is no such place, no image in it, or its annotations can't be used.
     """
-    if place.is_file() or (place.is_dir() and find_annotations(place, "val") is not None):
-        part = load_scenes(place, "val")
+    if path.is_file() or (path.is_dir() and find_annotations(path, "val") is not None):
+        part = load_scenes(path, "val")
         return Images(name=part.name, files=[scene.file for scene in part.scenes])
-    names = _names(place)
+    names = _names(path)
     if not names:
-        raise ValueError(f"{place} has no images in it; give a folder of images, or a data set with val.json")
-    return Images(name=place.resolve().name, files=[File(str(place), name) for name in names])
+        raise ValueError(f"{path} has no images in it; give a folder of images, or a data set with val.json")
+    return Images(name=path.resolve().name, files=[File(str(path), name) for name in names])
 
 
 def _names(folder: Path) -> list[str]:

@@ -23,7 +23,7 @@ from nasarch.models.labels import known
 
 TAGS = ["image-classification", "timm", "nasarch", "neural-architecture-search", "onnx"]
 UNNAMED = "OWNER/NAME"
-PLACE = re.compile(r'"hf-hub:([^"]+)"')  # where a card says that its model is
+HUB_NAME = re.compile(r'"hf-hub:([^"]+)"')  # where a card says that its model is
 REPORTED = ("test error", "top-1 error", "top-5 error", "test accuracy", "top-1 accuracy")
 ACCURACY = ("test accuracy", "top-1 accuracy", "accuracy")
 SOURCE = ("repository", "commit", "path", "name", "command", "seed", "seconds", "device")  # of a genotype's provenance

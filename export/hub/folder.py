@@ -44,7 +44,7 @@ from nasarch.models.network import CellNetwork
 from nasarch.models.source import ModelSource, find_source
 from nasarch.models.weight_files import write_folder
 
-from .card import PLACE, Facts, card
+from .card import HUB_NAME, Facts, card
 from .config import model_config
 from .push import Pushed, check_name, push
 
@@ -119,9 +119,9 @@ def _name_in_card(readme: Path, repository: str) -> None:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ValueError(f"can't read the card {readme}: {reason}; it has to say where the model is, so mend it") from error
-    place = PLACE.search(text)
-    if place is not None and place[1] != repository:
-        here = rf"(hf-hub:|[\"']){re.escape(place[1])}(?![\w./-])"
+    named = HUB_NAME.search(text)
+    if named is not None and named[1] != repository:
+        here = rf"(hf-hub:|[\"']){re.escape(named[1])}(?![\w./-])"
         write_text(readme, re.sub(here, lambda found: found[1] + repository, text))
 
 

@@ -132,8 +132,8 @@ def _state(api: HfApi, folder: Path, repository: str, private: bool | None, erro
         if isinstance(found, _Arrived):
             return found
         if found is None:
-            place = f"{api.endpoint}/{repository}"
-            return f"whether the commit arrived is not known, since the Hub doesn't answer: {place} has all of the files or none; {sent}"
+            url = f"{api.endpoint}/{repository}"
+            return f"whether the commit arrived is not known, since the Hub doesn't answer: {url} has all of the files or none; {sent}"
     there = f"{repository} is as it was before" if private is None else f"the repository {repository} is there, with none of these files"
     return f"{there}, since they appear together in one commit; {sent}"
 

@@ -53,14 +53,14 @@ class _ImageSet(NamedTuple):
 
 
 def calibration(
-    place: str | os.PathLike[str], model: nn.Module, shape: tuple[int, int, int], class_names: Sequence[str] | None
+    source: str | os.PathLike[str], model: nn.Module, shape: tuple[int, int, int], class_names: Sequence[str] | None
 ) -> Calibration:
     """The images at `place` for `model`, which takes images of `shape` [C, H, W] and has `class_names`, if they are known.
 
     Raises:
         ValueError: no such place or name, too few images, or one that can't be read as an image: names it.
     """
-    found = _find(place)
+    found = _find(source)
     transform = _transform(model, shape)
     mode = {1: "L", 3: "RGB"}[shape[0]]
     calibrating, held_back = _drawn(found)
@@ -113,21 +113,21 @@ def _logits_of(folders: Sequence[str], class_names: Sequence[str] | None, num_cl
 # ---- where the images are
 
 
-def _find(place: str | os.PathLike[str]) -> _ImageSet:
+def _find(source: str | os.PathLike[str]) -> _ImageSet:
     from nasarch.data.folders import LAYOUTS, find_parts
     from nasarch.data.load import NAMES, load
 
-    if place in NAMES:
+    if source in NAMES:
         try:
-            data = load(place)
+            data = load(source)
         except ValueError as error:  # speaks of flags that this command hasn't
             reason = str(error).split("; ")[0]
-            raise ValueError(f"{reason}; `nasarch train darts_v2_cifar --data {place} --download` fetches it, or give a folder") from error
+            raise ValueError(f"{reason}; `nasarch train darts_v2_cifar --data {source} --download` fetches it, or give a folder") from error
         return _ImageSet(data.name, [_in_memory(part) for part in data.parts], data.class_names)
-    path = Path(os.path.expanduser(place))
+    path = Path(os.path.expanduser(source))
     if not path.exists():
         legal = f"give a folder of images or class folders, a tar file of them, or one of {', '.join(NAMES)}"
-        raise ValueError(f"there is no {str(place)!r} to take images from; {legal}")
+        raise ValueError(f"there is no {str(source)!r} to take images from; {legal}")
     flat = _flat(path)
     if flat is not None:
         return _ImageSet(path.resolve().name, [flat], ())

@@ -95,10 +95,10 @@ def _content(path: str | os.PathLike[str]) -> bytes:
 def _check_tensors(path: str | os.PathLike[str], proto: onnx.ModelProto) -> None:
     for tensor in _inside(proto, onnx.TensorProto):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            place = next((entry.value for entry in tensor.external_data if entry.key == "location"), "another file")
+            location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "another file")
             raise ExportError(
-                f"{path} keeps the tensor {tensor.name!r} in {place!r}, outside itself, and nothing outside is opened; save it as one file:"
-                " onnx.save(model, FILE, save_as_external_data=False)"
+                f"{path} keeps the tensor {tensor.name!r} in {location!r}, outside itself, and nothing outside is opened; save it as"
+                " one file: onnx.save(model, FILE, save_as_external_data=False)"
             )
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nasarch.atomic import atomic_path
 from nasarch.cells.genotype import Cell, Genotype, resolve
 
-from .layout import Arrow, Box, Layout, Wire, place
+from .layout import Arrow, Box, Layout, Wire, lay_out
 from .text import INPUTS, NOTES, OUTPUT, text
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _figure(genotype: Genotype) -> Figure:
     """The cells one below the other, each under its heading."""
     from matplotlib.figure import Figure
 
-    panels = {kind: place(arrows(cell), cell.inputs, cell.live_concat, _text_width) for kind, cell in genotype.cells.items()}
+    panels = {kind: lay_out(arrows(cell), cell.inputs, cell.live_concat, _text_width) for kind, cell in genotype.cells.items()}
     width = 2 * MARGIN + max(max(panel.width, _heading_width(genotype, kind)) for kind, panel in panels.items())
     height = MARGIN / 2 + sum(HEADING + panel.height + 1.5 * MARGIN for panel in panels.values())
     figure = Figure(figsize=(width, height), facecolor="white")
@@ -125,8 +125,8 @@ def _heading(figure: Figure, genotype: Genotype, kind: str, y: float) -> None:
         (MARGIN, title, TITLE, "bold", INK),
         (2 * MARGIN + _text_width(title, TITLE, "bold"), NOTES.get(kind, ""), FONT, "normal", WIRE),
     ):
-        place = (x / figure.get_figwidth(), y / figure.get_figheight())
-        figure.text(*place, words, fontsize=size, fontweight=weight, color=colour, va="baseline", parse_math=False)
+        position = (x / figure.get_figwidth(), y / figure.get_figheight())
+        figure.text(*position, words, fontsize=size, fontweight=weight, color=colour, va="baseline", parse_math=False)
 
 
 def _panel(axes: Axes, panel: Layout, cell: Cell) -> None:

@@ -73,7 +73,7 @@ class _Grid(NamedTuple):
     y: dict[Item, float]
 
 
-def place(arrows: Sequence[Arrow], inputs: int, concat: Iterable[int], text_width: Callable[[str], float]) -> Layout:
+def lay_out(arrows: Sequence[Arrow], inputs: int, concat: Iterable[int], text_width: Callable[[str], float]) -> Layout:
     """The layout of a cell that has nodes 0 .. inputs - 1 as inputs and the concatenation of `concat` as output.
 
     `text_width` gives the width of an operation's name in inches. The same cell gives the same layout.

@@ -20,7 +20,7 @@ from nasarch.cells.space import NATS
 
 from .cell import ResidualReduction, needed
 from .operations import build, factorized_reduce, relu_conv_bn
-from .skeleton import RESIDUAL, places
+from .skeleton import RESIDUAL, cell_specs
 from .stem import build_stem
 
 
@@ -47,15 +47,15 @@ def network_cost(genotype: Genotype, *, stem: str, cells: int, channels: int, si
     is_nats = genotype.space == NATS.name
     image = _Map(in_chans, size)
     costs, maps = _stem(stem, channels if is_nats or stem != "cifar" else 3 * channels, image)
-    for place in places(genotype.space, cells, channels):
-        out = _smaller(maps[-1].size, place.stride)
-        if place.kind == RESIDUAL:
-            costs.append(_part(ResidualReduction, (maps[-1].channels, place.channels), *maps[-2:]))
-            maps.append(_Map(place.channels, out))
+    for spec in cell_specs(genotype.space, cells, channels):
+        out = _smaller(maps[-1].size, spec.stride)
+        if spec.kind == RESIDUAL:
+            costs.append(_part(ResidualReduction, (maps[-1].channels, spec.channels), *maps[-2:]))
+            maps.append(_Map(spec.channels, out))
         else:
-            cell = genotype.cells[place.kind]
-            costs += _cell(cell, maps[-2:], place.channels, place.stride, out)
-            maps.append(_Map(len(cell.live_concat) * place.channels, out))
+            cell = genotype.cells[spec.kind]
+            costs += _cell(cell, maps[-2:], spec.channels, spec.stride, out)
+            maps.append(_Map(len(cell.live_concat) * spec.channels, out))
     features = maps[-1].channels
     costs.append(Cost((features + 1) * num_classes + 2 * features * is_nats, features * num_classes))
     return _total(costs)

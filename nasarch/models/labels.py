@@ -30,7 +30,7 @@ class Labelled(NamedTuple):
 
 
 class Labels(NamedTuple):
-    """Names of the classes, and for names that say little what they mean."""
+    """Class names, and descriptions of names that say little."""
 
     names: tuple[str, ...]
     descriptions: Mapping[str, str]

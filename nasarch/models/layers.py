@@ -14,7 +14,7 @@ from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import NATS
 
 from .cell import Cell, ResidualReduction
-from .skeleton import RESIDUAL, Place, places
+from .skeleton import RESIDUAL, CellSpec, cell_specs
 from .stem import build_stem
 
 
@@ -35,16 +35,16 @@ def _stem(name: str, in_chans: int, channels: int, dd: dict[str, Any]) -> tuple[
 
 
 def _cell(
-    place: Place, genotype: Genotype, previous: Map, current: Map, drop_path_rate: float, dd: dict[str, Any]
+    spec: CellSpec, genotype: Genotype, previous: Map, current: Map, drop_path_rate: float, dd: dict[str, Any]
 ) -> Cell | ResidualReduction:
-    if place.kind == RESIDUAL:
-        return ResidualReduction(current.channels, place.channels, **dd)
+    if spec.kind == RESIDUAL:
+        return ResidualReduction(current.channels, spec.channels, **dd)
     return Cell(
-        genotype.cells[place.kind],
+        genotype.cells[spec.kind],
         previous.channels,
         current.channels,
-        place.channels,
-        stride=place.stride,
+        spec.channels,
+        stride=spec.stride,
         previous_is_larger=previous.reduction < current.reduction,
         drop_path_rate=drop_path_rate,
         **dd,
@@ -59,12 +59,12 @@ def build_layers(
     Raises:
         ValueError: no such stem, or too few cells or channels.
     """
-    plan = places(genotype.space, cells, channels)
+    plan = cell_specs(genotype.space, cells, channels)
     wide = stem == "cifar" and genotype.space != NATS.name
     blocks, maps = _stem(stem, in_chans, 3 * channels if wide else channels, dd)
     modules = nn.ModuleList()
-    for i, place in enumerate(plan):
-        cell = _cell(place, genotype, maps[-2:][0], maps[-1], drop_path_rate, dd)
+    for i, spec in enumerate(plan):
+        cell = _cell(spec, genotype, maps[-2:][0], maps[-1], drop_path_rate, dd)
         modules.append(cell)
-        maps.append(Map(cell.out_channels, maps[-1].reduction * place.stride, f"cells.{i}"))
+        maps.append(Map(cell.out_channels, maps[-1].reduction * spec.stride, f"cells.{i}"))
     return blocks, modules, maps

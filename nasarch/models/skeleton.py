@@ -15,7 +15,7 @@ from nasarch.cells.space import NATS
 RESIDUAL = "residual"  # not a cell kind: NATS-Bench's fixed block between two stages
 
 
-class Place(NamedTuple):
+class CellSpec(NamedTuple):
     """A cell of `kind` whose inner nodes have `channels` channels; its output is `stride` times smaller than its newer input."""
 
     kind: str
@@ -28,8 +28,8 @@ def reductions(cells: int) -> tuple[int, int]:
     return cells // 3, 2 * cells // 3
 
 
-def places(space: str, cells: int, channels: int) -> tuple[Place, ...]:
-    """The places of all cells in order.
+def cell_specs(space: str, cells: int, channels: int) -> tuple[CellSpec, ...]:
+    """Kind, channels and stride of each cell of a network, in order.
 
     Raises:
         ValueError: too few cells for the two reductions, or no channels.
@@ -43,15 +43,15 @@ def places(space: str, cells: int, channels: int) -> tuple[Place, ...]:
     return _nats(cells, channels) if space == NATS.name else _darts(cells, channels)
 
 
-def _darts(cells: int, channels: int) -> tuple[Place, ...]:
+def _darts(cells: int, channels: int) -> tuple[CellSpec, ...]:
     halving = reductions(cells)
     found = []
     for i in range(cells):
         channels *= 2 if i in halving else 1
-        found.append(Place("reduction", channels, 2) if i in halving else Place("normal", channels))
+        found.append(CellSpec("reduction", channels, 2) if i in halving else CellSpec("normal", channels))
     return tuple(found)
 
 
-def _nats(cells: int, channels: int) -> tuple[Place, ...]:
-    stage = [[Place("normal", channels * width)] * cells for width in (1, 2, 4)]
-    return (*stage[0], Place(RESIDUAL, 2 * channels, 2), *stage[1], Place(RESIDUAL, 4 * channels, 2), *stage[2])
+def _nats(cells: int, channels: int) -> tuple[CellSpec, ...]:
+    stage = [[CellSpec("normal", channels * width)] * cells for width in (1, 2, 4)]
+    return (*stage[0], CellSpec(RESIDUAL, 2 * channels, 2), *stage[1], CellSpec(RESIDUAL, 4 * channels, 2), *stage[2])

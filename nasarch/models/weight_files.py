@@ -105,8 +105,8 @@ def _differences(theirs: Genotype, own: Genotype) -> Iterator[str]:
 
 def weights_file(path: str | os.PathLike[str]) -> Path:
     """The .safetensors file that `path` means: itself, or that in a folder of timm's or of a training."""
-    places = (Path(path), Path(path) / "model" / NAME, Path(path) / NAME)
-    return next((file for file in places if file.is_file()), places[0] / NAME if places[0].is_dir() else places[0])
+    files = (Path(path), Path(path) / "model" / NAME, Path(path) / NAME)
+    return next((file for file in files if file.is_file()), files[0] / NAME if files[0].is_dir() else files[0])
 
 
 def read_weights(path: str | os.PathLike[str]) -> dict[str, Tensor]:

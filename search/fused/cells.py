@@ -27,7 +27,7 @@ from torch.nn import functional as F
 
 from nasarch.cells import genotype
 from nasarch.models.operations import HalvingConv, build, factorized_reduce, relu_conv_bn
-from nasarch.models.skeleton import Place
+from nasarch.models.skeleton import CellSpec
 
 
 class Run(NamedTuple):
@@ -186,10 +186,10 @@ class FusedCell(nn.Module):
     """
 
     def __init__(
-        self, cells: Sequence[genotype.Cell], place: Place, previous: int, current: int, *, previous_is_larger: bool, masks: list[int]
+        self, cells: Sequence[genotype.Cell], spec: CellSpec, previous: int, current: int, *, previous_is_larger: bool, masks: list[int]
     ) -> None:
         super().__init__()
-        self.count, self.channels, c = len(cells), place.channels, place.channels * len(cells)
+        self.count, self.channels, c = len(cells), spec.channels, spec.channels * len(cells)
         shrink = factorized_reduce if previous_is_larger else relu_conv_bn
         self.preprocess = nn.ModuleList(
             [shrink(self.count * previous, c, groups=self.count), relu_conv_bn(self.count * current, c, groups=self.count)]
@@ -198,14 +198,14 @@ class FusedCell(nn.Module):
         self.nodes = nn.ModuleDict()
         for j in first.inner_nodes:
             edges_NK = [cell.edges_of(j) for cell in cells]
-            masks_NK = _masks(edges_NK, masks, place.stride, first.inputs)
-            self.nodes[str(j)] = FusedNode(edges_NK, masks_NK, place.channels, place.stride, first.inputs)
+            masks_NK = _masks(edges_NK, masks, spec.stride, first.inputs)
+            self.nodes[str(j)] = FusedNode(edges_NK, masks_NK, spec.channels, spec.stride, first.inputs)
         nodes = [node for node in self.nodes.values() if isinstance(node, FusedNode)]
         self.rectified = {i for node in nodes for i in node.reads_positive}
         self.output = Table.of(
             [(j, n) for n in range(self.count) for j in range(len(self.nodes))], self.channels, [self.count] * len(self.nodes)
         )
-        self.out_channels = len(first.inner_nodes) * place.channels
+        self.out_channels = len(first.inner_nodes) * spec.channels
 
     def forward(self, previous: Tensor, current: Tensor, masks_BM: Tensor | None) -> Tensor:
         states = [through(layers, x) for layers, x in zip(self.preprocess, (previous, current), strict=True)]

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import DARTS
 from nasarch.models.network import CellNetwork
-from nasarch.models.skeleton import places
+from nasarch.models.skeleton import cell_specs
 from nasarch.models.stem import cifar
 
 from .cells import FusedCell
@@ -70,11 +70,11 @@ class FusedNetwork(nn.Module):
         self.cells, drawn = nn.ModuleList(), [0] * n
         previous = current = width
         larger = False
-        for place in places(DARTS.name, cells, channels):
-            here = [genotype.cells[place.kind] for genotype in genotypes]
-            cell = FusedCell(here, place, previous, current, previous_is_larger=larger, masks=drawn)
+        for spec in cell_specs(DARTS.name, cells, channels):
+            here = [genotype.cells[spec.kind] for genotype in genotypes]
+            cell = FusedCell(here, spec, previous, current, previous_is_larger=larger, masks=drawn)
             self.cells.append(cell)
-            previous, current, larger = current, cell.out_channels, place.stride == 2
+            previous, current, larger = current, cell.out_channels, spec.stride == 2
         self.fc = nn.Linear(current, n * self.num_classes)
         self.drop_path, self.masks = 0.0, max(drawn)
         self.parts = _parts(self)

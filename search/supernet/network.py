@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from nasarch.cells.space import Space
 from nasarch.models.cell import ResidualReduction
 from nasarch.models.operations import factorized_reduce, relu_conv_bn
-from nasarch.models.skeleton import RESIDUAL, places
+from nasarch.models.skeleton import RESIDUAL, cell_specs
 from nasarch.models.stem import build_stem
 
 from .candidates import check_candidates
@@ -172,7 +172,7 @@ class Supernet(nn.Module):
         self.stem = nn.ModuleList([block.layers for block in blocks])
         widths, halved = [blocks[max(len(blocks) - 2, 0)].channels, blocks[-1].channels], len(blocks) > 1
         self.cells, entries = nn.ModuleList(), []
-        for kind, c, stride in places(space.name, layers, channels):
+        for kind, c, stride in cell_specs(space.name, layers, channels):
             if kind == RESIDUAL:
                 self.cells.append(ResidualReduction(widths[1], c))
             else:

@@ -8,7 +8,7 @@ import pytest
 from nasarch.cells.genotype import Cell, Op, names, resolve
 from nasarch.cells.space import DARTS
 from nasarch.drawing.draw import arrows
-from nasarch.drawing.layout import Arrow, Box, Layout, Wire, place
+from nasarch.drawing.layout import Arrow, Box, Layout, Wire, lay_out
 from nasarch.drawing.sugiyama import Item, Link, crossings, order, spread
 
 CELLS = {f"{name}-{kind}": cell for name in names() for kind, cell in resolve(name).cells.items()}
@@ -30,7 +30,7 @@ CELLS |= {"wide": Cell(tuple((Op("sep_conv_3x3", 0), Op("sep_conv_3x3", 1)) for 
 
 
 def layout(cell: Cell) -> Layout:
-    return place(arrows(cell), cell.inputs, cell.live_concat, lambda text: 0.075 * len(text))
+    return lay_out(arrows(cell), cell.inputs, cell.live_concat, lambda text: 0.075 * len(text))
 
 
 def curve(wire: Wire) -> list[tuple[float, float]]:

@@ -8,7 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import nasarch
 from nasarch.models.network import CellNetwork
-from nasarch.models.skeleton import places
+from nasarch.models.skeleton import cell_specs
 
 # From the published code, for the CIFAR network with 10 classes and then the ImageNet network: parameters, parameters with the auxiliary
 # tower, and millions of multi-adds (convolutions and linear layers).
@@ -72,15 +72,17 @@ def test_nats_networks_have_the_sizes_of_the_benchmark() -> None:
 
 
 def test_reduction_cells_stand_at_a_third_and_two_thirds() -> None:
-    assert [i for i, place in enumerate(places("darts", 20, 36)) if place.stride == 2] == [6, 13]
-    assert [i for i, place in enumerate(places("darts", 14, 48)) if place.kind == "reduction"] == [4, 9]
-    assert [place.channels for place in places("darts", 5, 16)] == [16, 32, 32, 64, 64]
-    assert [place.channels for place in places("nats", 2, 16)] == [16, 16, 32, 32, 32, 64, 64, 64]
+    assert [i for i, place in enumerate(cell_specs("darts", 20, 36)) if place.stride == 2] == [6, 13]
+    assert [i for i, place in enumerate(cell_specs("darts", 14, 48)) if place.kind == "reduction"] == [4, 9]
+    assert [place.channels for place in cell_specs("darts", 5, 16)] == [16, 32, 32, 64, 64]
+    assert [place.channels for place in cell_specs("nats", 2, 16)] == [16, 16, 32, 32, 32, 64, 64, 64]
 
 
 def test_the_least_networks_can_be_built() -> None:
-    assert [place.kind for place in places("darts", 3, 2)] == ["normal", "reduction", "reduction"]
-    assert [place.channels for place in places("nats", 1, 2)] == [2, 4, 4, 8, 8] and [place.stride for place in places("nats", 1, 2)] == [
+    assert [place.kind for place in cell_specs("darts", 3, 2)] == ["normal", "reduction", "reduction"]
+    assert [place.channels for place in cell_specs("nats", 1, 2)] == [2, 4, 4, 8, 8] and [
+        place.stride for place in cell_specs("nats", 1, 2)
+    ] == [
         1,
         2,
         1,
@@ -89,7 +91,7 @@ def test_the_least_networks_can_be_built() -> None:
     ]
     for space, cells in (("darts", 2), ("nats", 0)):
         with pytest.raises(ValueError, match=f"cells={cells}"):
-            places(space, cells, 2)
+            cell_specs(space, cells, 2)
 
 
 @pytest.mark.parametrize(
