@@ -595,4 +595,4 @@ def test_a_read_file_is_described_by_what_is_in_it(tmp_path: Path) -> None:
 
 def test_forms_are_made_in_one_order() -> None:
     assert ExportVariants(uint8_input=True, fp16=True, int8=True, calibrate="x").converted == ["pixels", "float16", "int8"]
-    assert ExportVariants(int8=True, calibrate="x", force=True).converted == ["int8"] and not ExportVariants(dynamic_size=True).derived
+    assert ExportVariants(int8=True, calibrate="x", force=True).converted == ["int8"] and not ExportVariants(dynamic_size=True).converted

@@ -153,7 +153,7 @@ def test_a_saved_model_is_complete_or_not_there(net: CellNetwork, tmp_path: Path
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("nasarch.search.training.weights.as_safetensors", stop)
+        patch.setattr("nasarch.models.weight_files.as_safetensors", stop)
         save_model(other, other.state_dict(), tmp_path / "model", ("x", "y", "z"))
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == before
     (tmp_path / ".model" / "left.txt").write_text("of a stop")
