@@ -244,4 +244,4 @@ def test_an_export_states_the_accuracy_and_keeps_the_preprocessing_of_the_weight
     origin = find_source(name)
     (result,) = origin.results
     assert result["value"] == round(shipped.accuracy(name), 2) and result["note"].startswith("10000 test images")
-    assert origin.whole and origin.data is not None and origin.data.statistics is None  # those of its pretrained_cfg count
+    assert origin.pretrained and origin.data is not None and origin.data.statistics is None  # those of its pretrained_cfg count
