@@ -21,7 +21,10 @@ from nasarch.search.ranking.protocol import evaluation_protocol
 from nasarch.search.ranking.tournament import Candidate, established, play, read_lines, training_groups
 
 PROCESSES = 2
-TINY = updated(Budget(cells=3, channels=4, epochs=1, images=20, val_images=20, batch_size=10, together=1), {"size": 8, "device": "cpu"})
+TINY = updated(
+    Budget(cells=3, channels=4, epochs=1, images=20, val_images=20, batch_size=10, together=1),
+    {"data": "digits", "size": 8, "device": "cpu"},
+)
 
 
 def a_task(folder: Path) -> RankingTask:

@@ -19,7 +19,8 @@ from torch import nn
 from nasarch.cells.genotype import resolve
 from nasarch.cli.main import main
 from nasarch.compute import device_name
-from nasarch.data import loader, options
+from nasarch.data import load as data_load
+from nasarch.data import loader
 from nasarch.data.dataset import Augmentation, Dataset, Images
 from nasarch.search.training.learner import Progress
 from nasarch.search.training.plan import subject
@@ -57,7 +58,7 @@ def test_amp_lowers_the_training_and_not_the_examination(amp: str, lower: torch.
 
 def test_flags_of_the_data_reach_those_who_read_them(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of a training that goes on."""
-    asked, workers, loaded, made = list[Any](), list[int | None](), options.load, loader.DiskSource.__init__
+    asked, workers, loaded, made = list[Any](), list[int | None](), data_load.load, loader.DiskSource.__init__
 
     def load(name: str, **told: Any) -> Dataset:
         asked.append((name, told))
@@ -67,7 +68,7 @@ def test_flags_of_the_data_reach_those_who_read_them(pictures: Path, tmp_path: P
         workers.append(count)
         made(disk, part, device, scale, 0)
 
-    monkeypatch.setattr(options, "load", load)
+    monkeypatch.setattr(data_load, "load", load)
     monkeypatch.setattr(loader.DiskSource, "__init__", make)
     flags = ["--data=cifar100", "--size=12", "--root=there", "--download", "--in-memory=False", "--workers=3"]
     assert main(["train", "ftso_cifar", *flags, f"--out={tmp_path / 'run'}", *TINY]) == 0
