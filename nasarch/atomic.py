@@ -1,38 +1,50 @@
-"""Writing files so that nothing is ever half-written: a temporary name in the same place, then a rename."""
+"""Atomic writes: a file or folder is made in a temporary folder beside its final path, then renamed. Nothing is ever half-written.
+
+The temporary folder is named `.nasarch-` and 16 random hexadecimal digits, so that no two processes on any machine share one. It is
+locked while it is in use; what a killed process has left there is removed by `remove_leftovers`.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
+import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+LEFTOVER = re.compile(r"\.nasarch-[0-9a-f]{16}")
+MIN_AGE, MAX_AGE = 1.0, 24 * 3600.0  # seconds: until a new folder is locked for certain; after which one without locks is abandoned
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds, remove it when it fails.
+    """Yield a temporary path of the same name; rename it to `path` when the block succeeds, remove it when it fails.
 
-    The folder is made if it is missing. The temporary name keeps the suffix, since some writers choose their format by it.
+    The folder of `path` is made if it is missing.
 
     Raises:
-        ValueError: the place can't be written (a folder in the way, no permission, disk full); names it and the remedy.
+        ValueError: `path` can't be written (a folder in the way, no permission, disk full); names it and the remedy.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():
-            raise IsADirectoryError(21, "it is a folder")
-        yield temporary
-        os.replace(temporary, path)
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        with _temporary_folder(path.parent) as folder:
+            yield folder / path.name
+            os.replace(folder / path.name, path)
     except OSError as error:
         remedy = "free some space there" if error.errno == errno.ENOSPC else "choose a file in a folder that you may write to"
         raise ValueError(f"can't write {path}: {error.strerror or error}; {remedy}") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -42,23 +54,74 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 @contextmanager
-def new_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; rename it to `path` when the block succeeds, remove it when it fails.
+def new_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder of the same name; rename it to `path` when the block succeeds, remove it when it fails.
+
+    Args:
+        replace: whether a folder at `path` is replaced as a whole.
 
     Raises:
-        ValueError: `path` is a file or a folder with something in it, or the place can't be written; names it and the remedy.
+        ValueError: `path` is a file or (unless `replace`) a folder that is not empty, or it can't be written; names it and the remedy.
     """
     path = Path(os.path.abspath(path))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not (path.is_dir() and (replace or not any(path.iterdir()))):
             raise ValueError(f"{path} is there already and {'not empty' if path.is_dir() else 'no folder'}; give a new folder")
-        temporary.mkdir(parents=True)
-        yield temporary
-        if path.is_dir():
-            path.rmdir()
-        os.replace(temporary, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary_folder(path.parent) as folder:
+            (folder / path.name).mkdir()
+            yield folder / path.name
+            if path.is_dir():
+                os.replace(path, folder / "replaced") if replace else path.rmdir()
+            os.replace(folder / path.name, path)
     except OSError as error:
-        raise ValueError(f"can't write {path}: {error.strerror or error}; choose a folder where you may write") from error
+        remedy = "free some space there" if error.errno == errno.ENOSPC else "choose a folder where you may write"
+        raise ValueError(f"can't write {path}: {error.strerror or error}; {remedy}") from error
+
+
+@contextmanager
+def _temporary_folder(parent: Path) -> Iterator[Path]:
+    """A new locked folder in `parent`, removed after the block."""
+    folder = parent / f".nasarch-{secrets.token_hex(8)}"
+    folder.mkdir()
+    descriptor = _lock(folder)
+    try:
+        yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary folders directly in `folder` that no process uses any more, left by one that was killed.
+
+    A folder is abandoned if its lock is free, or, where the file system has no locks, if it is a day old.
+    """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        with suppress(OSError):
+            age = time.time() - path.lstat().st_mtime
+            if not LEFTOVER.fullmatch(path.name) or path.is_symlink() or not path.is_dir() or age < MIN_AGE:
+                continue
+            descriptor = _lock(path)
+            if descriptor is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(descriptor)
+            elif age > MAX_AGE:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that holds the folder's lock until it is closed; None if another one holds it, or there are no locks here."""
+    if fcntl is None:
+        return None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -30,14 +30,14 @@ def shown(value: object) -> str:
         return f"a huge {type(value).__name__}"
 
 
-def parse(data: bytes) -> Any:
-    """The value of a JSON text of at most 64 kB in UTF-8.
+def parse(data: bytes, *, limit: int | None = MAX_BYTES) -> Any:
+    """The value of a JSON text in UTF-8 of at most `limit` bytes, by default 64 kB.
 
     Raises:
         ValueError: the text is too long, not UTF-8, not JSON, too deep, or ambiguous; says where and what to do.
     """
-    if len(data) > MAX_BYTES:
-        raise ValueError(f"more than {MAX_BYTES} bytes; a genotype file has at most that many: give another file or shorten its provenance")
+    if limit is not None and len(data) > limit:
+        raise ValueError(f"more than {limit} bytes; a genotype file has at most that many: give another file or shorten its provenance")
     try:
         text = data.decode("utf-8-sig")
         return json.loads(text, parse_constant=_refuse_constant, parse_int=_integer, object_pairs_hook=_unique)

@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from torchvision.models.detection.ssd import SSD
 
 from nasarch.compute import device_name, keep_freed_memory
 from nasarch.export.ssd.backbone import Backbone, find_backbone
 from nasarch.export.ssd.detector import cost
 from nasarch.runtime import distributed
+from nasarch.runtime.claim import claimed
 from nasarch.runtime.progress import ProgressDisplay, duration
-from nasarch.runtime.run_folder import check_unused, make_folder, usual_folder
+from nasarch.runtime.recorded_data import check_digest, moved_data, recorded_data
+from nasarch.runtime.seeds import run_seeds
 
 from .coco import Scenes, find_annotations, load_scenes, with_boxes
 from .coco_metrics import evaluator
 from .coco_metrics import lines as figure_lines
 from .learner import Progress
 from .loader import check_images
-from .run import DetectPlan, build, run, told_before
+from .run import DetectPlan, build, resumed, run
 from .settings import DetectOptions, DetectTraining
 
 
@@ -30,22 +33,26 @@ def train(settings: DetectTraining, job: DetectOptions) -> None:
     """Train a detector, or finish that."""
     kept: Backbone | None = None
     if job.output.resume is not None:
-        settings, job, kept = told_before(job.output.resume)
+        asked = job
+        settings, job, kept = resumed(job.output.resume)
+        job = moved_data(job, asked, DetectOptions(), ("data", "images", "val", "val_images"))
     if job.data is None:
         raise ValueError("no data: give --data DIR with train.json, or a .json file with annotations in COCO's format")
     device = job.machine.start()
     try:
         backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
-        folder = distributed.broadcast_from_main(job.output.resume or job.output.out or usual_folder("detect", job.backbone, job.data))
-        if job.output.resume is None:
-            distributed.run_on_main(lambda: check_unused(folder))
-        part = load_scenes(job.data, "train", job.images)
-        val = _val(job, part)
-        for scenes in (part, val):
-            if scenes is not None:
-                check_images(scenes)
-        words = " ".join(["nasarch", *sys.argv[1:]])
-        _train(DetectPlan(backbone=backbone, settings=settings, job=job, train=part, val=val, device=device, words=words), folder)
+        with claimed(job.output.resume, job.output.out, "detect", job.backbone, job.data) as folder:
+            part = load_scenes(job.data, "train", job.images)
+            if job.output.resume is not None:
+                known = recorded_data(folder)
+                check_digest(part.sha256, known, folder)
+                part = replace(part, name=known["name"])
+            val = _val(job, part)
+            for scenes in (part, val):
+                if scenes is not None:
+                    check_images(scenes)
+            words = " ".join(["nasarch", *sys.argv[1:]])
+            _train(DetectPlan(backbone=backbone, settings=settings, job=job, train=part, val=val, device=device, words=words), folder)
     finally:
         distributed.destroy()
 
@@ -86,14 +93,9 @@ def _train(plan: DetectPlan, folder: Path) -> None:
     console = Console(quiet=not distributed.is_main(), highlight=False, soft_wrap=True)
     model = build(plan, folder)
     _introduce(plan, str(cost(model)), console)
-    if distributed.is_main():
-        make_folder(folder)
-    try:
-        with ProgressDisplay(console) as display:
-            result = run(plan, model, folder, partial(report, display))
-    except KeyboardInterrupt:
-        console.print(f"stopped; to go on: nasarch detect train --resume {folder}")
-        raise
+    (result,) = run_seeds(
+        lambda seed, path: _one(plan, model, path, console), [plan.job.seed], folder, config={}, command="detect train", console=console
+    )
     console.print(f"loss {result['train']['loss']:.3f} in the last epoch; {duration(result['seconds'])}")
     if result["val"] is not None:
         figures = {name: value for name, value in result["val"].items() if isinstance(value, float)}
@@ -101,6 +103,11 @@ def _train(plan: DetectPlan, folder: Path) -> None:
     console.print(
         f"result: {folder / 'result.json'}\nnext:   nasarch detect predict {folder} IMAGE -o DIR; nasarch export ssd {folder} -o model.onnx"
     )
+
+
+def _one(plan: DetectPlan, model: SSD, folder: Path, console: Console) -> dict[str, Any]:
+    with ProgressDisplay(console) as display:
+        return run(plan, model, folder, partial(report, display))
 
 
 def _name(part: Scenes | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +11,10 @@ from tyro.conf import OmitArgPrefixes
 
 from nasarch.data.options import DataOptions
 from nasarch.runtime import distributed
+from nasarch.runtime.claim import CONFIG
+from nasarch.runtime.json_files import check_types, read_object, reading
 from nasarch.runtime.options import MachineOptions, OutputOptions, updated
-from nasarch.runtime.run_folder import usual_folder
+from nasarch.runtime.recorded_data import moved_data
 from nasarch.search.training.recipes import SHALLOW, Training
 
 AUTO = "auto"  # data set of the searches that are ranked, or `DEFAULT_DATA`
@@ -77,12 +78,17 @@ Facts = dict[str, Any]  # of a command besides the budget, for JSON
 
 
 class RankingTask(NamedTuple):
-    """A command, its budget, its other facts, and its folder."""
+    """A command, its budget, its other arguments, and its folder, which has no name until it is claimed if the user gave none."""
 
     command: str
     budget: Budget
     facts: Facts
-    folder: Path
+    out: Path | None
+
+    @property
+    def folder(self) -> Path:
+        assert self.out is not None
+        return self.out
 
 
 def ranking_task(command: str, budget: Budget, facts: Callable[[], Facts]) -> RankingTask:
@@ -93,14 +99,14 @@ def ranking_task(command: str, budget: Budget, facts: Callable[[], Facts]) -> Ra
     Raises:
         ValueError: there is nothing of this command to resume; several processes without a folder in common.
     """
-    output = budget.output
-    if output.resume is not None:
-        return _resumed(command, output.resume)
-    if output.out is None and distributed.rank_and_world_size()[1] > 1:
+    if budget.output.resume is not None:
+        task = _resumed(command, budget.output.resume)
+        return task._replace(budget=moved_data(task.budget, budget, Budget()))
+    if budget.output.out is None and distributed.rank_and_world_size()[1] > 1:
         raise ValueError("several processes work into one folder: name it with --out DIR, on a disk that all of them see")
     found = facts()
     budget = replace(budget, dataset=_data_of_searches(budget.dataset, found.get("searched") or {}))
-    return RankingTask(command, budget, found, output.out or usual_folder(command, budget.dataset.data))
+    return RankingTask(command, budget, found, budget.output.out)
 
 
 def _data_of_searches(options: DataOptions, searched: Facts) -> DataOptions:
@@ -111,14 +117,10 @@ def _data_of_searches(options: DataOptions, searched: Facts) -> DataOptions:
 
 
 def _resumed(command: str, folder: Path) -> RankingTask:
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        found, facts = config["tournament"], dict(config["facts"])
-        budget = updated(Budget(), config["budget"] | {"resume": folder})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"nothing to resume in {folder} ({error}): give the folder of `nasarch {command}`, with its config.json"
-        ) from error
-    if found != command:
-        raise ValueError(f"{folder} is of `nasarch {found}`, not of `nasarch {command}`: resume it with that command")
-    return RankingTask(command, budget, facts, folder)
+    remedy = f"give the folder of `nasarch {command}`, with its config.json"
+    config = read_object(folder / CONFIG, remedy, tournament=str, budget=dict, facts=dict)
+    with reading(folder / CONFIG, remedy):
+        budget = check_types(updated(Budget(), config["budget"] | {"resume": folder}))
+    if config["tournament"] != command:
+        raise ValueError(f"{folder} is of `nasarch {config['tournament']}`, not of `nasarch {command}`: resume it with that command")
+    return RankingTask(command, budget, config["facts"], folder)

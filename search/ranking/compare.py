@@ -49,16 +49,16 @@ def compare(
         drawn: Number of random cells to add, drawn by SEED.
     """
     task = ranking_task("compare", budget, lambda: _facts(sources, drawn, budget))
-    protocol = prepare(task, by_test=True)
-    seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
-    ranked = standings(train_candidates(task, protocol, "cells", from_facts(task), seeds, "cells"))
-    if distributed.rank_and_world_size()[0] > 0:
-        return
-    found = {"ranking": [one.to_dict() for one in ranked], "budget": budget_summary(task, protocol)}
-    write_text(task.folder / "ranking.json", as_json(found))
-    write_text(task.folder / "table.md", f"{markdown(ranked, 'cell')}\n{summary_line(task, protocol)}\n")
-    print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(protocol.val):,} test images"))
-    Console().print(f"table: {task.folder / 'table.md'}, {task.folder / 'ranking.json'}", highlight=False, soft_wrap=True)
+    with prepare(task, by_test=True) as (task, protocol):
+        seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
+        ranked = standings(train_candidates(task, protocol, "cells", from_facts(task), seeds, "cells"))
+        if distributed.rank_and_world_size()[0] > 0:
+            return
+        found = {"ranking": [one.to_dict() for one in ranked], "budget": budget_summary(task, protocol)}
+        write_text(task.folder / "ranking.json", as_json(found))
+        write_text(task.folder / "table.md", f"{markdown(ranked, 'cell')}\n{summary_line(task, protocol)}\n")
+        print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(protocol.val):,} test images"))
+        Console().print(f"table: {task.folder / 'table.md'}, {task.folder / 'ranking.json'}", highlight=False, soft_wrap=True)
 
 
 def _facts(sources: Sequence[str], drawn: int, budget: Budget) -> Facts:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -43,11 +45,12 @@ class TournamentProgress:
         )
 
 
-def prepare(task: RankingTask, *, by_test: bool) -> EvaluationProtocol:
-    """Load the data set, begin or resume the folder, and print the summary; errors as in `evaluation_protocol` and `established`."""
-    protocol = established(task, evaluation_protocol(task, by_test=by_test))
-    Console(quiet=distributed.rank_and_world_size()[0] > 0).print(summary_line(task, protocol), highlight=False, soft_wrap=True)
-    return protocol
+@contextmanager
+def prepare(task: RankingTask, *, by_test: bool) -> Iterator[tuple[RankingTask, EvaluationProtocol]]:
+    """Load the data set, claim the folder in the block, and print the summary; as `evaluation_protocol` and `established`."""
+    with established(task, evaluation_protocol(task, by_test=by_test)) as (task, protocol):
+        Console(quiet=distributed.rank_and_world_size()[0] > 0).print(summary_line(task, protocol), highlight=False, soft_wrap=True)
+        yield task, protocol
 
 
 def train_candidates(
@@ -60,7 +63,8 @@ def train_candidates(
         with ProgressDisplay(console) as display:
             return play(task, protocol, groups, TournamentProgress(display, title, groups, task.folder))
     except KeyboardInterrupt:
-        console.print(f"stopped; to go on: nasarch {task.command} --resume {task.folder}", highlight=False, soft_wrap=True)
+        words = shlex.join(["nasarch", task.command, "--resume", str(task.folder)])
+        console.print(f"stopped; to go on: {words}", highlight=False, soft_wrap=True, markup=False)
         raise
 
 

@@ -81,18 +81,18 @@ def correlate(
         cell: Cell whose last node is varied: normal or reduction.
     """
     task = ranking_task("correlate", budget, lambda: _facts(run, cell, budget))
-    protocol = prepare(task, by_test=True)
-    pairs = [Candidate(pair["name"], Genotype.from_dict(pair["genotype"])) for pair in task.facts["pairs"]]
-    seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
-    ranked = standings(train_candidates(task, protocol, "pairs", pairs, seeds, "pairs"))
-    if distributed.rank_and_world_size()[0] > 0:
-        return
-    found = _correlated(task.facts, ranked) | {"budget": budget_summary(task, protocol)}
-    write_text(task.folder / "pairs.json", as_json(found))
-    scatter(found, task.folder / "pairs.png")
-    print_rich(ranking_table(ranked, "pair of edges", f"accuracy on the {len(protocol.val):,} test images"))
-    words = f"{in_words(found)}\n{task.folder / 'pairs.json'}, {task.folder / 'pairs.png'}"
-    Console().print(words, highlight=False, soft_wrap=True)
+    with prepare(task, by_test=True) as (task, protocol):
+        pairs = [Candidate(pair["name"], Genotype.from_dict(pair["genotype"])) for pair in task.facts["pairs"]]
+        seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
+        ranked = standings(train_candidates(task, protocol, "pairs", pairs, seeds, "pairs"))
+        if distributed.rank_and_world_size()[0] > 0:
+            return
+        found = _correlated(task.facts, ranked) | {"budget": budget_summary(task, protocol)}
+        write_text(task.folder / "pairs.json", as_json(found))
+        scatter(found, task.folder / "pairs.png")
+        print_rich(ranking_table(ranked, "pair of edges", f"accuracy on the {len(protocol.val):,} test images"))
+        words = f"{in_words(found)}\n{task.folder / 'pairs.json'}, {task.folder / 'pairs.png'}"
+        Console().print(words, highlight=False, soft_wrap=True)
 
 
 def _facts(source: str, kind: str, budget: Budget) -> dict[str, Any]:

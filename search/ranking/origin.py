@@ -10,12 +10,12 @@ A cell by name or from a file has no run, and so has the consensus of several: t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from nasarch.data.dataset import Dataset
+from nasarch.runtime.json_files import read_object, reading, typed_keys
 
 TOLD, FOUND = ("size", "root", "in_memory"), ("name", "images", "sha256")  # of the job, which older versions told less; of the data
 CONSENSUS = "consensus"
@@ -54,17 +54,14 @@ def origin(folder: Path) -> Origin | None:
         path = next(iter(sorted(folder.parent.glob("seed-*/config.json"))), path)
     if not path.is_file():
         return None
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        told, data = config["job"], config["data"]
+    remedy = f"mend it, or give the cell as a file, such as {folder}/genotype.json"
+    config = read_object(path, remedy, job=dict, data=dict, settings=dict)
+    with reading(path, remedy):
+        told = typed_keys(config["job"], data=str)
+        data = typed_keys(config["data"], name=str, images=int, sha256=str, size=list)
         known = {key: told.get(key) for key in TOLD} | {key: data[key] for key in FOUND}
         known |= {"data": told["data"], "pixels": list(data["size"])}
         return known | {"run": str(folder), "halves": None if is_mean else _halves(config)}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(
-            f"{path} doesn't say what was searched on ({reason}): mend it, or give the cell as a file, such as {folder}/genotype.json"
-        ) from error
 
 
 def _halves(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,10 +67,10 @@ def rank_paths(
         reduction: Path of the reduction cell of max pooling in stage one (default: each node reads the two before it).
     """
     task = ranking_task("rank-paths", budget, lambda: _facts(best, ends, nodes, reduction))
-    protocol = prepare(task, by_test=False)
-    lines = _stages(task, protocol)
-    if distributed.rank_and_world_size()[0] == 0:
-        _conclude(task, protocol, lines)
+    with prepare(task, by_test=False) as (task, protocol):
+        lines = _stages(task, protocol)
+        if distributed.rank_and_world_size()[0] == 0:
+            _conclude(task, protocol, lines)
 
 
 def _facts(best: int, ends: int, nodes: int, reduction: str | None) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from nasarch.data.dataset import Dataset, Images, split_indices
 from nasarch.data.image_files import Files
 from nasarch.data.split import read_split
 from nasarch.runtime import distributed
+from nasarch.runtime.recorded_data import with_recorded_data
 from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.training.recipes import Training
 
@@ -72,6 +73,8 @@ def evaluation_protocol(task: RankingTask, *, by_test: bool) -> EvaluationProtoc
     if device.type == "cpu":
         keep_freed_memory()
     data = budget.dataset.load()
+    if budget.output.resume is not None:
+        data = with_recorded_data(data, budget.output.resume)
     check_data(data, task.facts, budget.dataset.size, budget.dataset.in_memory)
     train, val = _parts(data, budget, task.facts.get("halves"), by_test=by_test)
     if budget.batch_size > len(train):

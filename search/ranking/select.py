@@ -46,12 +46,12 @@ def select(sources: Sources = (), *, budget: Annotated[Budget, tyro.conf.arg(nam
         sources: Run folders, genotype files, or names that `nasarch models` lists; a folder of several seeds stands for all of them.
     """
     task = ranking_task("select", budget, lambda: _facts(sources, budget))
-    protocol = prepare(task, by_test=False)
-    cells = from_facts(task)
-    seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
-    ranked = standings(train_candidates(task, protocol, "cells", cells, seeds, "cells"))
-    if distributed.rank_and_world_size()[0] == 0:
-        _conclude(task, protocol, cells, ranked)
+    with prepare(task, by_test=False) as (task, protocol):
+        cells = from_facts(task)
+        seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
+        ranked = standings(train_candidates(task, protocol, "cells", cells, seeds, "cells"))
+        if distributed.rank_and_world_size()[0] == 0:
+            _conclude(task, protocol, cells, ranked)
 
 
 def _facts(sources: Sequence[str], budget: Budget) -> Facts:

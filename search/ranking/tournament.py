@@ -17,28 +17,29 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
-from nasarch.atomic import write_text
+from nasarch.atomic import remove_leftovers, write_text
 from nasarch.cells.genotype import Genotype
-from nasarch.compute import device_name, seeded
+from nasarch.compute import seeded
 from nasarch.data.loader import BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.claim import CONFIG, claimed, make_folder
+from nasarch.runtime.environment import environment
+from nasarch.runtime.json_files import read_lines, read_object, reading, typed_keys
 from nasarch.runtime.options import to_dict
-from nasarch.runtime.run_folder import as_json, check_unused, make_folder
+from nasarch.runtime.recorded_data import with_absolute_paths
+from nasarch.runtime.run_folder import as_json
+from nasarch.runtime.signals import stopping_at_signals
 from nasarch.search.fused.learner import FusedLearner, evaluate_each
 from nasarch.search.fused.network import FusedNetwork, edges_per_node
-from nasarch.search.runs.run import PACKAGES, stopping_at_signals
 from nasarch.search.training.evaluate import evaluate
 from nasarch.search.training.learner import Learner, Progress, fit
 
@@ -79,43 +80,45 @@ def training_groups(stage: str, candidates: Sequence[Candidate], seeds: Iterable
     return [TrainingGroup(f"{stage}-seed{seed}-{i:03}", stage, seed, group) for seed in seeds for i, group in enumerate(groups)]
 
 
-def established(task: RankingTask, ground: EvaluationProtocol) -> EvaluationProtocol:
-    """Make the folder and write config.json, or check that it is the same tournament.
+@contextmanager
+def established(task: RankingTask, protocol: EvaluationProtocol) -> Iterator[tuple[RankingTask, EvaluationProtocol]]:
+    """Claim the folder in the block and write config.json, or check that it is the same tournament.
 
     Of several processes the first one does so, while the others wait for what it says: none begins where it refuses. They are
     joined for that time alone.
 
-    Returns the ground with as many networks together as config.json says.
+    Yields the task with its folder, and the protocol with as many networks together as config.json says.
 
     Raises:
-        ValueError: there is something else in the folder, the data are others, or the processes have no folder in common.
+        ValueError: there is something else in the folder, another process is running there, the data are others, or the processes have
+            no folder in common.
     """
-    config = json.loads(json.dumps(_config(task, ground)))
-    distributed.init("cpu")
-    try:
-        known = distributed.run_on_main(lambda: _begun(task, config))
-    finally:
-        distributed.destroy()
-    for key in ("tournament", "facts", "data"):
-        if known.get(key) != config[key]:
-            other = f"{task.folder} is of other {key}, {known.get(key)}"
-            raise ValueError(f"{other}, instead of {config[key]}: go on with the same, or choose another folder with --out")
-    _await(task.folder / "config.json")
-    return replace(ground, together=known["budget"]["together"])
+    config = json.loads(json.dumps(_config(task, protocol)))
+    with ExitStack() as stack:
+        distributed.init("cpu")
+        try:
+            folder = stack.enter_context(claimed(task.budget.output.resume, task.out, task.command, task.budget.dataset.data))
+            known = distributed.run_on_main(lambda: _begun(task, folder / CONFIG, config))
+        finally:
+            distributed.destroy()
+        for key in ("tournament", "facts", "data"):
+            if known.get(key) != config[key]:
+                other = f"{folder} is of other {key}, {known.get(key)}"
+                raise ValueError(f"{other}, instead of {config[key]}: go on with the same, or choose another folder with --out")
+        _await(folder / CONFIG)
+        yield task._replace(out=folder), replace(protocol, together=known["budget"]["together"])
 
 
-def _begun(task: RankingTask, config: dict[str, Any]) -> dict[str, Any]:
+def _begun(task: RankingTask, path: Path, config: dict[str, Any]) -> dict[str, Any]:
     """What config.json says; of a new tournament that is `config`, which is written."""
-    path = task.folder / "config.json"
     if task.budget.output.resume is None:
-        check_unused(task.folder)
-        make_folder(task.folder)
         write_text(path, as_json(config))
         return config
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"can't read {path} ({error}): give the folder of a tournament, with its config.json") from error
+    remedy = "give the folder of a tournament, with its config.json"
+    known = read_object(path, remedy, budget=dict)
+    with reading(path, remedy):
+        typed_keys(known["budget"], together=int)
+    return known
 
 
 def _await(path: Path) -> None:
@@ -135,7 +138,7 @@ def _config(task: RankingTask, ground: EvaluationProtocol) -> dict[str, Any]:
     data = ground.data
     return {
         "tournament": task.command,
-        "budget": to_dict(task.budget) | {"together": ground.together},
+        "budget": with_absolute_paths(to_dict(task.budget)) | {"together": ground.together},
         "facts": task.facts,
         "data": {
             "name": data.name,
@@ -145,10 +148,8 @@ def _config(task: RankingTask, ground: EvaluationProtocol) -> dict[str, Any]:
             "source": data.source,
             "sha256": data.digest,
         },
-        "device": device_name(ground.device),
-        "threads": torch.get_num_threads(),
+        **environment(ground.device),
         "processes": distributed.rank_and_world_size()[1],
-        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
     }
 
 
@@ -163,7 +164,7 @@ def play(task: RankingTask, ground: EvaluationProtocol, wanted: Sequence[Trainin
         KeyboardInterrupt: it was stopped, with everything kept.
         ValueError: a checkpoint or a file of lines is damaged, or a loss is no number.
     """
-    make_folder(task.folder / "heats")
+    remove_leftovers(make_folder(task.folder / "heats"))
     number, count = distributed.rank_and_world_size()
     for group in wanted[number::count]:
         if not is_over(task.folder, group):
@@ -172,7 +173,7 @@ def play(task: RankingTask, ground: EvaluationProtocol, wanted: Sequence[Trainin
     while not all(is_over(task.folder, group) for group in wanted):  # the others are at work
         time.sleep(PAUSE)
     _collect(task.folder)
-    return [line for group in wanted for line in read_lines(_file(task.folder, group))]
+    return [line for group in wanted for line in read_group(_file(task.folder, group))]
 
 
 def is_over(folder: Path, group: TrainingGroup) -> bool:
@@ -184,20 +185,17 @@ def _file(folder: Path, group: TrainingGroup) -> Path:
     return folder / "heats" / f"{group.name}.jsonl"
 
 
-def read_lines(path: Path) -> list[Line]:
+def read_group(path: Path) -> list[Line]:
     """The lines of a heat, or of all of them.
 
     Raises:
-        ValueError: the file is damaged, or a loss in it is no number.
+        ValueError: the file is damaged: names the line and the remedy.
     """
-    try:
-        found = [dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-        wrong = _diverged(found)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"{path} is damaged ({error}): remove it, and resume; its networks are then trained again") from error
-    if wrong:
-        raise ValueError(f"{path}: {wrong}")
-    return found
+    return read_lines(path, _checked, "remove it, and resume; its networks are then trained again")
+
+
+def _checked(line: Any) -> Line:
+    return typed_keys(line, name=str, seed=int, accuracy=float, loss=float)
 
 
 def _diverged(lines: Sequence[Line]) -> str:

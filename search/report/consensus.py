@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from nasarch.cells.genotype import Genotype
 from nasarch.drawing.draw import INK, WIRE
 from nasarch.drawing.png import render_png
+from nasarch.runtime.json_files import read_json, reading, typed_keys
 from nasarch.search.runs.consensus import Agreement
 
 from .html import Album, Html, heading, paragraph, table
@@ -18,6 +18,9 @@ from .panels import FONT, SINGLE, SMALL, Sheet, cycle_pen
 from .sections import picture
 
 WORDS = "What the cells of two disjoint halves of the runs share, where a node has a choice, by the number of runs in a half."
+
+
+GATHER = "`nasarch gather` on the runs writes it again"
 
 
 def consensus_section(folders: Sequence[Path], album: Album) -> Iterator[Html]:
@@ -40,10 +43,9 @@ def consensus_section(folders: Sequence[Path], album: Album) -> Iterator[Html]:
 
 
 def _agreements(path: Path) -> list[Agreement]:
-    try:
-        return [Agreement(**row) for row in json.loads(path.read_text(encoding="utf-8"))]
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}): `nasarch gather` on the runs writes it again") from error
+    rows = read_json(path, GATHER)
+    with reading(path, GATHER):
+        return [Agreement(**typed_keys(row, runs=int, edges=float, operations=float, chance=float)) for row in rows]
 
 
 def agreement(rows: Sequence[Agreement]) -> Figure:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from nasarch.cells.space import SPACES
 from nasarch.data.dataset import Dataset
+from nasarch.data.options import DataOptions
 from nasarch.data.split import read_split
 from nasarch.runtime import distributed
-from nasarch.runtime.run_folder import check_unused, identifier, usual_folder
+from nasarch.runtime.claim import claimed, identifier
+from nasarch.runtime.recorded_data import moved_data, with_recorded_data
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes.methods import METHODS
 from nasarch.search.settings.fields import scaled
@@ -27,30 +31,39 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
     """Search with a method's settings as the job says; `preset` is where they come from, for a word on what differs."""
     method = METHODS[name]
     if job.output.resume is not None:
+        asked, usual = job, DataOptions() if job.preset is None else DataOptions(data=find(name, job.preset).data)
         settings, job = resumed(method.title, method.settings, job.output.resume)
+        job = moved_data(job, asked, replace(SearchOptions(), dataset=usual))
     else:
         settings = settings if job.scale == 1 else scaled(settings, job.scale)
     device = job.machine.start()
     stem = name.replace("-", "_")
-    folder = distributed.broadcast_from_main(job.output.resume or job.output.out or usual_folder(stem, job.dataset.data))
-    if job.output.resume is None:
-        distributed.run_on_main(lambda: check_unused(folder))
+    try:
+        with claimed(job.output.resume, job.output.out, stem, job.dataset.data) as folder:
+            search(_plan(name, settings, job, device, stem, preset), folder)
+    finally:
+        distributed.destroy()
+
+
+def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, stem: str, preset: Any) -> Plan:
+    """What is searched: load the data, and read the split."""
+    method = METHODS[name]
     data = job.dataset.load()
-    parts = None if job.split is None else two_parts(job.split, data)
-    genotype_name = job.name or identifier(f"{stem}_{data.name}")
+    if job.output.resume is not None:
+        data = with_recorded_data(data, job.output.resume)
     bench = SearchContext(
         data=data,
         space=SPACES[job.space],
         device=device,
-        name=genotype_name,
+        name=job.name or identifier(f"{stem}_{data.name}"),
         amp=job.amp,
-        parts=parts,
+        parts=None if job.split is None else two_parts(job.split, data),
         workers=job.dataset.workers,
         hessian=job.hessian or job.hessian_every is not None,
         hessian_every=job.hessian_every,
     )
     known = find(name, job.preset) if job.preset is not None else None
-    plan = Plan(
+    return Plan(
         command=name,
         method=method,
         settings=settings,
@@ -60,10 +73,6 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
         preset=None if known is None else {"name": str(job.preset), "row": known.row, "reported": known.reported},
         remarks=() if preset is None or job.output.resume is not None else tuple(remarks_on(settings, preset, job)),
     )
-    try:
-        search(plan, folder)
-    finally:
-        distributed.destroy()
 
 
 def remarks_on(settings: Any, preset: Any, job: SearchOptions) -> list[str]:

@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,9 @@ from nasarch.atomic import write_text
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import SPACES, Space
 from nasarch.drawing.draw import draw
-from nasarch.runtime.run_folder import as_json, make_folder
+from nasarch.runtime.claim import CONFIG, check_unused, make_folder
+from nasarch.runtime.json_files import check_types, read_object, reading, typed_keys
+from nasarch.runtime.run_folder import as_json
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes.methods import Method, titled
 from nasarch.search.settings.fields import from_dict
@@ -32,6 +33,7 @@ from .consensus import Agreement, agreements, consensus
 from .history import kept_counts
 from .run import read_found
 
+GIVE = "give the folders of runs as a search leaves them"
 SAME = ("method", "settings", "data", "space")  # of config.json, in all runs that are gathered
 
 
@@ -92,16 +94,15 @@ def gather(
         out: Folder to write, a new one.
         stability_only: Stability alone: no consensus cell, and no agreement between halves of the runs.
     """
-    from nasarch.runtime.run_folder import check_unused
-
     folders = [folder for run in runs for folder in (_seeds(run) or [run])]
     if len(folders) < 2:
         raise ValueError(f"{len(folders)} run is nothing to bring together: name two at least, such as runs/a runs/b")
     check_unused(out)
     results, config = [read_found(folder) for folder in folders], _same(folders)
-    method = titled(config["method"])
-    settings: Any = from_dict(method.settings, config["settings"])
-    space = replace(SPACES[config["space"]["name"]], nodes=config["space"]["nodes"])
+    with reading(folders[0] / CONFIG, GIVE):
+        method = titled(config["method"])
+        settings: Any = check_types(from_dict(method.settings, config["settings"]))
+        space = replace(SPACES[config["space"]["name"]], nodes=config["space"]["nodes"])
     conclude(method, settings, space, results, make_folder(out), Console(), with_consensus=not stability_only)
     print(f"wrote {out}")
 
@@ -130,10 +131,11 @@ def _same(folders: Sequence[Path]) -> dict[str, Any]:
 
 
 def _config(folder: Path) -> dict[str, Any]:
-    try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"can't read {folder / 'config.json'} ({error}): give the folders of runs as a search leaves them") from error
+    path = folder / CONFIG
+    config = read_object(path, GIVE, method=str, settings=dict, seed=int, data=dict, space=dict)
+    with reading(path, GIVE):
+        typed_keys(config["space"], name=str, nodes=int)
+    return config
 
 
 def _stability(counts: Sequence[Mapping[str, Any]]) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +9,8 @@ from typing import Any, Literal
 from tyro.conf import OmitArgPrefixes
 
 from nasarch.data.options import DataOptions
+from nasarch.runtime.claim import CONFIG
+from nasarch.runtime.json_files import check_types, read_object, reading
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision, updated
 from nasarch.search.settings.fields import from_dict
 
@@ -76,14 +77,11 @@ def resumed(method: str, kind: type, folder: Path) -> tuple[Any, SearchOptions]:
     """Settings (of class `kind`) and options of the search by `method` in `folder`.
 
     Raises:
-        ValueError: there is none, or of another method.
+        ValueError: there is none, its config.json is damaged, or it is of another method.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        job = updated(SearchOptions(), config["job"] | {"resume": folder})
-        found, settings = config["method"], from_dict(kind, config["settings"]) if config["method"] == method else None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"no search to resume in {folder} ({error}): give the folder of a run, which holds its config.json") from error
-    if settings is None:
-        raise ValueError(f"{folder} holds a search by {found}, not by {method}: resume it with that command")
-    return settings, job
+    remedy = "give the folder of a run, which holds its config.json"
+    config = read_object(folder / CONFIG, remedy, method=str, settings=dict, job=dict)
+    if config["method"] != method:
+        raise ValueError(f"{folder} holds a search by {config['method']}, not by {method}: resume it with that command")
+    with reading(folder / CONFIG, remedy):
+        return check_types(from_dict(kind, config["settings"])), check_types(updated(SearchOptions(), config["job"] | {"resume": folder}))

@@ -5,15 +5,16 @@ What an older version did not write yet is missing here as well: `weights` is No
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import DARTS, SPACES, Space
+from nasarch.runtime.json_files import read_json, read_lines, read_object, reading, typed_keys
 from nasarch.search.engine.result import Margin
+from nasarch.strict_json import shown
 
 from .history import Timeline, operation_count
 
@@ -121,11 +122,11 @@ def read_run(folder: Path) -> Run:
     config = _config(folder / "config.json")
     done = folder / "genotype.json"
     genotype = Genotype.load(done) if done.exists() else None
-    metrics = _lines(folder / "metrics.jsonl", _checked_metrics, strict=genotype is not None)
+    metrics = read_lines(folder / "metrics.jsonl", _checked_metrics, MEND, complete=genotype is not None)
     cells = _cells(folder / "genotypes", len(metrics))
     space = _space(folder / "config.json", config, [genotype] if genotype else [*cells.values()])
     weights = folder / "weights.jsonl"
-    tables = _lines(weights, lambda line: _tables(line, space), strict=genotype is not None) if weights.exists() else None
+    tables = read_lines(weights, lambda line: _tables(line, space), MEND, complete=genotype is not None) if weights.exists() else None
     return Run(
         folder=folder,
         config=config,
@@ -134,46 +135,17 @@ def read_run(folder: Path) -> Run:
         weights=tables[: len(metrics)] if tables else None,
         cells=cells,
         genotype=genotype,
-        margins=_margins(folder / "edges.json") if genotype is not None and (folder / "edges.json").exists() else None,
-        measured=_lines(folder / "eigenvalues.jsonl", _checked_measurement, strict=genotype is not None),
+        margins=read_margins(folder / "edges.json") if genotype is not None and (folder / "edges.json").exists() else None,
+        measured=read_lines(folder / "eigenvalues.jsonl", _checked_measurement, MEND, complete=genotype is not None),
     )
 
 
 def _config(path: Path) -> dict[str, Any]:
-    config = _json(path)
-    if isinstance(config, dict) and "seed" not in config and "job" in config:
+    config = read_object(path, GIVE)
+    if "seed" not in config and "job" in config:
         raise ValueError(f"no search in {path.parent}: none of its seeds has begun; {GIVE}")
-    for key, kind in (("method", str), ("settings", dict), ("seed", int)):
-        if not isinstance(config, dict) or not isinstance(config.get(key), kind):
-            raise ValueError(f"{path}: no {key!r} of type {kind.__name__}: {GIVE}, with the config.json that the search wrote")
-    return config
-
-
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"can't read {path}: {error.strerror}; {GIVE}") from error
-    except ValueError as error:
-        raise ValueError(f"{path}: not JSON ({error}): {MEND}") from error
-
-
-def _lines(path: Path, checked: Callable[[Any], Any], *, strict: bool) -> list[Any]:
-    """What `checked` makes of every line. Of a run that goes on the last line may be half-written, and is left out then."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
-    except OSError as error:
-        raise ValueError(f"can't read {path}: {error.strerror}; {GIVE}") from error
-    found = []
-    for number, line in enumerate(lines, 1):
-        try:
-            found.append(checked(json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
-            if number == len(lines) and not strict:
-                break
-            reason = f"no {error}" if isinstance(error, KeyError) else error
-            raise ValueError(f"{path}, line {number}: damaged ({reason}): {MEND}") from error
-    return found
+    with reading(path, f"{GIVE}, with the config.json that the search wrote"):
+        return typed_keys(config, method=str, settings=dict, seed=int)
 
 
 def _checked_metrics(line: Any) -> dict[str, Any]:
@@ -225,21 +197,24 @@ def _space(path: Path, config: Mapping[str, Any], genotypes: Sequence[Genotype])
         cells = genotypes[-1].cells.values()
         return SPACES[genotypes[-1].space].with_nodes(max(len(cell.nodes) for cell in cells))
     about = config.get("space") or {"name": DARTS.name, "nodes": config["settings"].get("nodes", DARTS.nodes)}
-    try:
+    with reading(f"{path}: space {shown(about)} is unknown; legal are {', '.join(SPACES)}", MEND):
+        typed_keys(about, name=str, nodes=int)
         return SPACES[about["name"]].with_nodes(about["nodes"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: space {about!r} is unknown; legal are {', '.join(SPACES)}: {MEND}") from error
 
 
-def _margins(path: Path) -> list[Margin]:
-    rows = _json(path)
-    try:
+def read_margins(path: Path, remedy: str = MEND) -> list[Margin]:
+    """The rows of edges.json.
+
+    Raises:
+        ValueError: the file is damaged: names it and the remedy.
+    """
+    rows = read_json(path, remedy)
+    with reading(f"{path}: a row is not as a search writes it, with {', '.join(Margin._fields)}", remedy):
         return [_margin(row) for row in rows]
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: a row is not as a search writes it, with {', '.join(Margin._fields)} ({error}): {MEND}") from error
 
 
 def _margin(row: Any) -> Margin:
+    typed_keys(row, kind=str, node=int, weights=list, kept=list)
     found = Margin(**row | {"weights": tuple(row["weights"]), "kept": tuple(row["kept"])})
     sources = [*found.kept, *([] if found.dropped is None else [found.dropped])]
     if not all(map(_is_number, (*found.weights, found.node, 0 if found.lead is None else found.lead))):

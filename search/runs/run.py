@@ -20,40 +20,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
-import signal
-import threading
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from types import FrameType
 from typing import Any
-
-import torch
 
 from nasarch.atomic import write_text
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import Space
-from nasarch.compute import device_name
 from nasarch.drawing.draw import draw
 from nasarch.runtime import distributed
-from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
+from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.environment import environment
+from nasarch.runtime.json_files import JsonLines, read_object, reading
 from nasarch.runtime.options import to_dict
-from nasarch.runtime.run_folder import JsonLines, as_json
+from nasarch.runtime.recorded_data import with_absolute_paths
+from nasarch.runtime.run_folder import RunFolder, as_json, finished
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.recipes.methods import Method
 
 from .metrics import epoch_line
 from .options import SearchOptions
+from .reader import read_margins
 
 Search = Generator[Progress, None, SearchResult]
 Report = Callable[[Progress], None]
-PACKAGES = ("nasarch", "torch", "timm")
 SAME = ("method", "settings", "seed", "name", "data", "space", "amp", "processes")  # of config.json, to go on from a checkpoint
 
 
@@ -91,29 +85,22 @@ class Plan:
         return self.method.search(replace(self.bench, seed=seed, checkpoint=checkpoint), self.settings)
 
 
-def run(plan: Plan, seed: int, folder: Path, report: Report) -> SearchResult:
-    """Search once, or finish what `folder` holds of it. Returns what was found, its provenance filled in.
+def run(plan: Plan, seed: int, path: Path, report: Report) -> SearchResult:
+    """Search once in the folder `path`, or finish what it holds of that. Returns the result, its provenance filled in.
 
-    SIGINT and SIGTERM stop it after the present step with everything kept; a second signal stops it at once.
+    SIGINT and SIGTERM stop it after the present step with its state saved; a second signal stops it at once.
 
     Raises:
-        ValueError: the checkpoint in the folder is damaged or of another search.
-        KeyboardInterrupt: it was stopped; says how to go on.
+        ValueError: the checkpoint in the folder is damaged or of another search, or another process is running there.
+        KeyboardInterrupt: it was stopped.
     """
-    finished = distributed.run_on_main(lambda: read_found(folder) if (folder / "genotype.json").exists() else None)
-    if finished is not None:
-        return finished
-    config = distributed.run_on_main(lambda: _continued(_config(plan, seed), folder / "config.json"))
-    if str(plan.bench.device) == "cpu":
-        torch.set_num_threads(config["threads"])
-    checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
-    if distributed.is_main():
-        write_text(folder / "config.json", as_json(config))
-    with stopping_at_signals(checkpoint):
-        found, seconds = _follow(plan.begin(seed, checkpoint), folder, report, checkpoint.epochs)
-    found = found._replace(genotype=replace(found.genotype, provenance=_provenance(plan, config, seconds)))
-    if distributed.is_main():
-        _write_found(found, folder)
+    found = finished(path / "genotype.json", lambda: read_found(path))
+    if found is not None:
+        return found
+    with RunFolder.begin(path, _config(plan, seed), SAME) as folder:
+        found = _follow(plan.begin(seed, folder.checkpoint), folder, report)
+        found = found._replace(genotype=replace(found.genotype, provenance=_provenance(plan, folder.config, folder.last["seconds"])))
+        folder.finish(lambda: _write_found(found, path))
     return found
 
 
@@ -122,75 +109,36 @@ def _write_found(found: SearchResult, folder: Path) -> None:
     write_text(folder / "weights.json", json.dumps(found.weights.to_lists()) + "\n")
     draw(found.genotype, folder / "cell.png")
     found.genotype.save(folder / "genotype.json")
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
 
 
 def read_found(folder: Path) -> SearchResult:
-    """What a finished run in `folder` found.
+    """The result of a finished search in `folder`.
 
     Raises:
-        ValueError: the run is not finished, or one of its files is damaged.
+        ValueError: the search is not finished, or one of its files is damaged.
     """
-    try:
-        rows = json.loads((folder / "edges.json").read_text(encoding="utf-8"))
-        margins = [Margin(**row | {"weights": tuple(row["weights"]), "kept": tuple(row["kept"])}) for row in rows]
-        weights = ArchitectureWeights.from_lists(json.loads((folder / "weights.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"{folder} holds no finished search of this version ({error}); finish it with --resume, or search again"
-        ) from error
+    remedy = "finish it with --resume, or search again"
+    if missing := [name for name in ("edges.json", "weights.json", "genotype.json") if not (folder / name).is_file()]:
+        raise ValueError(f"{folder} holds no finished search of this version (no {missing[0]}); {remedy}")
+    margins, tables = read_margins(folder / "edges.json", remedy), read_object(folder / "weights.json", remedy)
+    with reading(folder / "weights.json", remedy):
+        weights = ArchitectureWeights.from_lists(tables)
     return SearchResult(Genotype.load(folder / "genotype.json"), margins, weights)
 
 
-@contextmanager
-def stopping_at_signals(checkpoint: Checkpoint) -> Iterator[None]:
-    """SIGINT and SIGTERM ask the checkpoint for a stop; the handlers from before come back at once and after the block.
+def _follow(search: Search, folder: RunFolder, report: Report) -> SearchResult:
+    """Drive the search to its end, writing down every epoch."""
+    weights, measured = folder.lines("weights.jsonl"), JsonLines(folder.path / "eigenvalues.jsonl")
 
-    One of several processes gets such signals twice, from the terminal and from torchrun, which ends those that don't stop: there the
-    handlers come back after the block alone.
-    """
-    before: dict[signal.Signals, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        checkpoint.stop_requested = True
-        if distributed.world_size() == 1:
-            _set_handlers(before)
-
-    _set_handlers(dict.fromkeys(before, ask))
-    try:
-        yield
-    finally:
-        _set_handlers(before)
-
-
-def _set_handlers(handlers: Mapping[signal.Signals, Any]) -> None:
-    if threading.current_thread() is threading.main_thread():  # only there Python lets a signal be handled
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
-def _follow(search: Search, folder: Path, report: Report, epochs: int) -> tuple[SearchResult, float]:
-    """Drive the search to its end, writing down every epoch; `epochs` were over before, what was written of later ones is dropped.
-
-    Returns what was found, and the seconds of all epochs, also of those before.
-    """
-    metrics, weights = JsonLines(folder / "metrics.jsonl", epochs), JsonLines(folder / "weights.jsonl", epochs)
-    measured = JsonLines(folder / "eigenvalues.jsonl")
-    start = time.perf_counter() - metrics.last.get("seconds", 0.0)
-    while True:
-        try:
-            progress = next(search)
-        except StopIteration as stop:
-            return stop.value, time.perf_counter() - start
-        if not distributed.is_main():
-            continue
+    def write(progress: Progress) -> None:
         report(progress)
-        if progress.figures:
+        if progress.figures and all(map(math.isfinite, progress.figures.values())):
             _measured(measured, progress)
         if progress.found is not None:
-            metrics.add(epoch_line(progress) | {"seconds": round(time.perf_counter() - start, 3)})
             weights.add({"stage": progress.stage, "epoch": progress.epoch} | progress.found.weights.to_lists())
-            progress.found.genotype.save(folder / "genotypes" / f"epoch-{metrics.count}.json")
+            progress.found.genotype.save(folder.path / "genotypes" / f"epoch-{weights.count}.json")
+
+    return folder.follow(search, write, epoch_line)
 
 
 def _measured(lines: JsonLines, progress: Progress) -> None:
@@ -200,14 +148,10 @@ def _measured(lines: JsonLines, progress: Progress) -> None:
     lines.add({"stage": here[0], "epoch": here[1], "step": here[2], **progress.figures})
 
 
-def _continued(config: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Of a search that goes on: the first command, its threads (on a CPU another number gives other sums), and with what it goes on."""
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        first = {key: before[key] for key in ("command", "threads", "device", "versions")}
-    except (OSError, ValueError, TypeError, KeyError):  # it begins, or a file that `resumed` has refused already
-        return config
-    return config | first | {"resumed": [*before.get("resumed", []), {key: config[key] for key in first}]}
+def config_of_seeds(plan: Plan) -> dict[str, Any]:
+    """config.json of the folder above several seeds."""
+    job = with_absolute_paths(to_dict(plan.job))
+    return {"method": plan.method.title, "settings": asdict(plan.settings), "job": job, "data": _about(plan.bench)}
 
 
 def _config(plan: Plan, seed: int) -> dict[str, Any]:
@@ -221,11 +165,9 @@ def _config(plan: Plan, seed: int) -> dict[str, Any]:
         "amp": plan.bench.amp,
         "tf32": plan.job.machine.tf32,
         "processes": distributed.world_size(),
-        "job": to_dict(plan.job) | {"seed": seed, "runs": 1, "consensus": False},
+        "job": with_absolute_paths(to_dict(plan.job)) | {"seed": seed, "runs": 1, "consensus": False},
         "data": _about(plan.bench),
-        "device": device_name(torch.device(plan.bench.device)),
-        "threads": torch.get_num_threads(),
-        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+        **environment(plan.bench.device),
         "command": plan.words,
     }
 

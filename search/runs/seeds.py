@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
-from nasarch.atomic import write_text
 from nasarch.cells.space import NATS
 from nasarch.compute import keep_freed_memory
 from nasarch.runtime import distributed
-from nasarch.runtime.options import to_dict
 from nasarch.runtime.progress import ProgressDisplay, to_all
-from nasarch.runtime.run_folder import as_json, make_folder, withdraw
+from nasarch.runtime.seeds import run_seeds
 from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.engine.loop import WARM, Progress
 from nasarch.search.engine.result import SearchResult
@@ -27,7 +24,7 @@ from .console import log_epoch, report
 from .gather import conclude
 from .metrics import collapse, warnings_about
 from .nats_table import check_table, lookup
-from .run import Plan, Report, run
+from .run import Plan, Report, config_of_seeds, run
 
 CUTOUT = CIFAR.cutout
 
@@ -43,38 +40,27 @@ def search(plan: Plan, folder: Path) -> None:
     where = str(plan.bench.device) + (f", {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     console.print(f"{plan.method.title} on {data.name}: {len(data.train):,} training images, {data.num_classes} classes; {where}")
     _warn(console, plan.remarks)
-    if distributed.is_main():
-        make_folder(folder)
-    if len(seeds) > 1 and distributed.is_main():
-        config = {"method": plan.method.title, "settings": asdict(plan.settings), "job": to_dict(plan.job)}
-        write_text(folder / "config.json", as_json(config))
-    results: list[SearchResult] = []
-    try:
-        for seed in seeds:
-            place = folder if len(seeds) == 1 else folder / f"seed-{seed}"
-            results.append(_one(plan, seed, place, console))
-    except ValueError:
-        if plan.job.output.resume is None and distributed.is_main():
-            withdraw(folder)
-        raise
-    except KeyboardInterrupt:
-        console.print(f"stopped; to go on: nasarch search {plan.command} --resume {folder}", soft_wrap=True)
-        raise
+    results = run_seeds(
+        lambda seed, path: _one(plan, seed, path, console),
+        seeds,
+        folder,
+        config=config_of_seeds(plan),
+        command=f"search {plan.command}",
+        console=console,
+    )
     if distributed.is_main():
         _conclude(plan, results, folder, console)
 
 
-def _one(plan: Plan, seed: int, place: Path, console: Console) -> SearchResult:
-    if distributed.is_main():
-        make_folder(place)
+def _one(plan: Plan, seed: int, folder: Path, console: Console) -> SearchResult:
     with ExitStack() as stack:
         reports: list[Report] = [partial(report, stack.enter_context(ProgressDisplay(console, " of this stage")), f"seed {seed}")]
         if plan.job.tensorboard and distributed.is_main():
             from nasarch.runtime.tensorboard import TensorBoardLogger
 
-            reports.append(partial(log_epoch, stack.enter_context(TensorBoardLogger(place / "events"))))
+            reports.append(partial(log_epoch, stack.enter_context(TensorBoardLogger(folder / "events"))))
         reports.append(Watch(console))
-        found = run(plan, seed, place, to_all(reports))
+        found = run(plan, seed, folder, to_all(reports))
     console.print(_choice(found, seed))
     _warn(console, warnings_about(found.genotype, plan.job.max_macs))
     if plan.job.nats_table is not None:

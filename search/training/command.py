@@ -17,16 +17,19 @@ from nasarch.cells.genotype import Genotype
 from nasarch.compute import device_name, keep_freed_memory
 from nasarch.data.dataset import Dataset
 from nasarch.runtime import distributed
+from nasarch.runtime.claim import claimed
 from nasarch.runtime.options import to_dict
 from nasarch.runtime.progress import ProgressDisplay, duration, to_all
-from nasarch.runtime.run_folder import as_json, check_unused, make_folder, usual_folder
+from nasarch.runtime.recorded_data import MOVED, moved_data, with_recorded_data
+from nasarch.runtime.run_folder import as_json
+from nasarch.runtime.seeds import run_seeds
 from nasarch.runtime.tensorboard import TensorBoardLogger
 
 from .options import TrainOptions
 from .plan import TrainPlan, located, resumed, subject
 from .recipes import Training, recipe, remarks_on, with_scaled_lr
 from .record import check_recordable, record
-from .run import Report, Result, run, summary
+from .run import Report, Result, config_of_seeds, run, summary
 from .train_show import log_epoch, report
 
 
@@ -38,6 +41,7 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
         given, asked = settings, job
         source, settings, job, kept = _told_before(source, job.output.resume)
         remarks += _uncounted(given, asked, settings, job)
+        job = moved_data(job, asked, TrainOptions())
     elif not source:
         raise ValueError(
             "no model: give a name that `nasarch models` lists, a genotype's .json file, or a search's folder; or --resume DIR"
@@ -50,24 +54,24 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
         remarks += remarks_on(settings, recipe(job.recipe).settings)
     device = job.machine.start()
     try:
-        folder = distributed.broadcast_from_main(job.output.resume or job.output.out or usual_folder("train", named, job.dataset.data))
-        if job.output.resume is None:
-            distributed.run_on_main(lambda: check_unused(folder))
-        data = job.dataset.load()
-        _check_test(data, job)
-        plan = TrainPlan(
-            subject=subject(source, recipe(job.recipe), settings, data, kept),
-            recipe=recipe(job.recipe),
-            settings=settings,
-            data=data,
-            device=device,
-            job=job,
-            words=" ".join(["nasarch", *sys.argv[1:]]),
-            remarks=tuple(remarks),
-        )
-        if job.record:
-            check_recordable(plan)
-        _train(plan, folder)
+        with claimed(job.output.resume, job.output.out, "train", named, job.dataset.data) as folder:
+            data = job.dataset.load()
+            if job.output.resume is not None:
+                data = with_recorded_data(data, folder)
+            _check_test(data, job)
+            plan = TrainPlan(
+                subject=subject(source, recipe(job.recipe), settings, data, kept),
+                recipe=recipe(job.recipe),
+                settings=settings,
+                data=data,
+                device=device,
+                job=job,
+                words=" ".join(["nasarch", *sys.argv[1:]]),
+                remarks=tuple(remarks),
+            )
+            if job.record:
+                check_recordable(plan)
+            _train(plan, folder)
     finally:
         distributed.destroy()
 
@@ -88,7 +92,7 @@ def _uncounted(settings: Training, job: TrainOptions, own: Training, own_job: Tr
     """That flags given beside --resume don't count, where they say otherwise than the folder."""
     usual = asdict(recipe(job.recipe).settings) | to_dict(TrainOptions())
     told, kept = asdict(settings) | to_dict(job), asdict(own) | to_dict(own_job)
-    others = [key for key, default in usual.items() if key != "resume" and told[key] not in (default, kept[key])]
+    others = [key for key, default in usual.items() if key not in ("resume", *MOVED) and told[key] not in (default, kept[key])]
     flags = ", ".join(f"--{key.replace('_', '-')} {told[key]} (there {kept[key]})" for key in others)
     return [f"--resume goes on with the settings of its folder, so these don't count: {flags}"] if others else []
 
@@ -116,28 +120,19 @@ def _train(plan: TrainPlan, folder: Path) -> None:
     for words in plan.remarks:
         console.print(f"note: {words}", highlight=False, soft_wrap=True)
     seeds = range(job.seed, job.seed + job.runs)
-    if distributed.is_main():
-        make_folder(folder)
-    if len(seeds) > 1 and distributed.is_main():
-        config = {
-            "source": plan.subject.source,
-            "genotype": plan.subject.genotype.to_dict(),
-            "settings": asdict(settings),
-            "train": to_dict(job),
-        }
-        write_text(folder / "config.json", as_json(config))
-    try:
-        results = [_one(plan, seed, folder if len(seeds) == 1 else folder / f"seed-{seed}", console) for seed in seeds]
-    except KeyboardInterrupt:
-        console.print(f"stopped; to go on: nasarch train --resume {folder}", soft_wrap=True, highlight=False)
-        raise
+    results = run_seeds(
+        lambda seed, path: _one(plan, seed, path, console),
+        seeds,
+        folder,
+        config=config_of_seeds(plan),
+        command="train",
+        console=console,
+    )
     if distributed.is_main():
         _conclude(plan, results, folder, console)
 
 
 def _one(plan: TrainPlan, seed: int, folder: Path, console: Console) -> Result:
-    if distributed.is_main():
-        make_folder(folder)
     with ExitStack() as stack:
         reports: list[Report] = [partial(report, stack.enter_context(ProgressDisplay(console)), f"seed {seed}")]
         if plan.job.tensorboard and distributed.is_main():

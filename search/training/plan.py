@@ -20,6 +20,8 @@ from nasarch.models.network import CellNetwork
 from nasarch.models.source import find_source
 from nasarch.models.zoo import GENERIC, MODELS, Model
 from nasarch.runtime import distributed
+from nasarch.runtime.claim import CONFIG
+from nasarch.runtime.json_files import check_types, read_object, reading
 from nasarch.runtime.options import updated
 
 from .options import TrainOptions
@@ -166,14 +168,13 @@ class TrainPlan:
 
 
 def resumed(folder: Path) -> tuple[str, Training, TrainOptions, Genotype]:
-    """Source, settings, job and cells of the training in `folder`.
+    """Source, settings, options and cells of the training in `folder`.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or its config.json is damaged.
     """
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    remedy = "give the folder of a training, with its config.json"
+    config = read_object(folder / CONFIG, remedy, source=str, settings=dict, train=dict, genotype=dict)
+    with reading(folder / CONFIG, remedy):
         settings, job = Training(**config["settings"]), updated(TrainOptions(), config["train"] | {"resume": folder})
-        return str(config["source"]), settings, job, Genotype.from_dict(config["genotype"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no training to resume in {folder} ({error}): give the folder of a training, with its config.json") from error
+        return config["source"], check_types(settings), check_types(job), Genotype.from_dict(config["genotype"])

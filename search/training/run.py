@@ -15,33 +15,30 @@ the first one writes.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
-import platform
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from nasarch.atomic import write_text
-from nasarch.compute import AUTOCAST_DTYPES, device_name
+from nasarch.compute import AUTOCAST_DTYPES
+from nasarch.data.dataset import Dataset
 from nasarch.data.loader import BatchLoader
 from nasarch.models.weight_files import weights_file
 from nasarch.runtime import distributed
-from nasarch.runtime.checkpoint import Checkpoint, shared_checkpoint
+from nasarch.runtime.environment import environment
+from nasarch.runtime.json_files import read_object, reading, typed_keys
 from nasarch.runtime.meter import peak_memory
 from nasarch.runtime.options import to_dict
-from nasarch.runtime.run_folder import JsonLines, as_json
-from nasarch.search.runs.run import PACKAGES, stopping_at_signals
+from nasarch.runtime.recorded_data import with_absolute_paths
+from nasarch.runtime.run_folder import CHECKPOINT, RESULT, RunFolder, as_json, finished
 
 from .evaluate import Score, evaluate
-from .learner import STAGE, Learner, Progress, fit
+from .learner import Learner, Progress, fit
 from .plan import TrainPlan
 from .weights import load_weights, save_model
 
@@ -50,66 +47,69 @@ Result = dict[str, Any]
 SAME = ("source", "model", "settings", "seed", "data", "amp", "processes")  # of config.json, to go on from a checkpoint
 
 
-def run(plan: TrainPlan, seed: int, folder: Path, report: Report) -> Result:
-    """Train once, or finish what `folder` holds of it. Returns what is in result.json.
+def run(plan: TrainPlan, seed: int, path: Path, report: Report) -> Result:
+    """Train once in the folder `path`, or finish what it holds of that. Returns what is in result.json.
 
-    SIGINT and SIGTERM stop it after the present step with everything kept; a second signal stops it at once.
+    SIGINT and SIGTERM stop it after the present step with its state saved; a second signal stops it at once.
 
     Raises:
-        ValueError: the checkpoint in the folder is damaged or of another training; or a loss, of the training images or the test images,
-            or a weight is no finite number: says where, and leaves the checkpoint.
+        ValueError: the checkpoint in the folder is damaged or of another training, or another process is running there; or a loss, of
+            the training images or the test images, or a weight is no finite number: says where, and leaves the checkpoint.
         KeyboardInterrupt: it was stopped.
     """
-    finished = distributed.run_on_main(lambda: read_result(folder) if (folder / "result.json").exists() else None)
-    if finished is not None:
-        return finished
-    config = _config(plan, seed)
-    checkpoint = shared_checkpoint(folder / "checkpoint.pt", {key: config[key] for key in SAME})
-    batches, fresh = _batches(plan, seed), checkpoint.stage(STAGE) is None
-    learner = _learner(plan, seed, fresh=fresh, steps=len(batches))
-    config["begun_from"] = distributed.run_on_main(lambda: _begun_from(plan, None if fresh else folder))
-    if distributed.is_main():
-        write_text(folder / "config.json", as_json(config))
-    with stopping_at_signals(checkpoint):
+    result = finished(path / RESULT, lambda: read_result(path))
+    if result is not None:
+        return result
+    with RunFolder.begin(path, _config(plan, seed), SAME) as folder:
+        batches, fresh = _batches(plan, seed), not folder.has_state
+        learner = _learner(plan, seed, fresh=fresh, steps=len(batches))
+        if fresh:
+            folder.config["begun_from"] = distributed.run_on_main(lambda: _begun_from(plan))
         try:
-            last = _follow(learner, batches, checkpoint, folder, report)
+            folder.follow(fit(learner, batches, folder.checkpoint), report, lambda one: asdict(one) | {"memory": peak_memory()})
         except ValueError as error:
-            raise ValueError(f"{error}{_rescue(folder, checkpoint) if 'the loss is' in str(error) else ''}") from error
-    trained = learner.result()
-    _check_trained(trained, folder)
-    part = plan.data.test if plan.job.test else None
-    score = None
-    if part is not None:
-        workers = plan.job.dataset.workers
-        score = evaluate(trained, part, plan.data, batch_size=_test_batch(plan), device=plan.device, workers=workers)
-    if score is not None and not math.isfinite(score.loss):
-        raise ValueError(f"the loss on the test images is {score.loss}: {_remedy(folder)}")
-    bare = plan.subject.build(seed, aux_head=False)
-    result = _result(plan, config, last, score, sum(parameter.numel() for parameter in bare.parameters()))
-    if distributed.is_main():
-        save_model(bare, trained.state_dict(), folder / "model", plan.data.class_names)
-        write_text(folder / "result.json", as_json(result))
-        (folder / "checkpoint.pt").unlink(missing_ok=True)
+            raise ValueError(f"{error}{_rescue(folder) if 'the loss is' in str(error) else ''}") from error
+        trained = learner.result()
+        _check_trained(trained, path)
+        part = plan.data.test if plan.job.test else None
+        score = None
+        if part is not None:
+            workers = plan.job.dataset.workers
+            score = evaluate(trained, part, plan.data, batch_size=_test_batch(plan), device=plan.device, workers=workers)
+        if score is not None and not math.isfinite(score.loss):
+            raise ValueError(f"the loss on the test images is {score.loss}: {_remedy(path)}")
+        bare = plan.subject.build(seed, aux_head=False)
+        result = _result(plan, folder, score, sum(parameter.numel() for parameter in bare.parameters()))
+
+        def write() -> None:
+            save_model(bare, trained.state_dict(), path / "model", plan.data.class_names)
+            write_text(path / RESULT, as_json(result))
+
+        folder.finish(write)
     return result
 
 
-def _rescue(folder: Path, checkpoint: Checkpoint) -> str:
+def _rescue(folder: RunFolder) -> str:
     """What can be done with the state before the loss was lost."""
-    good = f"{folder / 'checkpoint.pt'} is of epoch {checkpoint.epochs}, to begin with by --weights"
-    return f"; {good}" if checkpoint.stages else ""
+    good = f"{folder.path / CHECKPOINT} is of epoch {folder.checkpoint.epochs}, to begin with by --weights"
+    return f"; {good}" if folder.has_state else ""
 
 
 def read_result(folder: Path) -> Result:
-    """What a finished training in `folder` gave.
+    """The result.json of a finished training in `folder`.
 
     Raises:
-        ValueError: its file is damaged.
+        ValueError: the file is damaged.
     """
-    try:
-        found = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        return dict(found)
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{folder / 'result.json'} is damaged ({error}): remove it, and train again in another folder") from error
+    path, remedy = folder / RESULT, "remove it, and train again in another folder"
+    found = read_object(path, remedy, seed=int, seconds=float, train=dict)
+    with reading(path, remedy):
+        typed_keys(found["train"], loss=float, accuracy=float)
+        if found["test"] is not None:
+            typed_keys(found["test"], images=int, loss=float, top1=float)
+            if found["test"]["top5"] is not None:
+                typed_keys(found["test"], top5=float)
+    return found
 
 
 def _check_trained(net: nn.Module, folder: Path) -> None:
@@ -123,11 +123,8 @@ def _remedy(folder: Path) -> str:
     return f"choose a smaller learning rate (--lr), in another folder; {folder / 'checkpoint.pt'} holds these weights, and nothing is saved"
 
 
-def _begun_from(plan: TrainPlan, before: Path | None) -> dict[str, str] | None:
-    """Name and digest of the file that the first weights were read from; of a run that goes on what its folder `before` says."""
-    if before is not None:
-        config = before / "config.json"
-        return json.loads(config.read_text(encoding="utf-8")).get("begun_from") if config.is_file() else None
+def _begun_from(plan: TrainPlan) -> dict[str, str] | None:
+    """Name and digest of the file that the first weights were read from."""
     if plan.job.weights is None:
         return None
     file = weights_file(plan.job.weights)
@@ -160,22 +157,23 @@ def _test_batch(plan: TrainPlan) -> int:
     return max(1, plan.settings.batch_size // distributed.world_size())
 
 
-def _follow(learner: Learner, batches: BatchLoader, checkpoint: Checkpoint, folder: Path, report: Report) -> dict[str, Any]:
-    """Drive the training to its end, writing down every epoch; what was written of epochs to be trained again is dropped."""
-    lines, start = JsonLines(folder / "metrics.jsonl", checkpoint.epochs), time.perf_counter()
-    before = json.loads(lines.lines[-1])["seconds"] if lines.lines else 0.0
-    for progress in fit(learner, batches, checkpoint):
-        if not distributed.is_main():
-            continue
-        report(progress)
-        if progress.ends_epoch:
-            seconds = round(before + time.perf_counter() - start, 3)
-            lines.add(asdict(progress) | {"memory": peak_memory(), "seconds": seconds})
-    return distributed.broadcast_from_main(json.loads(lines.lines[-1]) if distributed.is_main() else {})
+def config_of_seeds(plan: TrainPlan) -> dict[str, Any]:
+    """config.json of the folder above several seeds."""
+    return {
+        "source": plan.subject.source,
+        "genotype": plan.subject.genotype.to_dict(),
+        "settings": asdict(plan.settings),
+        "train": with_absolute_paths(to_dict(plan.job)),
+        "data": _about(plan.data),
+    }
+
+
+def _about(data: Dataset) -> dict[str, Any]:
+    return {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest}
 
 
 def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
-    data, subject = plan.data, plan.subject
+    subject = plan.subject
     return {
         "source": subject.source,
         "model": subject.model,
@@ -187,18 +185,17 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
         "amp": plan.job.amp,
         "tf32": plan.job.machine.tf32,
         "processes": distributed.world_size(),
-        "train": to_dict(plan.job) | {"seed": seed, "runs": 1},
-        "data": {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest},
-        "device": device_name(plan.device),
-        "threads": torch.get_num_threads(),
-        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+        "train": with_absolute_paths(to_dict(plan.job)) | {"seed": seed, "runs": 1},
+        "data": _about(plan.data),
+        **environment(plan.device),
         "command": plan.words,
     }
 
 
-def _result(plan: TrainPlan, config: dict[str, Any], last: dict[str, Any], score: Score | None, parameters: int) -> Result:
+def _result(plan: TrainPlan, folder: RunFolder, score: Score | None, parameters: int) -> Result:
+    last = folder.last
     keys = ("source", "model", "recipe", "seed", "amp", "tf32", "processes", "data", "begun_from", "device", "versions")
-    said = {key: config[key] for key in keys}
+    said = {key: folder.config[key] for key in keys}
     test = None if score is None else {"images": score.images, "loss": score.loss, "top1": score.top1, "top5": score.top5}
     return said | {
         "cells_sha256": plan.subject.digest,

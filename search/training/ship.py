@@ -7,7 +7,6 @@ nasarch/models/shipped.py describes. NAME is the model's, or `<genotype>_shallow
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -26,12 +25,14 @@ from nasarch.models.network import CellNetwork
 from nasarch.models.source import find_source
 from nasarch.models.weight_files import as_safetensors
 from nasarch.models.zoo import MODELS, SHALLOW, create_model
+from nasarch.runtime.json_files import read_object
 from nasarch.runtime.run_folder import as_json
 
 from .evaluate import Score, evaluate
 from .plan import resumed
 from .recipes import recipe
 
+NEEDED = "give the folder that `nasarch train` wrote, with all of its files"
 INPUTS = ("mean", "std", "interpolation", "crop_pct")  # of timm's configuration: how the images were prepared
 
 
@@ -41,7 +42,7 @@ def ship(run: Path, folder: Path = shipped.FOLDER) -> Path:
     Raises:
         ValueError: there is no finished, tested training, or its network is none of the zoo's.
     """
-    result, config, timms = (_read(run / name) for name in ("result.json", "config.json", "model/config.json"))
+    result, config, timms = (read_object(run / name, NEEDED) for name in ("result.json", "config.json", "model/config.json"))
     if result["test"] is None:
         raise ValueError(f"{run} was trained with --no-test: how good its weights are is not known")
     name = _name(config)
@@ -65,13 +66,6 @@ def ship(run: Path, folder: Path = shipped.FOLDER) -> Path:
     card = result | told | {"inputs": inputs, "file": about}
     write_text(path.with_suffix(".json"), as_json(card))
     return path
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path.parent} is no finished training ({error}): give the folder that `nasarch train` wrote") from error
 
 
 def _name(config: dict[str, Any]) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+from safetensors import SafetensorError
 from timm.models import load_state_dict, save_for_hf
 from torch import Tensor
 
+from nasarch.atomic import new_folder
 from nasarch.models import weight_files
 from nasarch.models.network import CellNetwork
 from nasarch.models.weight_files import NAME, check_cells, read_weights, weights_file, write_folder
@@ -72,15 +73,21 @@ def save_model(net: CellNetwork, trained: Mapping[str, Tensor], folder: Path, cl
     """Write `folder` for `timm.create_model("local-dir:FOLDER", pretrained=True)`: config.json and model.safetensors.
 
     `net` is the network without auxiliary head as timm made it, whose arguments are written down; it gets the `trained` weights.
-    `folder` is only there when it is complete. The number of classes is left out of the arguments: transformers would give it twice.
+    `folder` is only there when it is complete; one that is there is replaced. The number of classes is left out of the arguments:
+    transformers would give it twice.
+
+    Raises:
+        ValueError: it can't be written, for instance on a full disk.
     """
     net.load_state_dict({key: value.cpu() for key, value in trained.items() if not key.startswith("aux_head.")})
-    partial = folder.with_name(f".{folder.name}")
-    shutil.rmtree(partial, ignore_errors=True)
-    save_for_hf(net.eval(), partial, model_config={"label_names": list(class_names)}, safe_serialization=True)  # for its config.json
-    config: dict[str, Any] = json.loads((partial / "config.json").read_text(encoding="utf-8"))
-    config.get("model_args", {}).pop("num_classes", None)
-    write_folder(partial, net.state_dict(), config, net.genotype)
-    (partial / NAME).chmod((partial / "config.json").stat().st_mode)  # safetensors' own writer lets nobody but the owner read
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.rename(folder)
+    try:
+        with new_folder(folder, replace=True) as partial:
+            save_for_hf(
+                net.eval(), partial, model_config={"label_names": list(class_names)}, safe_serialization=True
+            )  # for its config.json
+            config: dict[str, Any] = json.loads((partial / "config.json").read_text(encoding="utf-8"))
+            config.get("model_args", {}).pop("num_classes", None)
+            write_folder(partial, net.state_dict(), config, net.genotype)
+            (partial / NAME).chmod((partial / "config.json").stat().st_mode)  # safetensors' own writer lets nobody but the owner read
+    except SafetensorError as error:  # of its own writer, on a full disk
+        raise ValueError(f"can't write {folder} ({error}); free some space there, and resume the training") from error

@@ -399,7 +399,7 @@ def test_a_resumed_run_has_its_own_settings_whatever_is_said_beside(tmp_path: Pa
     what = plan(tmp_path, settings, evaluate=False, seed=7, workers=0, weights=None, images=tmp_path / "images")
     (tmp_path / "run").mkdir()
     run(what, build(what, tmp_path / "run"), tmp_path / "run", lambda _: None)
-    found, told, backbone = detect_run.told_before(tmp_path / "run")
+    found, told, backbone = detect_run.resumed(tmp_path / "run")
     assert found == settings and told == updated(what.job, {"resume": tmp_path / "run"})
     assert (backbone.name, backbone.arguments, backbone.weights) == ("nas_224", what.backbone.arguments, None)
     assert backbone.normalization == {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}

@@ -248,7 +248,10 @@ MISTAKES = {
     ),
     "epochs": (["detect", "train", "--data", ".", "--epochs", "0"], "--epochs 0: choose 1 or more"),
     "size": (["detect", "train", "--data", ".", "--size", "8", "--batch-size", "4"], "choose 32 to 4096 pixels"),
-    "nothing to resume": (["detect", "train", "--resume", "images"], "no training to resume in images"),
+    "nothing to resume": (
+        ["detect", "train", "--resume", "images"],
+        "can't read images/config.json (No such file or directory): give the folder of `nasarch detect train`",
+    ),
     "no detector": (["detect", "eval", "images", "--data", "."], "images holds no detector"),
     "no detector to export": (["export", "ssd", "images", "-o", "m.onnx"], "images holds no detector"),
     "score": (["detect", "predict", "images", "images/val-0.png", "-o", "out", "--score", "2"], "--score 2"),

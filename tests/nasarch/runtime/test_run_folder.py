@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.run_folder import JsonLines, check_unused, identifier, usual_folder, withdraw
+from nasarch.runtime.claim import check_unused, claimed, identifier, usual_folder
+from nasarch.runtime.json_files import JsonLines
 
 
 def test_a_usual_folder_is_named_by_its_words_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,10 +35,10 @@ def test_a_folder_is_unused_if_it_is_not_there_or_empty(tmp_path: Path) -> None:
 )
 def test_a_refused_run_leaves_its_folder_only_with_something_to_keep(names: list[str], stays: bool, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    folder.mkdir()
-    for name in names:
-        (folder / name).write_text("")
-    withdraw(folder)
+    with pytest.raises(ValueError, match="refused"), claimed(None, folder):
+        for name in names:
+            (folder / name).write_text("")
+        raise ValueError("refused")
     assert folder.exists() == stays and (not stays or sorted(path.name for path in folder.iterdir()) == sorted(names))
 
 
@@ -47,7 +48,7 @@ def test_lines_are_taken_over_dropped_and_added(tmp_path: Path) -> None:
     assert (JsonLines(path).count, JsonLines(path, 2).count, JsonLines(path, 0).count, JsonLines(tmp_path / "none").count) == (3, 2, 0, 0)
     lines = JsonLines(path, 2)
     assert lines.last == {"a": 2} and JsonLines(path, 0).last == {}
-    lines.drop(lambda line: line["a"] == 1)
+    lines.drop(lambda line: bool(line["a"] == 1))
     assert path.read_text().count("\n") == 3
     lines.add({"a": 4})
     assert path.read_text() == '{"a": 2}\n{"a": 4}\n' and lines.count == 2

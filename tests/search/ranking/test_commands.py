@@ -237,7 +237,7 @@ def test_what_a_user_gets_wrong_is_said_in_one_line(ranked: Path, tmp_path: Path
     assert "ftso_nats_cifar of 'nats': their networks differ" in refused(capsys, "select", "ftso_cifar", "ftso_nats_cifar")
     assert f"{tmp_path} has neither genotype.json nor a trained model" in refused(capsys, "select", str(tmp_path), "ftso_cifar")
     assert "no run: give the folder" in refused(capsys, "correlate") and "no search in" in refused(capsys, "correlate", str(tmp_path))
-    assert "nothing to resume" in refused(capsys, "select", "--resume", str(tmp_path))
+    assert "give the folder of `nasarch select`" in refused(capsys, "select", "--resume", str(tmp_path))
     assert "is of `nasarch rank-paths`, not of `nasarch select`" in refused(capsys, "select", "--resume", str(ranked))
     assert "exists already" in refused(capsys, "rank-paths", *TINY, "--out", str(ranked))
     assert not (tmp_path / "new").exists()
@@ -252,11 +252,11 @@ def test_data_without_a_test_part_can_be_ranked_but_not_compared(tmp_path: Path,
 def test_a_damaged_or_changed_folder_is_refused(ranked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = shutil.copytree(ranked, tmp_path / "copy")
     (folder / "heats" / "one-seed0-000.jsonl").write_text("{")
-    assert "one-seed0-000.jsonl is damaged" in refused(capsys, "rank-paths", "--resume", str(folder))
+    assert "one-seed0-000.jsonl, line 1: damaged" in refused(capsys, "rank-paths", "--resume", str(folder))
     config = json.loads((folder / "config.json").read_text())
     config["data"]["sha256"] = "0" * 64
     (folder / "config.json").write_text(as_json(config))
-    assert "is of other data" in refused(capsys, "rank-paths", "--resume", str(folder))
+    assert f"those of the run in {folder} {'0' * 64}: resume" in refused(capsys, "rank-paths", "--resume", str(folder))
 
 
 def test_every_flag_is_explained(capsys: pytest.CaptureFixture[str]) -> None:

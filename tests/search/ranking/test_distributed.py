@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -18,7 +19,7 @@ from nasarch.search.ranking import tournament
 from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.console import TournamentProgress
 from nasarch.search.ranking.protocol import evaluation_protocol
-from nasarch.search.ranking.tournament import Candidate, established, play, read_lines, training_groups
+from nasarch.search.ranking.tournament import Candidate, established, play, read_group, training_groups
 
 PROCESSES = 2
 TINY = updated(
@@ -39,8 +40,8 @@ def process(number: int, folder: str) -> None:
     for meeting in ("first", "second"):
         dist.init_process_group("gloo", init_method=f"file://{folder}/{meeting}", rank=number, world_size=PROCESSES)
         try:
-            established(task, place)
-            said.append("begins")
+            with established(task, place):
+                said.append("begins")
         except ValueError as error:
             said.append(str(error))
         said.append(f"joined: {dist.is_initialized()}")
@@ -59,9 +60,14 @@ def test_a_folder_that_another_machine_does_not_see_is_said(tmp_path: Path, monk
     task = a_task(tmp_path / "elsewhere")
     place = evaluation_protocol(task, by_test=False)
     monkeypatch.setattr(tournament, "PATIENCE", 0.0)
-    monkeypatch.setattr(tournament.distributed, "run_on_main", lambda work: json.loads(json.dumps(tournament._config(task, place))))
-    with pytest.raises(ValueError, match="no .*elsewhere/config.json here, though the first process has one: name a folder with --out"):
-        established(task, place)
+    config = json.loads(json.dumps(tournament._config(task, place)))
+    monkeypatch.setattr(tournament, "claimed", lambda *told: contextlib.nullcontext(task.folder))
+    monkeypatch.setattr(tournament.distributed, "run_on_main", lambda work: config)
+    with (
+        pytest.raises(ValueError, match="no .*elsewhere/config.json here, though the first process has one: name a folder with --out"),
+        established(task, place),
+    ):
+        pytest.fail("begun")
 
 
 def test_a_network_whose_loss_is_no_number_is_not_ranked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,11 +83,11 @@ def test_a_network_whose_loss_is_no_number_is_not_ranked(tmp_path: Path, monkeyp
 def test_lines_of_before_whose_loss_is_no_number_are_refused(tmp_path: Path) -> None:
     line = {"name": "mine", "seed": 5, "accuracy": 10.0, "loss": math.inf}
     (tmp_path / "heat.jsonl").write_text(json.dumps(line) + "\n")
-    with pytest.raises(ValueError, match="heat.jsonl: the loss of mine, seed 5, on the judging images is inf"):
-        read_lines(tmp_path / "heat.jsonl")
+    with pytest.raises(ValueError, match="heat.jsonl, line 1: damaged .Infinity is not a number in JSON.*: remove it, and resume"):
+        read_group(tmp_path / "heat.jsonl")
     (tmp_path / "heat.jsonl").write_text("{}\n")
-    with pytest.raises(ValueError, match="heat.jsonl is damaged"):
-        read_lines(tmp_path / "heat.jsonl")
+    with pytest.raises(ValueError, match="heat.jsonl, line 1: damaged .no 'name'.: remove it, and resume"):
+        read_group(tmp_path / "heat.jsonl")
 
 
 def test_each_process_takes_its_share_of_the_heats(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

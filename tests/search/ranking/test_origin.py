@@ -117,7 +117,7 @@ def test_other_data_than_those_of_the_search_are_refused(tmp_path: Path, pets: P
     with pytest.raises(ValueError, match="of 9x9 pixels.*but the data here are pets .*10x10 pixels"):
         field(first, "ftso_cifar")
     (tmp_path / "a" / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match="doesn't say what was searched on"):
+    with pytest.raises(ValueError, match="config.json: damaged .*: mend it, or give the cell as a file"):
         in_common([tmp_path / "a"], None)
 
 

@@ -17,6 +17,7 @@ from nasarch.runtime.options import to_dict, updated
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.recipes.methods import METHODS
+from nasarch.search.runs import run
 from nasarch.search.runs.options import SearchOptions
 from tests.helpers.captured_options import CapturedCall, catch_searches, plan_of, typed
 from tests.helpers.coloured_images import data
@@ -274,6 +275,7 @@ def test_a_folder_tells_all_of_a_search_again(method: str, told: CapturedCall, t
     ]
     plan = plan_of(told, *flags, method=method)
     config = {"method": plan.method.title, "settings": changes | {"epochs": 2 * changes["epochs"]}, "job": to_dict(plan.job)}
+    config["data"] = run._about(plan.bench)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     again = plan_of(told, "--resume", str(tmp_path / "run"), "--seed", "9", method=method)

@@ -99,11 +99,11 @@ def test_what_can_not_be_brought_together_is_said(runs: Path, tmp_path: Path) ->
     (second / "config.json").write_text(json.dumps(config | {"settings": config["settings"] | {"lr": 0.5}}))
     refused("machine-1 and .*machine-0 differ in settings: only runs of the same search")
     (second / "config.json").write_text("{")
-    refused("can't read .*config.json.*give the folders of runs")
+    refused(r"config.json: damaged \(not JSON.*give the folders of runs")
     (second / "config.json").unlink()
     refused("can't read .*config.json")
     (second / "genotype.json").unlink()
-    refused("machine-1.*genotype.json: can't read it")
+    refused("machine-1 holds no finished search of this version .no genotype.json.")
     (second / "weights.json").unlink()
     refused("machine-1 holds no finished search .*finish it with --resume")
     refused("nowhere holds no finished search", first, tmp_path / "nowhere")
@@ -133,4 +133,4 @@ def test_a_report_on_the_runs_shows_their_consensus(runs: Path, tmp_path: Path, 
     (damaged / "consensus" / "agreement.json").write_text("[{]")
     capsys.readouterr()
     assert main(["report", str(damaged)]) == 2
-    assert "agreement.json is damaged" in capsys.readouterr().err
+    assert "agreement.json: damaged (not JSON" in capsys.readouterr().err

@@ -183,7 +183,7 @@ def test_bad_checkpoints_are_refused_in_one_line(tmp_path: Path, capsys: pytest.
     (folder / "config.json").write_text(json.dumps(config | {"settings": config["settings"] | {"lr": 0.5}}))
     says("settings", "'lr': 0.025")
     (folder / "config.json").write_text("{}")
-    says("no search to resume", "config.json")
+    says("config.json: damaged (no 'method')", "give the folder of a run")
 
 
 def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

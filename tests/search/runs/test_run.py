@@ -16,9 +16,11 @@ import torch
 
 from nasarch.cells.genotype import Genotype, resolve
 from nasarch.data.dataset import Images
+from nasarch.runtime import run_folder
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.json_files import JsonLines
 from nasarch.runtime.options import to_dict
-from nasarch.runtime.run_folder import JsonLines
+from nasarch.runtime.run_folder import _continued
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
 from nasarch.search.recipes.ftso import PAPER, Ftso
@@ -120,12 +122,12 @@ def test_a_search_that_goes_on_keeps_its_first_command_and_says_with_what_it_wen
     now = {"command": "now", "threads": 2, "device": "d2", "versions": {"torch": "2"}, "seed": 1}
     first = {"command": "first", "threads": 8, "device": "d1", "versions": {"torch": "1"}}
     path = tmp_path / "config.json"
-    assert run._continued(now, path) == now
+    assert _continued(now, path) == now
     path.write_text(json.dumps(first | {"seed": 1}))
-    again = run._continued(now, path)
+    again = _continued(now, path)
     assert again == first | {"seed": 1, "resumed": [{key: now[key] for key in first}]}
     path.write_text(json.dumps(again))
-    third = run._continued(now | {"command": "third"}, path)
+    third = _continued(now | {"command": "third"}, path)
     assert third["command"] == "first" and [entry["command"] for entry in third["resumed"]] == ["now", "third"]
 
 
@@ -237,7 +239,7 @@ def test_a_checkpoint_is_of_the_same_search_in_all_that_its_numbers_depend_on(ke
         raise RuntimeError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "shared_checkpoint", caught)
+        patch.setattr(run_folder, "shared_checkpoint", caught)
         with pytest.raises(RuntimeError):
             played(told, tmp_path / "run")
     config = run._config(plan_of(told, "--seed", "5"), 6)

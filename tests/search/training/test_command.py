@@ -152,7 +152,7 @@ def test_what_a_user_gets_wrong_is_said_in_one_line(tmp_path: Path, capsys: pyte
     assert "is none: give the path of its .json" in refused(capsys, "ftso_cifar", "--record", *COMMAND, "--out", str(out))
     assert "choose 1 to 1500" in refused(capsys, "ftso_cifar", *COMMAND, "--batch-size", "2000", "--out", str(out))
     assert not out.exists() or not any(out.iterdir())  # so that the mended command can be given
-    assert "no training to resume" in refused(capsys, "--resume", str(tmp_path))
+    assert "config.json (No such file or directory): give the folder of a training" in refused(capsys, "--resume", str(tmp_path))
     assert "leave --no-test out" in refused(capsys, "cell.json", "--record", "--no-test")
     (tmp_path / "used").mkdir()
     (tmp_path / "used" / "notes.txt").write_text("mine")
