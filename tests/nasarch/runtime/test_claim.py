@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -42,10 +44,15 @@ except ValueError as error:
 """
 
 
-def holding(kind: str, folder: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen([sys.executable, "-c", HOLD, kind, str(folder)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None and process.stdout.readline() == "claimed\n"
-    return process
+@contextmanager
+def holding(kind: str, folder: Path) -> Iterator[None]:
+    """Another process claims the folder in the block, and is killed after it."""
+    with subprocess.Popen([sys.executable, "-c", HOLD, kind, str(folder)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "claimed\n"
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def race(folder: Path, out: str, count: int = 4) -> list[str]:
@@ -87,15 +94,11 @@ def test_runs_of_the_same_second_are_numbered(tmp_path: Path, monkeypatch: pytes
 
 def test_a_second_run_or_resume_in_a_folder_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    process = holding("new", folder)
-    try:
+    with holding("new", folder):
         with pytest.raises(ValueError, match="exists already: choose another folder with --out"), claimed(None, folder):
             pytest.fail("begun")
         with pytest.raises(ValueError, match=f"another process is running in {folder}: wait until"), claimed(folder, None):
             pytest.fail("resumed")
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
     assert (folder / LOCK).exists()  # a kill leaves the file, not the lock
     with claimed(folder, None) as found:
         assert found == folder
@@ -104,13 +107,12 @@ def test_a_second_run_or_resume_in_a_folder_is_refused_until_the_first_has_ended
 
 def test_two_resumes_at_once_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").touch()
-    process = holding("resume", tmp_path)
-    try:
-        with pytest.raises(ValueError, match="another process is running"), claimed(tmp_path, None):
-            pytest.fail("resumed")
-    finally:
-        process.kill()
-        process.wait()
+    with (
+        holding("resume", tmp_path),
+        pytest.raises(ValueError, match="another process is running"),
+        claimed(tmp_path, None),
+    ):
+        pytest.fail("resumed")
 
 
 def test_a_forked_worker_does_not_hold_the_lock(tmp_path: Path) -> None:

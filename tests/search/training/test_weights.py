@@ -143,7 +143,7 @@ def test_the_auxiliary_head_of_a_file_is_taken_where_there_is_one_and_kept_where
 
 
 def test_a_saved_model_is_complete_or_not_there(net: CellNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was there before stays until the new one is whole, and what a stop left behind is not in the way."""
+    """What was there before stays until the new one is whole, and a stop leaves nothing else."""
     save_model(net, net.state_dict(), tmp_path / "model", ("r", "g", "b"))
     before = {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()}
     assert json.loads(before["config.json"])["label_names"] == ["r", "g", "b"]
@@ -156,7 +156,7 @@ def test_a_saved_model_is_complete_or_not_there(net: CellNetwork, tmp_path: Path
         patch.setattr("nasarch.models.weight_files.as_safetensors", stop)
         save_model(other, other.state_dict(), tmp_path / "model", ("x", "y", "z"))
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == before
-    (tmp_path / ".model" / "left.txt").write_text("of a stop")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
     trained = copy.deepcopy(net).to(memory_format=torch.channels_last)
     save_model(other.train(), trained.state_dict(), tmp_path / "model", ("r", "g", "b"))
     assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == before and not other.training
