@@ -75,7 +75,7 @@ CASES = {
     "ftso-epoch": Case("ftso", "skip-1ep", skips, (3, 1.5)),
     "ftso-iteration": Case("ftso", "skip-1it", skips, (0.05, 0.015)),
 }
-PARTS = {"sides": "data", "supernet": "network", "relaxation": "network"}  # what a recipe asks its bench for
+PARTS = {"train_val_loaders": "data", "supernet": "network", "relaxation": "network"}  # what a recipe asks its bench for
 TWINS = {"twin": torch.contiguous_format, "twin, channels_last": torch.channels_last}
 CIFAR = (50_000, (32, 32))
 IMPORTS = [sys.executable, "-P", "-c", "import nasarch.search.runs.command"]  # -P: of what is installed, not of the present folder
@@ -144,7 +144,7 @@ def sides(case: Case, bench: SearchContext, settings: Any) -> dict[str, Side]:
 def steps(case: Case, bench: SearchContext, settings: Any, turns: int) -> dict[str, Any]:
     """The median step of every side, and the twins' over that of nasarch."""
     device, contestants = torch.device(bench.device), sides(case, bench, settings)
-    batch = next(iter(bench.sides(settings.batch_size, settings.fractions)[0]))
+    batch = next(iter(bench.train_val_loaders(settings.batch_size, settings.fractions)[0]))
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(turns + 1):
         for name, side in contestants.items():

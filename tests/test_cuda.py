@@ -189,7 +189,7 @@ def test_a_search_goes_on_after_a_stop(
     recipe: Any, settings: Any, amp: Any, device: torch.device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sums on a GPU come in any order, so that the losses after it are near, not equal; another seed's are not near."""
-    monkeypatch.setattr("nasarch.search.engine.loop.INTERVAL", 0.0)  # a report after every step
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)  # a report after every step
     whole, expected = follow(recipe, settings, Checkpoint(), device=device, amp=amp)
     other, _ = follow(recipe, settings, Checkpoint(), device=device, amp=amp, seed=1)
     before, nothing = follow(recipe, settings, Checkpoint(tmp_path / "checkpoint.pt"), 5, device=device, amp=amp)

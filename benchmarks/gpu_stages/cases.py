@@ -15,9 +15,8 @@ from nasarch.cells.topology import read_path
 from nasarch.compute import AUTOCAST_DTYPES, Precision, seeded
 from nasarch.search.engine import updates
 from nasarch.search.engine.discretize import by_kind, given_edges
-from nasarch.search.engine.optimisers import start
 from nasarch.search.engine.relaxation import Relaxation
-from nasarch.search.engine.updates import Batch, State, Update
+from nasarch.search.engine.updates import Batch, OptimizerSettings, State, Update, initial_state
 from nasarch.search.recipes import dots, ftso
 from nasarch.search.recipes.pc_darts import PcDarts
 from nasarch.search.supernet.candidates import all_candidates, on, only
@@ -86,7 +85,7 @@ def modules(case: Case, *, small: bool, init_std: float = 1e-3) -> tuple[Superne
 def state_of(case: Case, device: str, amp: Precision, *, small: bool) -> State:
     """A search of this case about to begin, with the optimisers of nasarch."""
     net, arch = modules(case, small=small)
-    state = start(net.to(device), arch.to(device), PcDarts())
+    state = initial_state(net.to(device), arch.to(device), OptimizerSettings.of(PcDarts()))
     state.precision = AUTOCAST_DTYPES[amp]
     return state
 

@@ -14,8 +14,8 @@ import torch
 
 from nasarch.compute import Precision
 from nasarch.data.dataset import Dataset
+from nasarch.runtime import loop
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.engine import loop
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import SearchResult
 

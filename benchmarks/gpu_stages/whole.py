@@ -64,7 +64,7 @@ def searched(context: Context, data: Dataset, name: str, method: ModuleType, set
             spent = {"seconds": ends[-1], "steps_s": ends[-1] - sum(apart.values()) if apart else ends[-1], **apart}
             epochs = [end - start for start, end in pairwise([spent["seconds"] - spent["steps_s"], *ends])]
             found = spent | {"amp": amp, "steps": progress.steps * len(ends), "epochs_s": epochs, "loss": progress.loss}
-            found |= {"accuracy": progress.accuracy, "genotype": progress.found.genotype.to_dict()["cells"], **forecast(settings, epochs)}
+            found |= {"accuracy": progress.accuracy, "genotype": progress.result.genotype.to_dict()["cells"], **forecast(settings, epochs)}
             context.note(name, found)
     return found
 

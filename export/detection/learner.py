@@ -9,9 +9,7 @@ for bit on a CPU. Several processes average their gradients, each with the losse
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,13 +25,15 @@ from nasarch.export.ssd.detector import default_boxes
 from nasarch.models.weight_files import check_fit
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.loop import Position, run_epochs
+from nasarch.runtime.meter import Meter
 
 from .coco import Scene
 from .loader import Batch, Epochs, batches, transforms
 from .settings import DetectTraining
 
-INTERVAL = 0.5  # seconds between two reports within an epoch
-STAGE = "detector"  # its name in the checkpoint
+STAGE = "detector training"  # its name in the checkpoint
+REMEDY = "choose a smaller learning rate (--lr), or --clip 5, in another folder"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,44 +142,8 @@ def weighed_by(coder: BoxCoder, weights: Tensor) -> Iterator[None]:
         coder.weights = numbers
 
 
-class Sums:
-    """The losses of this epoch so far, kept on the device so that a step never waits for the one before."""
-
-    def __init__(self, device: torch.device, said: tuple[float, float, int] = (0.0, 0.0, 0)) -> None:
-        self.losses, self.steps = torch.tensor(said[:2], device=device, dtype=torch.float64), said[2]
-        self.timed, self.start, self.reported = 0, time.perf_counter(), time.perf_counter()
-
-    def add(self, losses: Tensor, images: int) -> None:
-        self.losses += losses
-        self.steps += 1
-        self.timed += images
-
-    def due(self) -> bool:
-        return time.perf_counter() - self.reported >= INTERVAL
-
-    def means(self, place: str, *, of_all: bool) -> tuple[float, float]:
-        """Of this process, or of all, which then have to ask at the same time. Raises ValueError if they are not finite."""
-        self.reported = time.perf_counter()
-        first, second = self.losses.tolist()
-        if of_all:
-            first, second = (value / distributed.world_size() for value in distributed.all_reduce_sum([first, second], self.losses.device))
-        if not math.isfinite(first + second):
-            raise ValueError(
-                f"the loss is {first + second} in {place}: choose a smaller learning rate (--lr), or --clip 5, in another folder"
-            )
-        return first / self.steps, second / self.steps
-
-    def images_per_second(self) -> float:
-        return distributed.world_size() * self.timed / (time.perf_counter() - self.start)
-
-    def state(self) -> tuple[float, float, int]:
-        """Means over the processes, so that each may go on from them. Of several processes all have to ask at the same time."""
-        first, second = (value / distributed.world_size() for value in distributed.all_reduce_sum(self.losses.tolist(), self.losses.device))
-        return first, second, self.steps
-
-
 def fit(learner: Learner, scenes: tuple[Scene, ...], seed: int, workers: int, checkpoint: Checkpoint) -> Iterator[Progress]:
-    """Train on the images, from where the checkpoint is; report twice a second and at an epoch's end, and keep the state there.
+    """Train on the images, from where the checkpoint is; report twice a second and at an epoch's end, and save the state there.
 
     Raises:
         ValueError: the loss is not finite, an image can't be decoded, or the checkpoint is of another detector. The checkpoint then
@@ -188,49 +152,45 @@ def fit(learner: Learner, scenes: tuple[Scene, ...], seed: int, workers: int, ch
     """
     settings, design = learner.settings, learner.model.design
     order = Epochs(len(scenes), settings.batch_size, seed, distributed.rank(), distributed.world_size())
-    rate = settings.learning_rate(settings.epochs * order.steps)
-    first, done, said = _take_up(learner, checkpoint)
-    sums = Sums(learner.device, said)
+    state = checkpoint.stage(STAGE) or {"epochs": 0, "step": 0}
+    draws = order.draws(range(state["epochs"], settings.epochs), state["step"])
     transform = transforms(settings.augmentation, settings.size, design.mean)
-    source = batches(scenes, transform, seed, order.draws(range(first, settings.epochs), done), workers)
-    learner.model.train()
-    with closing(source):
-        for number, batch in enumerate(source, first * order.steps + done):
-            epoch, step = number // order.steps, number % order.steps + 1
-            sums.add(learner.step(batch, number, rate(number)), len(batch.targets))
-            ends = step == order.steps
-            if ends or sums.due():
-                losses = sums.means(f"epoch {epoch + 1}, step {step} of {order.steps}", of_all=ends)
-                yield Progress(
-                    epoch=epoch + 1,
-                    epochs=settings.epochs,
-                    step=step,
-                    steps=order.steps,
-                    classification=losses[0],
-                    localisation=losses[1],
-                    images_per_second=sums.images_per_second(),
-                    learning_rate=rate(number),
-                )
-            stops = distributed.stop_agreed(checkpoint.stop_requested, step, learner.device, ends=ends)
-            if ends:
-                sums = Sums(learner.device)
-            if ends or stops:
-                _keep(learner, checkpoint, *((epoch + 1, 0) if ends else (epoch, step)), sums.state())
-            if stops and epoch + ends < settings.epochs:
-                raise KeyboardInterrupt
+    with closing(batches(scenes, transform, seed, draws, workers)) as source:
+        yield from run_epochs(DetectionStage(learner, source, order.steps), checkpoint)
 
 
-def _keep(learner: Learner, checkpoint: Checkpoint, epochs: int, step: int, sums: tuple[float, float, int]) -> None:
-    """Everything, after `step` steps of the epoch that follows `epochs` whole ones."""
-    state = learner.state_dict() | {"epochs": epochs, "step": step, "sums": sums}
-    if checkpoint.path is not None:
-        checkpoint.keep(STAGE, state)
+class DetectionStage:
+    """The training of a `Learner` on batches of all epochs one after the other, as `run_epochs` drives it."""
 
+    def __init__(self, learner: Learner, source: Iterator[Batch], steps: int) -> None:
+        self.name, self.device, self.remedy = STAGE, learner.device, REMEDY
+        self.report_steps: int | None = None
+        self.learner, self.epochs = learner, learner.settings.epochs
+        self.batches: Iterable[Batch] = source
+        self.steps, self.total_steps = steps, self.epochs * steps
+        self.rate = learner.settings.learning_rate(self.total_steps)
+        learner.model.train()
 
-def _take_up(learner: Learner, checkpoint: Checkpoint) -> tuple[int, int, tuple[float, float, int]]:
-    """Load what was kept: the epochs that are over, the steps of the next one, and its losses so far."""
-    state = checkpoint.stage(STAGE)
-    if state is None:
-        return 0, 0, (0.0, 0.0, 0)
-    learner.load_state_dict(state)
-    return state["epochs"], state["step"], state["sums"]
+    def start_epoch(self, epoch: int) -> None:
+        """Nothing depends on the epoch."""
+
+    def step(self, batch: Batch, number: int, meter: Meter) -> None:
+        self.learning_rate = self.rate(number)
+        losses = self.learner.step(batch, number, self.learning_rate).double()
+        meter.add(losses.sum(), losses.unbind(), 1, images=len(batch.targets))
+
+    def report(self, position: Position, means: Sequence[float]) -> Progress:
+        classification, localisation = means
+        return Progress(
+            **position._asdict(),
+            epochs=self.epochs,
+            classification=classification,
+            localisation=localisation,
+            learning_rate=self.learning_rate,
+        )
+
+    def state_dict(self, *, is_over: bool) -> dict[str, Any]:
+        return self.learner.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.learner.load_state_dict(state)

@@ -1,11 +1,11 @@
-"""What every search works with besides its recipe: data, space, seed, device, and where its state is kept. Knows no method.
+"""Search context: what every search works with besides its recipe: data, space, seed, device and checkpoint. Knows no method.
 
-A recipe asks it for the two sides of the data, for networks and for a stage of training; what is the same in all methods is said here.
+A recipe asks it for the loaders of training and validation split, for networks and for a stage of training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,32 +18,34 @@ from nasarch.data.dataset import Dataset, split_indices
 from nasarch.data.loader import BatchLoader, train_and_val_loaders
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.loop import run_epochs
 from nasarch.runtime.options import Precision
+from nasarch.runtime.schedules import Schedule
 from nasarch.search.supernet.network import Supernet
 
-from .loop import Progress, fit
-from .optimisers import OptimizerSettings, start
+from .hessian import Sharpness
+from .loop import Progress, SearchStage
 from .relaxation import Relaxation
-from .sharpness import Sharpness
-from .updates import Update
+from .result import SearchResult
+from .updates import OptimizerSettings, Update, initial_state
 
 IMAGENET_STEM_SIZE = 64  # pixels a side from which the network begins with ImageNet's stem, 224 -> 28
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchContext:
-    """The workplace of one search.
+    """The context of one search.
 
     Args:
-        data: images; a search looks at the training part alone.
+        data: images; a search uses the training part alone.
         space: what a cell may be.
-        seed: of the split, the first weights and the batches.
-        device: where tensors live.
+        seed: random seed of the data split, weight initialization and batch order.
+        device: of all tensors.
         name: of the genotype.
-        checkpoint: where the state is kept.
+        checkpoint: where the state is saved, and loaded from.
         amp: bf16 or fp16 for the network's arithmetic; off is exact.
-        parts: indices of the training images for the weights and for the architecture, in place of the recipe's fractions.
-        workers: processes that decode images on disk, None for one a core.
+        parts: indices of the training and the validation split among the training images, in place of the recipe's fractions.
+        workers: number of image-decoding worker processes, None for one per CPU core.
         hessian: measure the largest eigenvalue of the architecture's Hessian after every epoch.
         hessian_every: measure it after every so many steps of an epoch, too.
     """
@@ -65,25 +67,25 @@ class SearchContext:
         return self.space if self.space.kept_edges is None else self.space.with_nodes(nodes)
 
     def indices(self, fractions: tuple[float, float]) -> tuple[Tensor, Tensor]:
-        """Which training images train the weights and which the architecture: class-balanced, drawn by the seed."""
+        """Indices of the training and the validation split among the training images: class-balanced, drawn by the seed."""
         if self.parts is not None:
             return self.parts
         first, second = split_indices(self.data.train.labels, fractions, self.seed)
         return first, second
 
-    def sides(self, batch_size: int, fractions: tuple[float, float]) -> tuple[BatchLoader, BatchLoader]:
-        """Batches for the weights and for the architecture."""
+    def train_val_loaders(self, batch_size: int, fractions: tuple[float, float]) -> tuple[BatchLoader, BatchLoader]:
+        """Loaders of the training split, for the weights, and the validation split, for the architecture parameters."""
         weights, arch = map(self.data.train.subset, self.indices(fractions))
         return train_and_val_loaders((weights, arch), self.data, batch_size=batch_size, **self._loading())  # type: ignore[type-var]
 
-    def whole(self, batch_size: int, fractions: tuple[float, float]) -> tuple[BatchLoader, None]:
-        """Batches of the images of both sides together, for one level."""
+    def one_level_loader(self, batch_size: int, fractions: tuple[float, float]) -> tuple[BatchLoader, None]:
+        """Loader over the training and validation split combined (one-level optimization)."""
         part = self.data.train.subset(torch.cat(self.indices(fractions)).sort().values)
         loading = self._loading()
         return BatchLoader(part, self.data, batch_size=batch_size, **loading | {"seed": 2 * loading["seed"]}), None
 
     def _loading(self) -> dict[str, Any]:
-        """What all batches of this search share."""
+        """Arguments of all loaders of this search."""
         return {
             "seed": self.seed,
             "device": self.device,
@@ -92,31 +94,90 @@ class SearchContext:
             "ranks": distributed.world_size(),
         }
 
-    def supernet(self, space: Space, candidates_ZEO: Tensor, *, stage: int = 0, **shape: Any) -> Supernet:
-        """A network whose first weights are drawn by the seed and the number of the stage; `shape` as for `Supernet`."""
-        stem = "imagenet" if space.inputs == 2 and min(self.data.size) >= IMAGENET_STEM_SIZE else "cifar"
+    def supernet(
+        self,
+        space: Space,
+        candidates_ZEO: Tensor,
+        *,
+        channels: int,
+        layers: int,
+        partial: int = 1,
+        random_channels: bool = False,
+        stage: int = 0,
+    ) -> Supernet:
+        """A supernet whose weights are drawn by the seed and the number of the stage; the other arguments are those of `Supernet`."""
         with seeded(self.seed + stage):
-            net = Supernet(space, candidates_ZEO, num_classes=self.data.num_classes, stem=stem, **shape)
+            net = Supernet(
+                space,
+                candidates_ZEO,
+                channels=channels,
+                layers=layers,
+                partial=partial,
+                random_channels=random_channels,
+                num_classes=self.data.num_classes,
+                stem="imagenet" if space.inputs == 2 and min(self.data.size) >= IMAGENET_STEM_SIZE else "cifar",
+            )
         return net.to(self.device)
 
-    def relaxation(self, space: Space, candidates_ZEO: Tensor, **arguments: Any) -> Relaxation:
-        """Architecture parameters, their random start (if any) drawn by the seed; `arguments` as for `Relaxation`."""
-        generator = torch.Generator().manual_seed(self.seed)
-        return Relaxation(space, candidates_ZEO, generator=generator, **arguments).to(self.device)
+    def relaxation(
+        self,
+        space: Space,
+        candidates_ZEO: Tensor,
+        *,
+        groups: Sequence[Sequence[str]] = (),
+        subset: int = 0,
+        bias: Tensor | float = 0.0,
+        operation_scale: float = 1.0,
+        init_std: float = 0.0,
+    ) -> Relaxation:
+        """Architecture parameters, drawn by the seed where `init_std` is not 0; the arguments are those of `Relaxation`."""
+        arch = Relaxation(
+            space,
+            candidates_ZEO,
+            groups=groups,
+            subset=subset,
+            bias=bias,
+            operation_scale=operation_scale,
+            init_std=init_std,
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        return arch.to(self.device)
 
     def train(
         self,
         net: Supernet,
         arch: Relaxation,
-        sides: tuple[BatchLoader, BatchLoader | None],
+        loaders: tuple[BatchLoader, BatchLoader | None],
         update: Update,
-        rates: OptimizerSettings,
-        **schedule: Any,
+        optimizers: OptimizerSettings,
+        *,
+        stage: str,
+        epochs: int,
+        learning_rate: Schedule,
+        derive: Callable[[], SearchResult],
+        warmup: int = 0,
+        sparse: bool = False,
+        iterations: int | None = None,
+        temperature: Schedule | None = None,
     ) -> Iterator[Progress]:
-        """A stage of training; `schedule` as for `fit`."""
-        state = start(net, arch, rates)
+        """Run a stage of training named `stage`, from where the checkpoint is; the keywords are those of `SearchStage`."""
+        state = initial_state(net, arch, optimizers)
         state.precision = AUTOCAST_DTYPES[self.amp]
         if self.amp == "fp16":
             state.scaler = torch.amp.GradScaler(torch.device(self.device).type)
-        measure = Sharpness(sides) if self.hessian else None
-        return fit(state, *sides, update, measure=measure, measure_every=self.hessian_every, checkpoint=self.checkpoint, **schedule)
+        search_stage = SearchStage(
+            state,
+            *loaders,
+            update,
+            name=stage,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            derive=derive,
+            warmup=warmup,
+            sparse=sparse,
+            iterations=iterations,
+            temperature=temperature,
+            measure=Sharpness(loaders) if self.hessian else None,
+            measure_every=self.hessian_every,
+        )
+        return run_epochs(search_stage, self.checkpoint)

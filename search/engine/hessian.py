@@ -1,8 +1,7 @@
-"""The largest eigenvalue of a Hessian, from products with vectors alone. Knows no method and no network.
+"""Sharpness: the largest eigenvalue of the Hessian of the loss in the architecture parameters, by power iteration. Knows no method.
 
-Of the validation loss in the architecture parameters it says how sharp the minimum is that a search sits in: Zela et al. 2020
-("Understanding and Robustifying Differentiable Architecture Search") stop when it grows, FTSO Fig. 4c and 4d draw it by epoch and by
-iteration beside the accuracy of what was found.
+It says how sharp the minimum is that a search sits in: Zela et al. 2020 ("Understanding and Robustifying Differentiable Architecture
+Search") stop when it grows, FTSO Fig. 4c and 4d draw it by epoch and by iteration beside the accuracy of what was found.
 
     H v = d (g . v) / d p,  g = d L / d p        (Pearlmutter 1994: one backward pass through the gradient)
     v <- H v / |H v|,  eigenvalue = v . H v      (power iteration, Rayleigh quotient)
@@ -11,10 +10,49 @@ iteration beside the accuracy of what was found.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from nasarch.data.loader import BatchLoader
+from nasarch.search.supernet.channel_sampling import Sampler
+
+from .updates import Batch, State, arch_loss
+
+
+class Sharpness:
+    """The eigenvalue for a state of the search, {"eigenvalue": ...}, measured without a trace in the search.
+
+    Always on the same images, without augmentation: of those that train the architecture, or, in a stage that trains weights and
+    architecture on the same images, of all.
+    """
+
+    def __init__(self, loaders: tuple[BatchLoader, BatchLoader | None]) -> None:
+        train, valid = loaders
+        self.images = train if valid is None else valid
+        self.batch: Batch | None = None
+
+    def __call__(self, state: State) -> Mapping[str, float]:
+        self.batch = batch = self.batch or self.images.sample()
+        with untouched(state.net):
+            return {"eigenvalue": largest_eigenvalue(lambda: arch_loss(state, batch), list(state.arch.parameters()))}
+
+
+@contextmanager
+def untouched(net: nn.Module) -> Iterator[None]:
+    """Running statistics, and where the draws of sampled channels are, come back after the block."""
+    buffers = [(buffer, buffer.clone()) for buffer in net.buffers()]
+    draws = [(module, module.get_extra_state()) for module in net.modules() if isinstance(module, Sampler)]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        for sampler, state in draws:
+            sampler.set_extra_state(state)
 
 
 def largest_eigenvalue(
@@ -58,8 +96,9 @@ def _product(slope: Sequence[Tensor], parameters: Sequence[Tensor], vector: Sequ
     if not pairs:
         return [torch.zeros_like(p) for p in parameters]
     parts, weights = zip(*pairs, strict=True)
-    found = torch.autograd.grad(parts, list(parameters), grad_outputs=weights, retain_graph=True, allow_unused=True, materialize_grads=True)
-    return list(found)
+    return [
+        *torch.autograd.grad(parts, list(parameters), grad_outputs=weights, retain_graph=True, allow_unused=True, materialize_grads=True)
+    ]
 
 
 def _unit(vector: Sequence[Tensor]) -> list[Tensor]:

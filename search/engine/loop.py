@@ -1,27 +1,25 @@
-"""The loop of a search, as a generator of progress. Knows time and order; no method, no gradients.
+"""A stage of a search: when weights and architecture parameters are trained, by which rates. Knows no method, no gradients.
 
-Logging, progress bars and early stopping live with the caller, who may stop asking at any time.
+The epochs are driven by nasarch/runtime/loop.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from nasarch.cells.genotype import Genotype
 from nasarch.data.loader import BatchLoader, endless
 from nasarch.runtime import distributed
-from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.loop import Position
+from nasarch.runtime.meter import REMEDY, Meter
 from nasarch.runtime.schedules import Schedule, constant
 
-from .place import StageState
 from .result import SearchResult
-from .updates import State, Update, weights_only
+from .updates import Batch, State, Update, weights_only
 
 Measure = Callable[[State], Mapping[str, float]]
-ONE = constant(1.0)
-WARM = ": weights only"  # how the name of a stage ends while the architecture rests
-INTERVAL = 0.5  # seconds between two reports within an epoch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,122 +27,153 @@ class Progress:
     """Where a search is. Loss and accuracy (0 to 1) are means over the training images that this epoch has seen so far."""
 
     stage: str
+    is_warmup: bool  # the weights alone are trained in this epoch
     epoch: int  # 1 to epochs
     epochs: int
     step: int  # 1 to steps, within the epoch
     steps: int
     loss: float
     accuracy: float
-    images_per_second: float  # both sides of the data counted
+    images_per_second: float  # training and validation images
     learning_rate: float
     temperature: float
-    found: SearchResult | None  # what the search would end with now; at the end of an epoch only
+    result: SearchResult | None  # what the search would end with now; at the end of an epoch only
     figures: Mapping[str, float] = field(default_factory=dict)  # what was measured there, if anything was
 
     @property
     def ends_epoch(self) -> bool:
-        return self.found is not None
+        return self.result is not None
 
     @property
     def genotype(self) -> Genotype | None:
         """The present cell."""
-        return self.found.genotype if self.found is not None else None
+        return self.result.genotype if self.result is not None else None
 
 
-def fit(
-    state: State,
-    train: BatchLoader,
-    valid: BatchLoader | None,
-    update: Update,
-    *,
-    epochs: int,
-    learning_rate: Schedule,
-    derive: Callable[[], SearchResult],
-    stage: str,
-    warmup: int = 0,
-    sparse: bool = False,
-    iterations: int | None = None,
-    temperature: Schedule = ONE,
-    measure: Measure | None = None,
-    measure_every: int | None = None,
-    checkpoint: Checkpoint | None = None,
-) -> Iterator[Progress]:
-    """Train `state` for `epochs` over `train`, with a batch of `valid` (if given) beside each; report twice a second and at an epoch's end.
+class SearchStage:
+    """A stage that trains `state` over the batches of `train`, with a batch of `valid` (if given) beside each.
 
     Args:
+        name: what happens, for the reader, and the name of the stage in the checkpoint.
+        epochs: of the stage.
         learning_rate: of the weights, by epoch.
-        derive: what the search would end with now.
-        stage: what happens, for the reader, and the name under which the checkpoint keeps it.
-        warmup: so many epochs move the weights alone.
-        sparse: in every other epoch, too, only one step moves the architecture: the last but one, as the last batch may be small.
-        iterations: stop after so many steps, the epoch ending there; at most as many as the epochs have.
+        derive: returns what the search would end with now.
+        warmup: number of first epochs that train the weights alone.
+        sparse: in every other epoch, too, only one step trains the architecture: the last but one, as the last batch may be small.
+        iterations: number of steps after which the stage ends; at most as many as the epochs have.
         temperature: of the softmaxes, by epoch.
-        measure: looks at the state at the end of every epoch, and gives figures by name.
-        measure_every: it looks after so many steps of an epoch, too.
-        checkpoint: go on from what it holds of this stage, and keep the state there after every epoch, or when it asks for a stop.
+        measure: called with the state at the end of every epoch; returns figures by name.
+        measure_every: number of steps after which it is called within an epoch, too.
 
     Raises:
-        ValueError: the loss is not finite; the checkpoint then holds the state before this epoch. Or the processes have drifted apart,
-            or the epochs have fewer steps than `iterations`.
-        KeyboardInterrupt: the checkpoint asked for a stop, after a step, and holds the state.
+        ValueError: the epochs have fewer steps than `iterations`.
     """
-    place = StageState(checkpoint or Checkpoint(), stage, state, train, valid)
-    others = endless(valid) if valid is not None else None
-    whole = len(train) * epochs
-    if iterations is not None and iterations > whole:
-        raise ValueError(f"iterations={iterations}: epochs={epochs} have {whole} steps; choose fewer iterations, or more epochs")
-    last = whole if iterations is None else iterations
-    state.net.train()
-    state.arch.temperature = temperature(max(0, place.epochs - 1))  # type: ignore[assignment]  # of a stage that is over
-    for epoch in range(place.epochs, epochs):
-        steps = min(len(train), last - epoch * len(train))
-        if steps <= 0 or place.is_over:
-            break
-        rate = _set_rate(state, learning_rate(epoch))
-        state.arch.temperature = temperature(epoch)  # type: ignore[assignment]
-        meter, stops = place.meter, False
-        for step, batch in zip(range(place.step + 1, steps + 1), train, strict=False):
-            other = batch if others is None or epoch < warmup else next(others)
-            rests = epoch < warmup or (sparse and step != max(1, steps - 1))
-            result = (weights_only if rests else update)(state, batch, other)
-            meter.add(result.loss, result.correct, len(batch[1]), 0 if other is batch else len(other[1]))
-            ends = step == steps
-            looks = measure is not None and (ends or (measure_every is not None and step % measure_every == 0))
-            if ends or looks or meter.due(INTERVAL):
-                place.check(epoch, step)
-                loss, accuracy = meter.means(f"{stage}, epoch {epoch + 1}", of_all=ends)
-                yield Progress(
-                    stage=stage + (WARM if epoch < warmup else ""),
-                    epoch=epoch + 1,
-                    epochs=epochs,
-                    step=step,
-                    steps=steps,
-                    loss=loss,
-                    accuracy=accuracy,
-                    images_per_second=meter.images_per_second(),
-                    learning_rate=rate,
-                    temperature=state.arch.temperature,  # type: ignore[arg-type]
-                    found=_agreed(derive()) if ends else None,
-                    figures=measure(state) if measure is not None and looks else {},
-                )
-            stops = place.stop_requested(step, ends=ends)
-            if stops and not ends:
-                place.check(epoch, step)
-                place.keep(epoch, step)
-                raise KeyboardInterrupt
-        is_over = (epoch + 1) * len(train) >= last
-        place.keep_epoch(epoch + 1, is_over=is_over)
-        if stops and not is_over:
-            raise KeyboardInterrupt
 
+    def __init__(
+        self,
+        state: State,
+        train: BatchLoader,
+        valid: BatchLoader | None,
+        update: Update,
+        *,
+        name: str,
+        epochs: int,
+        learning_rate: Schedule,
+        derive: Callable[[], SearchResult],
+        warmup: int = 0,
+        sparse: bool = False,
+        iterations: int | None = None,
+        temperature: Schedule | None = None,
+        measure: Measure | None = None,
+        measure_every: int | None = None,
+    ) -> None:
+        self.state, self.update, self.derive = state, update, derive
+        self.name, self.epochs, self.warmup, self.sparse = name, epochs, warmup, sparse
+        self.learning_rate, self.temperature = learning_rate, temperature or constant(1.0)
+        self.measure = measure
+        self.report_steps = measure_every if measure is not None else None
+        self.device, self.remedy = next(state.net.parameters()).device, REMEDY
+        self.batches: Iterable[Batch] = train
+        self.loaders = {"train": train} | ({} if valid is None else {"valid": valid})
+        self.valid_batches = endless(valid) if valid is not None else None
+        self.steps = len(train)
+        self.total_steps = self.steps * epochs if iterations is None else iterations
+        if self.total_steps > self.steps * epochs:
+            steps = self.steps * epochs
+            raise ValueError(f"iterations={iterations}: epochs={epochs} have {steps} steps; choose fewer iterations, or more epochs")
+        state.net.train()
 
-def _agreed(found: SearchResult) -> SearchResult:
-    """What was found, after all processes have found the same."""
-    distributed.check_same(repr(found.genotype.to_dict()), "cells")
-    return found
+    def start_epoch(self, epoch: int) -> None:
+        """Set the learning rate and the temperature."""
+        self.is_warmup, self.rate = epoch < self.warmup, self.learning_rate(epoch)
+        for group in self.state.weight_optimizer.param_groups:
+            group["lr"] = self.rate
+        self._set_temperature(epoch)
 
+    def step(self, batch: Batch, number: int, meter: Meter) -> None:
+        """Train weights and architecture parameters on a batch, or the weights alone."""
+        epoch, step = divmod(number, self.steps)
+        steps = min(self.steps, self.total_steps - epoch * self.steps)
+        other = batch if self.valid_batches is None or self.is_warmup else next(self.valid_batches)
+        is_weights_only = self.is_warmup or (self.sparse and step + 1 != max(1, steps - 1))
+        loss, correct = (weights_only if is_weights_only else self.update)(self.state, batch, other)
+        count = len(batch[1])
+        meter.add(loss, (loss * count, correct), count, images=count + (0 if other is batch else len(other[1])))
 
-def _set_rate(state: State, rate: float) -> float:
-    for group in state.weight_optimizer.param_groups:
-        group["lr"] = rate
-    return rate
+    def report(self, position: Position, means: Sequence[float]) -> Progress:
+        """The progress, with the present cell at the end of an epoch; the processes have to agree on the cell."""
+        result = self.derive() if position.step == position.steps else None
+        if result is not None:
+            distributed.check_same(repr(result.genotype.to_dict()), "cells")
+        measures = result is not None or (self.report_steps is not None and position.step % self.report_steps == 0)
+        return Progress(
+            stage=self.name,
+            is_warmup=self.is_warmup,
+            **position._asdict(),
+            epochs=self.epochs,
+            loss=means[0],
+            accuracy=means[1],
+            learning_rate=self.rate,
+            temperature=self.state.arch.temperature,  # type: ignore[arg-type]
+            result=result,
+            figures=self.measure(self.state) if self.measure is not None and measures else {},
+        )
+
+    def state_dict(self, *, is_over: bool) -> dict[str, Any]:
+        """All that the next step depends on; of a stage that is over the architecture parameters, which the next stage reads.
+
+        Of these also the gradients, with which recipes break ties.
+        """
+        state = self.state
+        arch = {name: (p.detach().cpu(), None if p.grad is None else p.grad.cpu()) for name, p in state.arch.named_parameters()}
+        if is_over:
+            return {"arch": arch}
+        return {
+            "arch": arch,
+            "net": state.net.state_dict(),
+            "weight_optimizer": state.weight_optimizer.state_dict(),
+            "arch_optimizer": state.arch_optimizer.state_dict(),
+            "loaders": {name: loader.state_dict() for name, loader in self.loaders.items()},
+            "scaler": state.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Load what `state_dict` returned."""
+        state = self.state
+        for name, parameter in state.arch.named_parameters():
+            value, gradient = saved["arch"][name]
+            parameter.data.copy_(value)
+            parameter.grad = None if gradient is None else gradient.to(parameter)
+        if saved["is_over"]:
+            self._set_temperature(saved["epochs"] - 1)
+            return
+        state.net.load_state_dict(saved["net"])
+        state.weight_optimizer.load_state_dict(saved["weight_optimizer"])
+        state.arch_optimizer.load_state_dict(saved["arch_optimizer"])
+        if saved["scaler"]:  # empty where nothing is scaled
+            state.scaler.load_state_dict(saved["scaler"])
+        for name, loader in self.loaders.items():
+            loader.load_state_dict(saved["loaders"][name])
+
+    def _set_temperature(self, epoch: int) -> None:
+        self.state.arch.temperature = self.temperature(epoch)  # type: ignore[assignment]

@@ -12,14 +12,14 @@ Every update has the signature `(state, train, valid) -> Step`; `train` and `val
 
 The architecture step asks autograd for no weight gradients and the weight step for no architecture gradients: the published codes
 compute both each time and throw one of them away. Running statistics of BN see every pass, as there. Several processes average
-every gradient (`ranks`), so each makes the same step.
+every gradient (runtime/distributed.py), so each makes the same step.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,32 @@ from torch.optim import Optimizer
 from nasarch.runtime.distributed import all_reduce_mean
 
 Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """The two optimizers that all five papers use: SGD with momentum for the weights, Adam for the architecture parameters.
+
+    Args:
+        lr: initial learning rate of the weights.
+        momentum: of SGD.
+        weight_decay: of the weights.
+        clip: maximum norm of the weights' gradient.
+        arch_lr: learning rate of the architecture parameters.
+        arch_weight_decay: of the architecture parameters; L2, added to the gradient, as in the published codes.
+    """
+
+    lr: float
+    momentum: float
+    weight_decay: float
+    clip: float
+    arch_lr: float
+    arch_weight_decay: float
+
+    @classmethod
+    def of(cls, settings: Any) -> OptimizerSettings:
+        """Those of a recipe's settings, which have fields of the same names."""
+        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
 
 
 @dataclass
@@ -53,6 +79,17 @@ class State:
         with torch.autocast(x_BCHW.device.type, self.precision, enabled=self.precision is not None):
             logits = self.net(x_BCHW, mix_ZEO) if weights is None else functional_call(self.net, dict(weights), (x_BCHW, mix_ZEO))
         return logits if self.precision is None else logits.float()
+
+
+def initial_state(net: nn.Module, arch: nn.Module, settings: OptimizerSettings, *, betas: tuple[float, float] = (0.5, 0.999)) -> State:
+    """The state of a search that is about to begin."""
+    return State(
+        net=net,
+        arch=arch,
+        weight_optimizer=torch.optim.SGD(net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay),
+        arch_optimizer=torch.optim.Adam(arch.parameters(), settings.arch_lr, betas, weight_decay=settings.arch_weight_decay),
+        clip=settings.clip,
+    )
 
 
 class Step(NamedTuple):

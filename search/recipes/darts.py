@@ -28,7 +28,7 @@ from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import found, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
-from nasarch.search.engine.updates import of_order
+from nasarch.search.engine.updates import OptimizerSettings, of_order
 from nasarch.search.settings.darts import Darts
 from nasarch.search.supernet.candidates import all_candidates
 
@@ -44,9 +44,9 @@ def search(bench: SearchContext, recipe: Darts) -> Generator[Progress, None, Sea
     yield from bench.train(
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers),
         arch,
-        bench.sides(recipe.batch_size, recipe.fractions),
+        bench.train_val_loaders(recipe.batch_size, recipe.fractions),
         of_order(recipe.order, bench.amp),
-        recipe,
+        OptimizerSettings.of(recipe),
         epochs=recipe.epochs,
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
         derive=lambda: derive(space, recipe, arch.weights(), bench.name),

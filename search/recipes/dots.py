@@ -50,7 +50,7 @@ from nasarch.search.engine.discretize import Kept, found, strongest_edges, stron
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
-from nasarch.search.engine.updates import first_order, one_level
+from nasarch.search.engine.updates import OptimizerSettings, first_order, one_level
 from nasarch.search.settings.dots import Dots
 from nasarch.search.supernet.candidates import all_candidates, winners
 
@@ -78,14 +78,14 @@ def _search_operations(bench: SearchContext, space: Space, recipe: Dots) -> Gene
     """Section 3.1: returns the candidates that are left on each edge, a mask [Z, E, O]."""
     candidates = all_candidates(space)
     arch = bench.relaxation(space, candidates, groups=(FREE, PARAMETRIC) if recipe.grouped else ())
-    sides = bench.sides if recipe.operation.levels == 2 else bench.whole
+    loaders = bench.train_val_loaders if recipe.operation.levels == 2 else bench.one_level_loader
 
     yield from bench.train(
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.operation.layers),
         arch,
-        sides(recipe.batch_size, recipe.fractions),
+        loaders(recipe.batch_size, recipe.fractions),
         first_order if recipe.operation.levels == 2 else one_level,
-        recipe,
+        OptimizerSettings.of(recipe),
         epochs=recipe.operation.epochs,
         warmup=recipe.operation.warmup,
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operation.epochs + recipe.topology.epochs),
@@ -116,7 +116,7 @@ def _search_topology(bench: SearchContext, space: Space, recipe: Dots, candidate
     """Section 3.2, on a fresh supernet that holds the candidates that are left and nothing else."""
     arch = bench.relaxation(space, candidates, subset=2, operation_scale=recipe.operation_scale)
     rate = cosine(recipe.lr, recipe.lr_end, recipe.operation.epochs + recipe.topology.epochs)
-    sides = bench.sides if recipe.topology.levels == 2 else bench.whole
+    loaders = bench.train_val_loaders if recipe.topology.levels == 2 else bench.one_level_loader
 
     def present() -> SearchResult:
         weights = traced(arch)
@@ -126,9 +126,9 @@ def _search_topology(bench: SearchContext, space: Space, recipe: Dots, candidate
     yield from bench.train(
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.topology.layers, stage=1),
         arch,
-        sides(recipe.batch_size, recipe.fractions),
+        loaders(recipe.batch_size, recipe.fractions),
         first_order if recipe.topology.levels == 2 else one_level,
-        recipe,
+        OptimizerSettings.of(recipe),
         epochs=recipe.topology.epochs,
         warmup=recipe.topology.warmup,
         learning_rate=lambda epoch: rate(recipe.operation.epochs + epoch),

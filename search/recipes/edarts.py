@@ -48,7 +48,7 @@ from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import by_kind, found, given_edges, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
-from nasarch.search.engine.updates import Batch, State, Step, Update, of_order
+from nasarch.search.engine.updates import Batch, OptimizerSettings, State, Step, Update, of_order
 from nasarch.search.settings.edarts import Edarts
 from nasarch.search.supernet.candidates import on, only
 
@@ -80,9 +80,9 @@ def search(bench: SearchContext, recipe: Edarts) -> Generator[Progress, None, Se
     yield from bench.train(
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers),
         arch,
-        bench.sides(recipe.batch_size, _fractions(recipe, bench)),
+        bench.train_val_loaders(recipe.batch_size, _fractions(recipe, bench)),
         attended(update, constants_O) if recipe.attention == "update" else update,
-        recipe,
+        OptimizerSettings.of(recipe),
         epochs=recipe.epochs,
         sparse=recipe.sparse,
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),

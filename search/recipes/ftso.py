@@ -45,7 +45,7 @@ from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import by_kind, edges_of, found, genotype, one_operation, strongest_edges, strongest_operations
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
-from nasarch.search.engine.updates import first_order
+from nasarch.search.engine.updates import OptimizerSettings, first_order
 from nasarch.search.settings.ftso import Ftso
 from nasarch.search.supernet.candidates import on, only
 
@@ -90,9 +90,9 @@ def _search_topology(bench: SearchContext, space: Space, recipe: Ftso) -> Genera
     yield from bench.train(
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial),
         arch,
-        bench.sides(recipe.batch_size, recipe.fractions),
+        bench.train_val_loaders(recipe.batch_size, recipe.fractions),
         first_order,
-        recipe,
+        OptimizerSettings.of(recipe),
         epochs=recipe.epochs,
         iterations=recipe.iterations,
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
@@ -116,9 +116,9 @@ def _search_operators(bench: SearchContext, space: Space, recipe: Ftso, topology
     yield from bench.train(
         bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial, stage=1),
         arch,
-        bench.sides(recipe.batch_size, recipe.fractions),
+        bench.train_val_loaders(recipe.batch_size, recipe.fractions),
         first_order,
-        recipe,
+        OptimizerSettings.of(recipe),
         epochs=recipe.operator_epochs,
         learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operator_epochs),
         derive=present,

@@ -28,7 +28,7 @@ from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import found, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
-from nasarch.search.engine.updates import first_order
+from nasarch.search.engine.updates import OptimizerSettings, first_order
 from nasarch.search.settings.pc_darts import PcDarts
 from nasarch.search.supernet.candidates import all_candidates
 
@@ -44,15 +44,21 @@ def search(bench: SearchContext, recipe: PcDarts) -> Generator[Progress, None, S
     """Yields progress, returns what was found."""
     space = bench.cells(recipe.nodes)
     candidates = all_candidates(space)
-    shape = {"channels": recipe.channels, "layers": recipe.layers, "partial": recipe.partial, "random_channels": recipe.random_channels}
     arch = bench.relaxation(space, candidates, subset=int(recipe.edge_normalisation), init_std=recipe.init_std)
 
     yield from bench.train(
-        bench.supernet(space, candidates, **shape),
+        bench.supernet(
+            space,
+            candidates,
+            channels=recipe.channels,
+            layers=recipe.layers,
+            partial=recipe.partial,
+            random_channels=recipe.random_channels,
+        ),
         arch,
-        bench.sides(recipe.batch_size, recipe.fractions),
+        bench.train_val_loaders(recipe.batch_size, recipe.fractions),
         first_order,
-        recipe,
+        OptimizerSettings.of(recipe),
         epochs=recipe.epochs,
         warmup=recipe.warmup,
         learning_rate=warmed_up(cosine(recipe.lr, recipe.lr_end, recipe.epochs), recipe.rate_warmup),

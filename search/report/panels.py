@@ -80,7 +80,7 @@ class Sheet:
 
     def note(self, timeline: Timeline) -> None:
         """What the grey ground means, where there is some."""
-        if timeline.warm:
+        if timeline.warmups:
             place = (1 - RIGHT / self.width, 1 - 0.1 / self.height)
             self.figure.text(*place, "grey: warm-up, the weights alone are trained", fontsize=SMALL, color=WIRE, ha="right", va="top")
 
@@ -141,7 +141,7 @@ def draw_time(axes: Axes, timeline: Timeline, *, names: bool = False) -> None:
     """The axis of epochs, its stages and warm-ups; `names` stand above it."""
     axes.set_xlim(timeline.first - 0.5, timeline.last + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 5, 10]))
-    for span in timeline.warm:
+    for span in timeline.warmups:
         axes.axvspan(span.first - 0.5, span.last + 0.5, color=SHADE, linewidth=0, zorder=0)
     for span in timeline.stages[1:]:
         axes.axvline(span.first - 0.5, color=RULE, linewidth=0.9, zorder=1)

@@ -16,7 +16,7 @@ import tyro
 from nasarch.atomic import write_text
 from nasarch.drawing.png import render_png
 from nasarch.runtime.progress import duration
-from nasarch.search.runs.history import Timeline, kept_counts, node_name
+from nasarch.search.runs.history import Span, Timeline, kept_counts, node_name
 from nasarch.search.runs.reader import Run, find_runs
 
 from . import charts
@@ -124,13 +124,12 @@ def _mean_skips(runs: Sequence[Run]) -> str:
 
 def _curves(runs: Sequence[Run], labels: Sequence[str], album: Album) -> Iterator[Html]:
     """Loss and accuracy of all runs in one picture."""
-    timeline = Timeline.of([""] * max(run.epochs for run in runs))
-    if timeline.epochs == 0:
+    epochs = max(run.epochs for run in runs)
+    if epochs == 0:
         return
     panels = [Panel(key, {label: run.column(key) for run, label in zip(runs, labels, strict=True)}) for key in ("loss", "accuracy")]
-    yield album.picture(
-        "runs", render_png(charts.curves, panels, timeline), "Loss and accuracy of every run, by epoch over all its stages."
-    )
+    png = render_png(charts.curves, panels, Timeline((Span("", 1, epochs),), ()))
+    yield album.picture("runs", png, "Loss and accuracy of every run, by epoch over all its stages.")
 
 
 def _stability(runs: Sequence[Run]) -> Iterator[Html]:

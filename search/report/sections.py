@@ -134,7 +134,7 @@ def _eigenvalue(run: Run, album: Album) -> Iterator[Html]:
         )
         yield album.picture("eigenvalue", render_png(charts.curves, [Panel(EIGENVALUE, {"": line})], run.timeline), words)
     if len(run.measured) > run.epochs:
-        values, timeline = [at["eigenvalue"] for at in run.measured], Timeline.of([at["stage"] for at in run.measured])
+        values, timeline = [at["eigenvalue"] for at in run.measured], Timeline.of(run.measured)
         words = "The same by iteration, as often as --hessian-every asked for it (FTSO Fig. 4d)."
         png = render_png(charts.curves, [Panel(EIGENVALUE, {"": values})], timeline, "measurement")
         yield album.picture("eigenvalue-by-iteration", png, words)

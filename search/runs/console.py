@@ -5,7 +5,7 @@ from __future__ import annotations
 from nasarch.cells.genotype import Genotype
 from nasarch.runtime.progress import ProgressDisplay
 from nasarch.runtime.tensorboard import TensorBoardLogger
-from nasarch.search.engine.loop import WARM, Progress
+from nasarch.search.engine.loop import Progress
 
 from .metrics import imagenet_multi_adds, skips
 
@@ -14,7 +14,7 @@ LOGGED = ("loss", "accuracy", "learning_rate", "temperature", "images_per_second
 
 def report(live: ProgressDisplay, title: str, place: Progress) -> None:
     """Where the search is, its figures, and at an epoch's end its cell."""
-    where = f"{title}, {stage_name(place.stage)}, epoch {place.epoch} of {place.epochs}"
+    where = f"{title}, {stage_name(place)}, epoch {place.epoch} of {place.epochs}"
     figures = f"loss {place.loss:.4f}, accuracy {place.accuracy:.3f}, {place.images_per_second:,.0f} images/s"
     live.say(
         where,
@@ -24,22 +24,22 @@ def report(live: ProgressDisplay, title: str, place: Progress) -> None:
         ends=place.ends_epoch,
         step=f", step {place.step} of {place.steps}",
         note="" if place.genotype is None else f"; {cell_figures(place.genotype)}",
-        stage=place.stage,
+        stage=stage_name(place),
     )
 
 
 def log_epoch(logger: TensorBoardLogger, progress: Progress) -> None:
     """Write the metrics of an epoch's end, and the number of skip connections of each cell, as TensorBoard events."""
-    if progress.found is None:
+    if progress.result is None:
         return
     scalars = {name: getattr(progress, name) for name in LOGGED} | dict(progress.figures)
-    scalars |= {f"skip connections, {kind}": count for kind, count in skips(progress.found.genotype).items()}
-    logger.log(progress.stage.split(":")[0], scalars, progress.epoch)
+    scalars |= {f"skip connections, {kind}": count for kind, count in skips(progress.result.genotype).items()}
+    logger.log(progress.stage, scalars, progress.epoch)
 
 
-def stage_name(stage: str) -> str:
-    """For people to read."""
-    return f"{stage.removesuffix(WARM)} (warm-up: only weights)" if stage.endswith(WARM) else stage
+def stage_name(progress: Progress) -> str:
+    """The stage for people to read, with a note during the warm-up."""
+    return f"{progress.stage} (warm-up: only weights)" if progress.is_warmup else progress.stage
 
 
 def cell_figures(cells: Genotype) -> str:

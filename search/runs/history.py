@@ -15,8 +15,6 @@ from nasarch.cells.space import Edge, Space
 from nasarch.drawing.text import INPUTS
 from nasarch.search.engine.result import Margin
 
-WARM = ": weights only"  # how the loop ends the name of a stage while the architecture rests
-
 
 class Span(NamedTuple):
     """`value` from epoch `first` to epoch `last`, both included."""
@@ -27,10 +25,10 @@ class Span(NamedTuple):
 
 
 class Timeline(NamedTuple):
-    """The epochs of a search, or a part of them: the stages, one after the other, and where the weights alone were trained."""
+    """The epochs of a search, or a part of them: the stages, one after the other, and their warm-ups, which train the weights alone."""
 
     stages: tuple[Span, ...]
-    warm: tuple[Span, ...]
+    warmups: tuple[Span, ...]
 
     @property
     def first(self) -> int:
@@ -46,13 +44,13 @@ class Timeline(NamedTuple):
 
     def of_stage(self, stage: Span) -> Timeline:
         """That of one stage alone."""
-        return Timeline((stage,), tuple(span for span in self.warm if stage.first <= span.first <= stage.last))
+        return Timeline((stage,), tuple(span for span in self.warmups if stage.first <= span.first <= stage.last))
 
     @classmethod
-    def of(cls, stages: Sequence[str]) -> Timeline:
-        """From the stage of each epoch as the loop names it."""
-        warm = spans([stage.removesuffix(WARM) if stage.endswith(WARM) else None for stage in stages])
-        return cls(tuple(spans([stage.removesuffix(WARM) for stage in stages])), tuple(warm))
+    def of(cls, lines: Sequence[Mapping[str, Any]]) -> Timeline:
+        """From the stage and the warm-up of each epoch, as metrics.jsonl has them."""
+        warmups = spans(line["stage"] if line["warmup"] else None for line in lines)
+        return cls(tuple(spans(line["stage"] for line in lines)), tuple(warmups))
 
 
 def spans(values: Iterable[str | None]) -> list[Span]:

@@ -14,10 +14,11 @@ from nasarch.search.engine.loop import Progress
 
 def epoch_line(progress: Progress) -> dict[str, Any]:
     """The end of an epoch as a line of metrics.jsonl."""
-    assert progress.found is not None
-    said = {field.name: getattr(progress, field.name) for field in fields(progress) if field.name not in ("found", "figures")}
-    cells = progress.found.genotype
-    return said | dict(progress.figures) | {"skips": skips(cells), "multi_adds": imagenet_multi_adds(cells), "memory": peak_memory()}
+    cells, values = progress.genotype, {field.name: getattr(progress, field.name) for field in fields(progress)}
+    assert cells is not None
+    del values["result"], values["figures"]
+    line = {"stage": values.pop("stage"), "warmup": values.pop("is_warmup")} | values | dict(progress.figures)
+    return line | {"skips": skips(cells), "multi_adds": imagenet_multi_adds(cells), "memory": peak_memory()}
 
 
 def skips(cells: Genotype) -> dict[str, int]:

@@ -58,7 +58,7 @@ class Run:
 
     @property
     def timeline(self) -> Timeline:
-        return Timeline.of([line["stage"] for line in self.metrics])
+        return Timeline.of(self.metrics)
 
     @property
     def state(self) -> str:
@@ -150,8 +150,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 def _checked_metrics(line: Any) -> dict[str, Any]:
     """A line of metrics.jsonl; optional figures that are no numbers count as missing."""
-    if not isinstance(line["stage"], str):
-        raise TypeError(f"stage is {line['stage']!r}, not a name")
+    _check_stage(line)
     for key in NUMBERS:
         if not _is_number(line[key]):
             raise TypeError(f"{key} is {line[key]!r}, not a number")
@@ -160,9 +159,15 @@ def _checked_metrics(line: Any) -> dict[str, Any]:
 
 def _checked_measurement(line: Any) -> dict[str, Any]:
     """A line of eigenvalues.jsonl."""
-    if not isinstance(line["stage"], str) or not all(_is_number(line[key]) for key in ("epoch", "step", "eigenvalue")):
-        raise TypeError("a stage, and as numbers epoch, step and eigenvalue, are wanted")
+    _check_stage(line)
+    if not all(_is_number(line[key]) for key in ("epoch", "step", "eigenvalue")):
+        raise TypeError("epoch, step and eigenvalue have to be numbers")
     return line
+
+
+def _check_stage(line: Any) -> None:
+    if not isinstance(line["stage"], str) or not isinstance(line["warmup"], bool):
+        raise TypeError(f"stage is {line['stage']!r} and warmup {line['warmup']!r}, not a name and a truth value")
 
 
 def _is_number(value: Any) -> bool:

@@ -16,7 +16,7 @@ from nasarch.runtime import distributed
 from nasarch.runtime.progress import ProgressDisplay, to_all
 from nasarch.runtime.seeds import run_seeds
 from nasarch.search.engine.context import IMAGENET_STEM_SIZE
-from nasarch.search.engine.loop import WARM, Progress
+from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.training.recipes import CIFAR
 
@@ -75,7 +75,7 @@ class Watch:
         self.console, self.has_warned = console, False
 
     def __call__(self, progress: Progress) -> None:
-        if self.has_warned or progress.genotype is None or progress.stage.endswith(WARM):
+        if self.has_warned or progress.genotype is None or progress.is_warmup:
             return
         if words := collapse(progress.genotype):
             self.has_warned = True

@@ -17,7 +17,7 @@ step, but after a stop within an epoch these statistics are not bit for bit thos
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,14 +33,14 @@ from nasarch.data.loader import Batch, BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.engine.place import Meter
+from nasarch.runtime.loop import Position, run_epochs
+from nasarch.runtime.meter import REMEDY, Meter
 from nasarch.search.kernels.fast_depthwise import use_fast_depthwise
 
 from .colour_jitter import jittered
 from .recipes import Training
 from .weights import check_fit, check_same
 
-INTERVAL = 0.5  # seconds between two reports within an epoch
 STAGE = "training"  # its name in the checkpoint
 
 
@@ -72,7 +72,7 @@ class Droppable(Protocol):
 
 
 class Trainee(Protocol):
-    """What `fit` drives: a `Learner`, or several networks as one (search/fused/learner.py)."""
+    """What `fit` trains: a `Learner`, or several networks as one (search/fused/learner.py)."""
 
     device: torch.device
     settings: Training
@@ -226,61 +226,47 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def fit(learner: Trainee, batches: BatchLoader, checkpoint: Checkpoint) -> Iterator[Progress]:
-    """Train over the batches, from where the checkpoint is; report twice a second and at an epoch's end, and keep the state there.
+def fit(learner: Trainee, loader: BatchLoader, checkpoint: Checkpoint) -> Iterator[Progress]:
+    """Train over the loader's batches, from where the checkpoint is; report twice a second and at an epoch's end, and save the state there.
 
     Raises:
         ValueError: the loss is not finite; the checkpoint then holds the state before this epoch. Or the checkpoint is of another network.
         KeyboardInterrupt: the checkpoint asked for a stop, after a step, and holds the state.
     """
-    epochs, steps, meter = learner.settings.epochs, len(batches), Meter(learner.device)
-    first, done = _take_up(learner, batches, meter, checkpoint)
-    for epoch in range(first, epochs):
-        rate, drop = learner.start_epoch(epoch)
-        stops = False
-        for step, batch in zip(range(done + 1, steps + 1), batches, strict=False):
-            result = learner.step(batch, epoch * steps + step - 1)
-            meter.add(*result, len(batch[1]), 0)
-            ends = step == steps
-            if ends or meter.due(INTERVAL):
-                meter.check(f"epoch {epoch + 1}", step)
-                loss, accuracy = meter.means(f"epoch {epoch + 1}", of_all=ends)
-                yield Progress(
-                    epoch=epoch + 1,
-                    epochs=epochs,
-                    step=step,
-                    steps=steps,
-                    loss=loss,
-                    accuracy=accuracy,
-                    images_per_second=meter.images_per_second(),
-                    learning_rate=rate,
-                    drop_path=drop,
-                )
-            stops = distributed.stop_agreed(checkpoint.stop_requested, step, learner.device, ends=ends)
-            if stops and not ends:
-                meter.check(f"epoch {epoch + 1}", step)
-                _keep(learner, batches, meter, checkpoint, epoch, step)
-                raise KeyboardInterrupt
-        done, meter = 0, Meter(learner.device)
-        _keep(learner, batches, meter, checkpoint, epoch + 1, 0)
-        if stops and epoch + 1 < epochs:
-            raise KeyboardInterrupt
+    yield from run_epochs(TrainingStage(learner, loader), checkpoint)
 
 
-def _keep(learner: Trainee, batches: BatchLoader, meter: Meter, checkpoint: Checkpoint, epochs: int, step: int) -> None:
-    """Everything, after `step` steps of the epoch that follows `epochs` whole ones."""
-    state = learner.state_dict() | {"epochs": epochs, "step": step, "batches": batches.state_dict(), "meter": meter.state_dict()}
-    if checkpoint.path is not None:
-        checkpoint.keep(STAGE, state)
+class TrainingStage:
+    """The training of a `Learner`, as `run_epochs` drives it."""
 
+    def __init__(self, learner: Trainee, loader: BatchLoader) -> None:
+        self.name, self.device, self.remedy = STAGE, learner.device, REMEDY
+        self.report_steps: int | None = None
+        self.learner, self.loader, self.epochs = learner, loader, learner.settings.epochs
+        self.batches: Iterable[Batch] = loader
+        self.steps, self.total_steps = len(loader), self.epochs * len(loader)
 
-def _take_up(learner: Trainee, batches: BatchLoader, meter: Meter, checkpoint: Checkpoint) -> tuple[int, int]:
-    """Load what was kept: the epochs that are over, and the steps of the next one."""
-    state = checkpoint.stage(STAGE)
-    if state is None:
-        return 0, 0
-    learner.load_state_dict(state)
-    batches.load_state_dict(state["batches"])
-    if distributed.is_main():  # its sums are those of all processes
-        meter.load_state_dict(state["meter"])
-    return state["epochs"], state["step"]
+    def start_epoch(self, epoch: int) -> None:
+        self.learning_rate, self.drop_path = self.learner.start_epoch(epoch)
+
+    def step(self, batch: Batch, number: int, meter: Meter) -> None:
+        loss, correct = self.learner.step(batch, number)
+        count = len(batch[1])
+        meter.add(loss, (loss * count, correct), count, images=count)
+
+    def report(self, position: Position, means: Sequence[float]) -> Progress:
+        return Progress(
+            **position._asdict(),
+            epochs=self.epochs,
+            loss=means[0],
+            accuracy=means[1],
+            learning_rate=self.learning_rate,
+            drop_path=self.drop_path,
+        )
+
+    def state_dict(self, *, is_over: bool) -> dict[str, Any]:
+        return self.learner.state_dict() | {"loader": self.loader.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.learner.load_state_dict(state)
+        self.loader.load_state_dict(state["loader"])

@@ -116,4 +116,4 @@ def test_searches_that_were_over_are_kept_when_one_is_ended(tmp_path: Path, monk
 def end(loss: float) -> Progress:
     """The last report of a search of seven steps."""
     about = {"stage": "topology", "epoch": 1, "epochs": 1, "step": 7, "steps": 7, "loss": loss, "accuracy": 0.5}
-    return Progress(**about, images_per_second=1.0, learning_rate=0.1, temperature=1.0, found=None)  # type: ignore[arg-type]
+    return Progress(**about, images_per_second=1.0, learning_rate=0.1, temperature=1.0, is_warmup=False, result=None)  # type: ignore[arg-type]

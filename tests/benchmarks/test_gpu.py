@@ -327,7 +327,7 @@ def weights(file: Path) -> bytes:
 
 def test_a_training_goes_on_in_another_run_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped at once, for want of time, then finished from its file; against an unbroken one."""
-    monkeypatch.setattr("nasarch.search.training.learner.INTERVAL", 0.0)
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)
     name, later = "ftso_cifar", time.time() + 600
     unbroken = train.trained(training(tmp_path / "whole", epochs=2), digits(), name, later)
     first = training(tmp_path / "first", epochs=2)

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from nasarch.cells.genotype import Cell, Genotype, Op
 from nasarch.search.report import consensus, report, sections
 from nasarch.search.report.report import write_report
+from tests.helpers.stages import epochs
 from tests.search.report.test_report import Page
 
-STAGES = ["operations: weights only", "operations", "topology: weights only", "topology"]
+STAGES = epochs("operations", "operations", "topology", "topology", warmup=(1, 3))
 FIGURES: dict[str, list[Any]] = {
     "loss": [2.0, 1.5, 1.25, 0.98765],
     "accuracy": [0.1, 0.2, 0.3, 0.45674],
@@ -76,7 +77,7 @@ def write(folder: Path, *, seed: int = 0, figures: Mapping[str, Sequence[Any]] =
         "preset": {"name": "cifar", "row": "Table 1", "reported": "2.49 %"},
     }
     (folder / "config.json").write_text(json.dumps(told | config))
-    lines = [{"stage": stage, "epoch": n, "epochs": 4} | {key: figures[key][n - 1] for key in figures} for n, stage in enumerate(STAGES, 1)]
+    lines = [stage | {"epoch": n, "epochs": 4} | {key: figures[key][n - 1] for key in figures} for n, stage in enumerate(STAGES, 1)]
     tables = [
         {
             "operations": [[[operation_weight(z, e, o, n) for o in range(8)] for e in range(5)] for z in range(2)],
@@ -86,7 +87,7 @@ def write(folder: Path, *, seed: int = 0, figures: Mapping[str, Sequence[Any]] =
     ]
     for name, rows in (("metrics", lines), ("weights", tables)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    measured = [{"stage": STAGES[(i // 3)], "epoch": i // 3 + 1, "step": i % 3 + 1, "eigenvalue": 0.1 * i} for i in range(12)]
+    measured = [STAGES[i // 3] | {"epoch": i // 3 + 1, "step": i % 3 + 1, "eigenvalue": 0.1 * i} for i in range(12)]
     (folder / "eigenvalues.jsonl").write_text("".join(json.dumps(row) + "\n" for row in measured))
     for n in range(1, 5):
         cells(n).save(folder / "genotypes" / f"epoch-{n}.json")

@@ -25,15 +25,15 @@ Scores = Mapping[str, Tensor]  # alpha, beta, and the gradient of beta, where th
 
 
 class Stage(NamedTuple):
-    """What a search asked for: network, sides of the data, update, rates and schedule; and how alpha and beta began."""
+    """What a search asked for: network, loaders, update, optimizers and schedule; and how alpha and beta began."""
 
     candidates_ZEO: Tensor
     shape: Mapping[str, Any]
     relaxation: Mapping[str, Any]
     began: Mapping[str, Tensor]
-    sides: tuple[Any, ...]
+    loaders: tuple[Any, ...]
     update: Update
-    rates: Any
+    optimizers: Any
     schedule: Mapping[str, Any]
 
 
@@ -57,20 +57,20 @@ class Staged(SearchContext):
         check_candidates(space, candidates_ZEO)
         return candidates_ZEO, {"partial": 1, "random_channels": False, "stage": 0} | shape
 
-    def sides(self, batch_size: int, fractions: tuple[float, float]) -> Any:
-        return "two sides", batch_size, fractions
+    def train_val_loaders(self, batch_size: int, fractions: tuple[float, float]) -> Any:
+        return "train and validation", batch_size, fractions
 
-    def whole(self, batch_size: int, fractions: tuple[float, float]) -> Any:
-        return "both as one", batch_size, fractions
+    def one_level_loader(self, batch_size: int, fractions: tuple[float, float]) -> Any:
+        return "one level", batch_size, fractions
 
     def relaxation(self, space: Space, candidates_ZEO: Tensor, **arguments: Any) -> Relaxation:
         self.asked.clear()
         self.asked.update(arguments)
         return super().relaxation(space, candidates_ZEO, **arguments)
 
-    def train(self, net: Any, arch: Relaxation, sides: Any, update: Update, rates: Any, **schedule: Any) -> Iterator[Any]:
+    def train(self, net: Any, arch: Relaxation, loaders: Any, update: Update, optimizers: Any, **schedule: Any) -> Iterator[Any]:
         began = {name: parameter.detach().clone() for name, parameter in arch.named_parameters()}
-        self.stages.append(Stage(*net, dict(self.asked), began, sides, update, rates, schedule))
+        self.stages.append(Stage(*net, dict(self.asked), began, loaders, update, optimizers, schedule))
         arch.double()
         given = dict(self.scores[len(self.stages) - 1]) if len(self.stages) <= len(self.scores) else {}
         for name, parameter in arch.named_parameters():

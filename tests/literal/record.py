@@ -179,7 +179,7 @@ def assert_same(watched: Watched, ended: Ended) -> None:
         near(report.accuracy, epoch.accuracy, f"accuracy of epoch {number}")
         near(report.learning_rate, epoch.rate, f"learning rate of epoch {number}")
         near(report.temperature, epoch.temperature, f"temperature of epoch {number}")
-        same_found(report.found, epoch, f"epoch {number}")
+        same_found(report.result, epoch, f"epoch {number}")
     names = {"SGD": "weights", "Adam": "architecture"}
     assert [names[step.optimiser] for step in watched.steps] == [name for name, _ in ended.steps]
     for step, (name, rate) in zip(watched.steps, ended.steps, strict=True):

@@ -40,7 +40,7 @@ def training(settings: DetectTraining, precision: torch.dtype | None, cuda: Simu
         step = learner.step
         with (
             mock.patch.object(learner, "step", lambda *told: cuda_during(cuda, STEP, step, *told)),
-            mock.patch.object(detect_train, "INTERVAL", 0.0),
+            mock.patch("nasarch.runtime.loop.INTERVAL", 0.0),
         ):
             reports = [*detect_train.fit(learner, with_boxes(told.train), 0, 0, Checkpoint())]
     assert len(reports) == STEPS and reports[-1].ends_epoch

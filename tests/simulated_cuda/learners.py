@@ -65,7 +65,7 @@ def fit(cuda: SimulatedCuda, learner: Any, settings: Training) -> None:
     augmentation = replace(images.augmentation, cutout=settings.cutout)
     with (
         mock.patch.object(learner, "step", lambda *told: cuda_during(cuda, STEP, step, *told)),
-        mock.patch.object(train, "INTERVAL", 0.0),
+        mock.patch("nasarch.runtime.loop.INTERVAL", 0.0),
         parted_batches(cuda),
     ):
         batches = BatchLoader(images.train, images, batch_size=BATCH_SIZE, seed=0, device="cuda", augmentation=augmentation)

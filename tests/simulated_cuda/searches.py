@@ -99,18 +99,18 @@ def search(method: ModuleType, recipe: Any, context: dict[str, Any], cuda: Simul
 @contextmanager
 def parted(cuda: SimulatedCuda) -> Iterator[None]:
     """Updates and batches are noted by themselves, and every step is reported."""
-    fit = loop.fit
+    search_stage = bench.SearchStage
 
     def within(update: Update) -> Update:
         return lambda *told: cuda_during(cuda, STEP, update, *told)
 
-    def parted_fit(state: Any, train: Any, valid: Any, update: Update, **schedule: Any) -> Any:
-        return fit(state, train, valid, within(update), **schedule)
+    def parted_stage(state: Any, train: Any, valid: Any, update: Update, **schedule: Any) -> Any:
+        return search_stage(state, train, valid, within(update), **schedule)
 
     with (
-        mock.patch.object(bench, "fit", parted_fit),
+        mock.patch.object(bench, "SearchStage", parted_stage),
         mock.patch.object(loop, "weights_only", within(loop.weights_only)),
-        mock.patch.object(loop, "INTERVAL", 0.0),
+        mock.patch("nasarch.runtime.loop.INTERVAL", 0.0),
         parted_batches(cuda),
     ):
         yield

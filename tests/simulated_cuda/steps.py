@@ -12,9 +12,8 @@ from torch import Tensor
 
 from nasarch.cells.space import DARTS, Space
 from nasarch.search.engine import updates
-from nasarch.search.engine.optimisers import start
 from nasarch.search.engine.relaxation import Relaxation
-from nasarch.search.engine.updates import Batch, State
+from nasarch.search.engine.updates import Batch, OptimizerSettings, State, initial_state
 from nasarch.search.recipes.pc_darts import PcDarts
 from nasarch.search.supernet.candidates import all_candidates, on, only
 from nasarch.search.supernet.network import Supernet
@@ -68,7 +67,7 @@ def state_of(name: str, precision: str, shape: Shape) -> State:
     space, supernet = DARTS.with_nodes(shape.nodes), SUPERNETS[name]
     mask = supernet.candidates(space)
     net = Supernet(space, mask, channels=shape.channels, layers=shape.layers, **supernet.network).to("cuda").train()
-    state = start(net, Relaxation(space, mask, **supernet.relaxation).to("cuda"), PcDarts())
+    state = initial_state(net, Relaxation(space, mask, **supernet.relaxation).to("cuda"), OptimizerSettings.of(PcDarts()))
     state.precision = PRECISIONS[precision]
     if precision == "fp16":
         state.scaler = torch.amp.GradScaler("cuda")

@@ -165,7 +165,7 @@ def test_whole_searches_wait_between_steps_alone() -> None:
     fp16 = found["pc-darts, fp16"]
     assert not noted(fp16, BATCH, *WAITING) and noted(fp16, STEP, *WAITING).total() == 2 * 3  # steps
     for name, result in found.items():  # the reports between them do look at losses
-        assert any("nasarch.search.engine.place" in place for _, place in noted(result, OUTSIDE, *WAITING)), name
+        assert any("nasarch.runtime.meter" in place for _, place in noted(result, OUTSIDE, *WAITING)), name
     measured = {
         name
         for name, result in found.items()

@@ -20,12 +20,13 @@ from torchvision.transforms import v2
 from nasarch.data.image_files import File
 from nasarch.export.detection import learner as detect_train
 from nasarch.export.detection.coco import Scene
-from nasarch.export.detection.learner import Learner, Sums, fit
+from nasarch.export.detection.learner import Learner, fit
 from nasarch.export.detection.loader import Batch, Draw, Drawn, Epochs, transforms
 from nasarch.export.detection.settings import DetectTraining
 from nasarch.export.ssd.detector import assemble, default_boxes
 from nasarch.export.ssd.graph import Detections
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.meter import Meter
 from tests.helpers.exported import bilinear
 from tests.helpers.small_detector import random_detector
 
@@ -296,7 +297,7 @@ def scenes(folder: Path, count: int) -> tuple[Scene, ...]:
 def test_the_rate_rises_in_the_warm_up_and_falls_as_a_cosine(tmp_path: Path, model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """3 epochs of 5 steps, a warm-up of round(0.23 x 15) = 3 steps; which images a step sees is drawn by seed and epoch."""
     settings = DetectTraining(epochs=3, batch_size=2, lr=0.4, warmup=0.23, augmentation="none", size=64)
-    monkeypatch.setattr(detect_train, "INTERVAL", 0.0)
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)
     learner, checkpoint = Counted(model, settings), Checkpoint(tmp_path / "checkpoint.pt", {})
     told = [*fit(learner, scenes(tmp_path, 11), 7, 0, checkpoint)]
     rates = [0.4 / 3, 0.8 / 3, 0.4] + [0.4 * (1 + math.cos(math.pi * step / 15)) / 2 for step in range(3, 15)]
@@ -313,8 +314,8 @@ def test_the_rate_rises_in_the_warm_up_and_falls_as_a_cosine(tmp_path: Path, mod
     assert [one.classification for one in told] == pytest.approx(means) and {one.localisation for one in told} == {0.5}
     assert [one.loss for one in told] == pytest.approx([mean + 0.5 for mean in means])
     assert [one.ends_epoch for one in told] == [s == 5 for _ in range(3) for s in range(1, 6)]
-    kept = checkpoint.stage("detector")
-    assert kept is not None and (kept["epochs"], kept["step"], kept["sums"]) == (3, 0, (0.0, 0.0, 0))
+    kept = checkpoint.stage("detector training")
+    assert kept is not None and (kept["epochs"], kept["step"], kept["meter"]) == (3, 0, {"sums": [], "count": 0})
 
 
 def test_a_stop_within_an_epoch_keeps_its_steps_and_losses_and_goes_on_with_the_next(tmp_path: Path, model: Any) -> None:
@@ -328,8 +329,8 @@ def test_a_stop_within_an_epoch_keeps_its_steps_and_losses_and_goes_on_with_the_
 
     with pytest.raises(KeyboardInterrupt):
         [*fit(Stopped(model, settings), images, 7, 0, checkpoint)]
-    kept = Checkpoint(tmp_path / "checkpoint.pt", {}).stage("detector")
-    assert kept is not None and (kept["epochs"], kept["step"], kept["sums"]) == (1, 2, (5.0 + 6.0, 1.0, 2))
+    kept = Checkpoint(tmp_path / "checkpoint.pt", {}).stage("detector training")
+    assert kept is not None and (kept["epochs"], kept["step"], kept["meter"]) == (1, 2, {"sums": [5.0 + 6.0, 1.0], "count": 2})
     checkpoint.stop_requested = False
     rest, whole = Counted(model, settings), Counted(model, settings)
     second, third = fit(rest, images, 7, 0, checkpoint)
@@ -355,20 +356,22 @@ def test_a_stop_takes_effect_after_its_step_and_in_the_last_one_not_at_all(
         [*fit(learner, scenes(tmp_path, 8), 7, 0, checkpoint)]
     except KeyboardInterrupt:
         stopped = True
-    state = checkpoint.stage("detector")
-    assert state is not None and (state["epochs"], state["step"]) == kept and state["sums"][2] == kept[1]
+    state = checkpoint.stage("detector training")
+    assert state is not None and (state["epochs"], state["step"]) == kept and state["meter"]["count"] == kept[1]
     assert len(learner.steps) == steps and stopped == (number < 7)
 
 
 def test_a_loss_that_is_infinite_or_no_number_is_told_and_others_are_not() -> None:
     for value, fits in ((1e308, True), (math.inf, False), (math.nan, False)):
-        sums = Sums(torch.device("cpu"))
-        sums.add(torch.tensor([value, 0.0], dtype=torch.float64), 3)
+        meter = Meter(torch.device("cpu"), detect_train.REMEDY)
+        losses = torch.tensor([value, 0.0], dtype=torch.float64)
+        meter.add(losses.sum(), losses.unbind(), 1, images=3)
         if fits:
-            assert sums.means("epoch 1", of_all=True) == (value, 0.0) and sums.state() == (value, 0.0, 1)
+            assert meter.means("epoch 1", all_processes=True) == [value, 0.0]
+            assert meter.state_dict() == {"sums": [value, 0.0], "count": 1}
         else:
             with pytest.raises(ValueError, match=f"the loss is {value} in epoch 1: choose a smaller learning rate"):
-                sums.means("epoch 1", of_all=True)
+                meter.means("epoch 1", all_processes=True)
 
 
 LEGAL = [(4, 4, 1), (9, 2, 1), (8, 4, 2)]

@@ -114,9 +114,10 @@ def test_backbone_weights_are_taken_from_a_file(tmp_path: Path) -> None:
 KILLED_IN_EPOCH_2 = """
 import os, signal, sys
 from nasarch.cli.main import main
-from nasarch.export.detection import learner, train
+from nasarch.export.detection import train
+from nasarch.runtime import loop
 
-learner.INTERVAL, tell = 0.0, train.report
+loop.INTERVAL, tell = 0.0, train.report
 
 def tell_or_die(live, progress):
     if (progress.epoch, progress.step) == (2, 2):
@@ -281,5 +282,5 @@ def test_without_an_evaluator_it_says_what_to_install(refused: Callable[..., str
 
 def test_a_loss_that_is_no_number_says_what_to_do_and_keeps_the_last_epoch(tmp_path: Path) -> None:
     rectangles(tmp_path, "train", 8, seed=0)
-    with pytest.raises(ValueError, match="the loss is (nan|inf) in epoch .*choose a smaller learning rate"):
+    with pytest.raises(ValueError, match="the loss is (nan|inf) in detector training, epoch .*choose a smaller learning rate"):
         train(replace(SETTINGS, epochs=6, lr=1e6, clip=0.0, warmup=0.0), job(tmp_path, tmp_path / "run", evaluate=False))

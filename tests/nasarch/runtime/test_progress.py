@@ -11,10 +11,8 @@ from rich.console import Console
 
 from nasarch.cells.genotype import Genotype, resolve
 from nasarch.runtime.progress import Clock, ProgressDisplay
-from nasarch.search.engine import loop
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
-from nasarch.search.runs import history
 from nasarch.search.runs.console import cell_figures, report, stage_name
 
 CELL = resolve("darts_v2_cifar")
@@ -28,9 +26,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def progress(epoch: int, step: int, *, stage: str = "topology", ends: bool = False, cells: Genotype = CELL) -> Progress:
+def progress(
+    epoch: int, step: int, *, stage: str = "topology", is_warmup: bool = False, ends: bool = False, cells: Genotype = CELL
+) -> Progress:
     return Progress(
         stage=stage,
+        is_warmup=is_warmup,
         epoch=epoch,
         epochs=5,
         step=step,
@@ -40,7 +41,7 @@ def progress(epoch: int, step: int, *, stage: str = "topology", ends: bool = Fal
         images_per_second=1234.0,
         learning_rate=0.1,
         temperature=1.0,
-        found=SearchResult(cells, [], ArchitectureWeights(torch.zeros(0), torch.zeros(0))) if ends else None,
+        result=SearchResult(cells, [], ArchitectureWeights(torch.zeros(0), torch.zeros(0))) if ends else None,
     )
 
 
@@ -75,15 +76,15 @@ def test_a_file_gets_a_line_every_quarter_of_a_minute_with_the_time_left(clock: 
 
 
 def test_a_warm_up_is_called_so_and_has_a_pace_of_its_own(clock: list[float]) -> None:
-    warm = "topology" + loop.WARM
-    steps = [(100.0, progress(1, 1, stage=warm)), (100.9, progress(1, 10, stage=warm, ends=True)), (102.0, progress(2, 1))]
+    steps = [(100.0, progress(1, 1, is_warmup=True)), (100.9, progress(1, 10, is_warmup=True, ends=True)), (102.0, progress(2, 1))]
     lines = said(at_times(clock, *steps, (120.0, progress(2, 10, ends=True))))
     assert "topology (warm-up: only weights), epoch 1 of 5" in lines[0] and lines[0].endswith("; 4.0 s left of this stage")
     assert "topology, epoch 2 of 5" in lines[1] and lines[1].endswith("; 1 min left of this stage")
 
 
-def test_readers_of_a_run_know_a_warm_up_by_the_same_name() -> None:
-    assert history.WARM == loop.WARM and stage_name("operations" + history.WARM) == "operations (warm-up: only weights)"
+def test_a_stage_is_named_with_its_warm_up() -> None:
+    names = [stage_name(progress(1, 1, is_warmup=is_warmup)) for is_warmup in (True, False)]
+    assert names == ["topology (warm-up: only weights)", "topology"]
 
 
 def test_a_stage_at_its_end_has_no_time_left(clock: list[float]) -> None:

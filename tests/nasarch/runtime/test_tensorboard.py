@@ -47,7 +47,7 @@ def test_the_ends_of_epochs_are_events(tmp_path: Path) -> None:
     }
     expected["eigenvalue"] = [end.figures["eigenvalue"] for end in ends]
     for kind in ("normal", "reduction"):
-        edges = [[edge for node in end.found.genotype.cells[kind].nodes for edge in node] for end in ends if end.found]
+        edges = [[edge for node in end.result.genotype.cells[kind].nodes for edge in node] for end in ends]
         expected[f"skip connections, {kind}"] = [sum(edge.operation == "skip_connect" for edge in found) for found in edges]
     assert set(events.Tags()["scalars"]) == {f"topology/{name}" for name in expected}
     for name, values in expected.items():

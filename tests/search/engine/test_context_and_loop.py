@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from nasarch.cells.space import DARTS, NATS
 from nasarch.data.load import load
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.meter import Meter
 from nasarch.search.engine.context import SearchContext
-from nasarch.search.engine.place import Meter
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.engine.updates import first_order, weights_only
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
@@ -53,7 +53,7 @@ def test_all_tensors_are_on_the_device_of_the_search() -> None:
     bench = SearchContext(data=data(), device="meta")
     net, arch = bench.supernet(SPACE, all_candidates(SPACE), channels=4, layers=3), bench.relaxation(SPACE, all_candidates(SPACE), subset=1)
     assert all(tensor.is_meta for module in (net, arch) for tensor in (*module.parameters(), *module.buffers()))
-    for side in (*bench.sides(6, (0.5, 0.5)), bench.whole(6, (0.5, 0.5))[0]):
+    for side in (*bench.train_val_loaders(6, (0.5, 0.5)), bench.one_level_loader(6, (0.5, 0.5))[0]):
         x, y = next(iter(side))
         assert x.is_meta and y.is_meta
 
@@ -72,9 +72,9 @@ def test_files_are_decoded_by_as_many_workers_as_asked_for(tmp_path: Path) -> No
             stream.close()  # type: ignore[attr-defined]
         return count
 
-    counts = {workers: started(SearchContext(data=images, workers=workers).sides(2, (0.5, 0.5))) for workers in (0, 1)}
+    counts = {workers: started(SearchContext(data=images, workers=workers).train_val_loaders(2, (0.5, 0.5))) for workers in (0, 1)}
     assert counts == {0: 0, 1: 2}, "half of them, rounded up, for each side"
-    assert [started(SearchContext(data=images, workers=workers).whole(2, (0.5, 0.5))) for workers in (0, 1)] == [0, 1]
+    assert [started(SearchContext(data=images, workers=workers).one_level_loader(2, (0.5, 0.5))) for workers in (0, 1)] == [0, 1]
 
 
 @pytest.mark.parametrize(("amp", "expected"), [("off", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)])
@@ -162,7 +162,7 @@ def histories(recipe: Any, settings: Any, **bench: Any) -> Iterator[tuple[Any, l
 
 @pytest.fixture
 def every_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nasarch.search.engine.loop.INTERVAL", 0.0)
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)
 
 
 def moved(before: list[Tensor], after: list[Tensor]) -> bool:
@@ -178,7 +178,7 @@ def test_in_the_warm_up_the_architecture_rests_to_the_bit_while_the_weights_move
     before: list[Tensor] = [alpha, 0.5 * torch.randn(2, 2, 3, generator=generator)]
     last: list[Tensor] | None = None
     for report, arch, net in histories(pc_darts, WATCHED):
-        assert moved(before, arch) == (report.epoch > 1) == (": weights only" not in report.stage)
+        assert moved(before, arch) == (report.epoch > 1) == (not report.is_warmup)
         assert last is None or moved(last, net)
         before, last = arch, net
     assert last is not None
@@ -219,7 +219,7 @@ def test_a_report_within_an_epoch_has_the_means_so_far_and_no_cell(every_step: N
             images_seen = sum(n for _, _, n in seen)
             assert report.loss == pytest.approx(sum(loss * n for loss, _, n in seen) / images_seen, rel=1e-6)
             assert report.accuracy == pytest.approx(sum(right for _, right, _ in seen) / images_seen, rel=1e-6)
-            assert (report.found is not None) == report.ends_epoch == (report.step == report.steps)
+            assert (report.result is not None) == report.ends_epoch == (report.step == report.steps)
             if not expected:
                 break
     finally:
@@ -237,33 +237,33 @@ class Clock:
 
 def test_the_meter_counts_images_of_both_sides_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("nasarch.search.engine.place.time", clock)
+    monkeypatch.setattr("nasarch.runtime.meter.time", clock)
     meter = Meter(torch.device("cpu"))
-    meter.add(torch.tensor(2.0), torch.tensor(3), 8, 4)
-    meter.add(torch.tensor(5.0), torch.tensor(1), 2, 6)
+    meter.add(torch.tensor(2.0), (torch.tensor(16.0), torch.tensor(3)), 8, images=8 + 4)
+    meter.add(torch.tensor(5.0), (torch.tensor(10.0), torch.tensor(1)), 2, images=2 + 6)
     clock.now += 4.0
     assert meter.images_per_second() == (8 + 4 + 2 + 6) / 4
     with monkeypatch.context() as several:
         several.setattr("nasarch.runtime.distributed.world_size", lambda: 3)
         assert meter.images_per_second() == 3 * (8 + 4 + 2 + 6) / 4
-    assert meter.means("here", of_all=False) == ((8 * 2.0 + 2 * 5.0) / 10, 0.4) == meter.means("here", of_all=True)
-    assert meter.state_dict() == {"loss": 26.0, "correct": 4, "images": 10}
+    assert meter.means("here", all_processes=False) == [(8 * 2.0 + 2 * 5.0) / 10, 0.4] == meter.means("here", all_processes=True)
+    assert meter.state_dict() == {"sums": [26.0, 4.0], "count": 10}
     other = Meter(torch.device("cpu"))
     other.load_state_dict(meter.state_dict())
-    other.add(torch.tensor(1.0), torch.tensor(0), 10, 0)
-    assert other.means("here", of_all=True) == (36 / 20, 0.2)
+    other.add(torch.tensor(1.0), (torch.tensor(10.0), torch.tensor(0)), 10, images=10)
+    assert other.means("here", all_processes=True) == [36 / 20, 0.2]
 
 
 def test_a_report_is_due_half_a_second_after_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("nasarch.search.engine.place.time", clock)
+    monkeypatch.setattr("nasarch.runtime.meter.time", clock)
     meter = Meter(torch.device("cpu"))
-    meter.add(torch.tensor(1.0), torch.tensor(1), 1, 0)
+    meter.add(torch.tensor(1.0), (torch.tensor(1.0),), 1, images=1)
     clock.now = 100.4375
     assert not meter.due(0.5)
     clock.now = 100.5
     assert meter.due(0.5)
-    meter.means("here", of_all=False)
+    meter.means("here", all_processes=False)
     assert not meter.due(0.5)
     clock.now = 101.0
     assert meter.due(0.5)
@@ -271,7 +271,7 @@ def test_a_report_is_due_half_a_second_after_the_last(monkeypatch: pytest.Monkey
 
 def test_a_search_reports_twice_a_second_and_at_the_ends_of_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("nasarch.search.engine.place.time", clock)
+    monkeypatch.setattr("nasarch.runtime.meter.time", clock)
     monkeypatch.setattr("nasarch.search.engine.loop.weights_only", timed(clock, 0.3, weights_only))
     settings = replace(WATCHED, epochs=2, warmup=1, batch_size=3)
     reports: list[Any] = []
@@ -296,10 +296,10 @@ def timed(clock: Clock, seconds: float, plain: Any) -> Any:
 def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
     meter = Meter(torch.device("cpu"))
     for loss in (1.0, 2.0):
-        meter.add(torch.tensor(loss), torch.tensor(0), 1, 0)
+        meter.add(torch.tensor(loss), (torch.tensor(loss),), 1, images=1)
     meter.check("here", 2)
     for loss in (3.0, float("inf"), float("nan")):
-        meter.add(torch.tensor(loss), torch.tensor(0), 1, 0)
+        meter.add(torch.tensor(loss), (torch.tensor(loss),), 1, images=1)
     with pytest.raises(ValueError, match="the loss is inf in here, step 4: choose a smaller learning rate"):
         meter.check("here", 5)
     meter.check("here", 5)  # each is looked at once
@@ -307,7 +307,7 @@ def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
 
 def test_images_of_both_sides_are_counted_in_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr("nasarch.search.engine.place.time", clock)
+    monkeypatch.setattr("nasarch.runtime.meter.time", clock)
     monkeypatch.setattr("nasarch.search.recipes.ftso.first_order", timed(clock, 0.4, first_order))
     (report,) = [p for p in ftso.search(SearchContext(data=data()), ftso.Ftso(**{**SMALL, "epochs": 1})) if p.ends_epoch]
     assert report.images_per_second == pytest.approx((6 + 6 + 4 + 6 + 6 + 1) / 1.2)
@@ -319,7 +319,7 @@ def test_images_of_both_sides_are_counted_in_a_search(monkeypatch: pytest.Monkey
 def kept(alpha: Tensor, beta: Tensor | None = None, slope: Tensor | None = None, *, epochs: int = 3) -> dict[str, Any]:
     """The state of a stage that is over."""
     arch = {"alpha": (alpha, None)} | ({} if beta is None else {"beta": (beta, slope)})
-    return {"epochs": epochs, "step": 0, "is_over": True, "arch": arch}
+    return {"epochs": epochs, "step": 0, "is_over": True, "arch": arch, "meter": {"sums": [], "count": 0}}
 
 
 def ending(recipe: Any, settings: Any, **stages: dict[str, Any]) -> SearchResult:
@@ -397,7 +397,7 @@ def test_of_a_stage_that_is_over_only_the_architecture_is_kept(tmp_path: Path) -
         if report.ends_epoch:
             stages = torch.load(path, weights_only=True)["stages"] if path.exists() else {}
             held.append({name: (stage["epochs"], stage["is_over"], set(stage)) for name, stage in stages.items()})
-    rest, going = {"epochs", "step", "is_over", "arch"}, {"net", "weight_optimizer", "arch_optimizer", "loaders", "scaler", "meter"}
+    rest, going = {"epochs", "step", "is_over", "meter", "arch"}, {"net", "weight_optimizer", "arch_optimizer", "loaders", "scaler"}
     over = {"operations": (2, True, rest)}
     assert held == [
         {},

@@ -127,7 +127,7 @@ def test_second_order_in_fp16_is_refused_at_once(recipe: Any, settings: Any) -> 
 
 @pytest.mark.parametrize("amp", ["bf16", "fp16"])
 def test_a_search_in_lower_precision_goes_on_with_its_scale(amp: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nasarch.search.engine.loop.INTERVAL", 0.0)
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)
     settings, path = ftso.Ftso(**TINY), tmp_path / "checkpoint.pt"
     whole, expected = follow(ftso, settings, Checkpoint(), amp=amp)
     before, nothing = follow(ftso, settings, Checkpoint(path), 4, amp=amp)

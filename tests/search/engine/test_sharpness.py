@@ -68,7 +68,7 @@ def test_where_all_images_train_both_it_is_measured_on_them() -> None:
 
 
 def test_the_measured_images_do_not_change_and_are_of_all_classes() -> None:
-    train, valid = SearchContext(data=data()).sides(12, (0.5, 0.5))
+    train, valid = SearchContext(data=data()).train_val_loaders(12, (0.5, 0.5))
     (x, y), (again, _) = valid.sample(), valid.sample()
     assert torch.equal(x, again) and y.unique().tolist() == [0, 1, 2]
     assert not torch.equal(x, train.sample()[0])

@@ -93,7 +93,7 @@ def test_paths_are_ranked_in_stages(ranked: Path, capsys: pytest.CaptureFixture[
 def test_a_stopped_ranking_goes_on_as_if_it_never_had_been(
     ranked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("nasarch.search.training.learner.INTERVAL", 0.0)  # a report after every step
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)  # a report after every step
     tell, seen = console.TournamentProgress.__call__, list[int]()
 
     def tell_or_stop(tally: Any, heat: Any, place: Any) -> None:

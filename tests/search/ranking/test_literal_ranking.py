@@ -23,7 +23,6 @@ from nasarch.search.ranking import tournament
 from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.protocol import EvaluationProtocol, balanced
 from nasarch.search.ranking.tournament import Candidate, TrainingGroup, play, training_groups
-from nasarch.search.training import learner as training
 from nasarch.search.training.learner import Progress
 from nasarch.search.training.recipes import Training
 from tests.literal.small_training import MINE, SEED, assert_same_values, data, twin
@@ -62,7 +61,7 @@ FIELD = [Candidate(cell.name, cell) for cell in (MINE, SKIPS, LEAN, WIDE)]
 
 @pytest.fixture(autouse=True)
 def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(training, "INTERVAL", 0.0)
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)
     with in_double():
         yield
 

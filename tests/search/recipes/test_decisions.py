@@ -247,12 +247,12 @@ def test_the_edges_of_a_path_are_all_that_edarts_searches() -> None:
 
 
 def test_images_of_edarts_are_two_parts_of_all_there_are_unless_a_split_says_which() -> None:
-    assert searched(edarts, edarts.Edarts(images=25_000)).stages[0].sides == ("two sides", 64, (0.5, 0.5))
+    assert searched(edarts, edarts.Edarts(images=25_000)).stages[0].loaders == ("train and validation", 64, (0.5, 0.5))
     with pytest.raises(ValueError, match="images=25001 for each side: the data have 50000 training images; choose 25000 or fewer"):
         searched(edarts, edarts.Edarts(images=25_001))
     bench = Staged(data=DATA, parts=(torch.arange(3), torch.arange(3, 6)))
     next(edarts.search(bench, edarts.Edarts(images=40_000)))
-    assert bench.stages[0].sides[2] == (0.5, 0.5)  # which the split goes before
+    assert bench.stages[0].loaders[2] == (0.5, 0.5)  # which the split goes before
 
 
 def logs(space: Space, *kinds: list[list[float]]) -> Tensor:

@@ -148,7 +148,7 @@ STOPS = {  # after so many steps in all: in the middle of epochs, at their ends 
 @pytest.mark.parametrize("name", STOPS)
 def test_a_search_that_was_stopped_is_the_literal_one(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each time all is built anew, and goes on from the checkpoint."""
-    monkeypatch.setattr("nasarch.search.engine.loop.INTERVAL", 0.0)  # a report, and so a place to stop, after every step
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)  # a report, and so a place to stop, after every step
     watched, path, steps = Watched(), tmp_path / "checkpoint.pt", 0
     for stop in (*STOPS[name], None):
         checkpoint = Checkpoint(path)

@@ -18,7 +18,7 @@ from nasarch.cells.topology import topologies
 from nasarch.search.engine import updates
 from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.engine.hessian import largest_eigenvalue
-from nasarch.search.engine.optimisers import start
+from nasarch.search.engine.updates import OptimizerSettings, initial_state
 from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.paths import rank_paths
 from nasarch.search.ranking.standings import LEVEL
@@ -122,8 +122,8 @@ def cooling(values: dict[str, Any], stage: str) -> Callable[[int], float]:
     return lambda epoch: start if epoch < warmup else start * decay ** (epoch - warmup)
 
 
-def sides(values: dict[str, Any], levels: int = 2, fractions: tuple[float, float] | None = None) -> tuple[Any, ...]:
-    return ("two sides" if levels == 2 else "both as one", values["batch_size"], fractions or values["fractions"])
+def loaders(values: dict[str, Any], levels: int = 2, fractions: tuple[float, float] | None = None) -> tuple[Any, ...]:
+    return ("train and validation" if levels == 2 else "one level", values["batch_size"], fractions or values["fractions"])
 
 
 def by_order(order: str) -> Callable[..., Any]:
@@ -135,7 +135,7 @@ def stages_of_darts(values: dict[str, Any]) -> list[Expected]:
         {
             "shape": {name: values[name] for name in ("channels", "layers")},
             "relaxation": {"init_std": values["init_std"]},
-            "sides": sides(values),
+            "loaders": loaders(values),
             "update": by_order(values["order"]),
             "epochs": values["epochs"],
             "rate": falling(values, values["epochs"]),
@@ -149,7 +149,7 @@ def stages_of_pc_darts(values: dict[str, Any]) -> list[Expected]:
         {
             "shape": {name: values[name] for name in ("channels", "layers", "partial", "random_channels")},
             "relaxation": {"subset": 1 if values["edge_normalisation"] else 0, "init_std": values["init_std"]},
-            "sides": sides(values),
+            "loaders": loaders(values),
             "update": updates.first_order,
             "epochs": values["epochs"],
             "warmup": values["warmup"],
@@ -171,7 +171,7 @@ def stages_of_dots(values: dict[str, Any]) -> list[Expected]:
             {
                 "shape": {"channels": values["channels"], "layers": values[f"{stage}_layers"], "stage": int(stage == "topology")},
                 "relaxation": grouped if stage == "operation" else {"subset": 2, "operation_scale": values["operation_scale"]},
-                "sides": sides(values, levels),
+                "loaders": loaders(values, levels),
                 "update": updates.first_order if levels == 2 else updates.one_level,
                 "epochs": epochs,
                 "warmup": values[f"{stage}_warmup"],
@@ -191,7 +191,7 @@ def stages_of_edarts(values: dict[str, Any]) -> list[Expected]:
             "shape": {name: values[name] for name in ("channels", "layers")},
             "relaxation": {"init_std": values["init_std"], "bias": list(papers.ATTENTION.values()) if forward else 0.0},
             "shift": list(papers.ATTENTION.values()) if values["attention"] == "start" else 0.0,
-            "sides": sides(values, fractions=(share, share)),
+            "loaders": loaders(values, fractions=(share, share)),
             "update": by_order(values["order"]),
             "attended": values["attention"] == "update",
             "epochs": values["epochs"],
@@ -204,7 +204,7 @@ def stages_of_edarts(values: dict[str, Any]) -> list[Expected]:
 
 def stages_of_ftso(values: dict[str, Any], space: str) -> list[Expected]:
     shape = {name: values[name] for name in ("channels", "layers", "partial")}
-    common = {"sides": sides(values), "update": updates.first_order}
+    common = {"loaders": loaders(values), "update": updates.first_order}
     topology = {
         "shape": shape,
         "relaxation": {"subset": 1},
@@ -249,9 +249,9 @@ def test_a_search_does_what_the_numbers_of_its_row_say(method: str, name: str) -
 
 def assert_stage(stage: Stage, expected: Expected, told: dict[str, Any]) -> None:
     assert stage.shape == {"partial": 1, "random_channels": False, "stage": 0} | expected["shape"]
-    assert stage.sides == expected["sides"]
+    assert stage.loaders == expected["loaders"]
     for name in ("lr", "momentum", "weight_decay", "clip", "arch_lr", "arch_weight_decay"):
-        assert getattr(stage.rates, name) == told[name]
+        assert getattr(stage.optimizers, name) == told[name]
     schedule = dict(stage.schedule)
     derive, words, rate = schedule.pop("derive"), schedule.pop("stage"), schedule.pop("learning_rate")
     temperature = schedule.pop("temperature", lambda epoch: 1.0)
@@ -289,7 +289,7 @@ def assert_relaxation(stage: Stage, expected: Expected) -> None:
 def test_the_optimisers_have_the_numbers_of_the_text(method: str) -> None:
     """Adam with betas 0.5 and 0.999 for the architecture, its decay in the gradient; plain momentum for the weights."""
     told = values(papers.SEARCHES[method])
-    state = start(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), RECIPES[method][1]())
+    state = initial_state(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), OptimizerSettings.of(RECIPES[method][1]()))
     (adam,), (sgd,) = state.arch_optimizer.param_groups, state.weight_optimizer.param_groups
     assert type(state.arch_optimizer) is torch.optim.Adam and type(state.weight_optimizer) is torch.optim.SGD
     assert tuple(adam["betas"]) == papers.ADAM_BETAS and not adam["amsgrad"] and not adam["maximize"]

@@ -127,24 +127,24 @@ def test_says_its_paper(recipe: ModuleType, title: str, year: int, where: tuple[
 
 
 STAGES = {
-    "darts": ["operations and topology"],
-    "pc_darts": ["operations and topology: weights only", "operations and topology"],
-    "dots": ["operations: weights only", "operations", "topology: weights only", "topology"],
-    "ftso": ["topology"],
-    "ftso, operators by gradient": ["topology", "operators"],
-    "edarts": ["operations"],
-    "edarts, all edges": ["operations and topology"],
+    "darts": [("operations and topology", False)],
+    "pc_darts": [("operations and topology", True), ("operations and topology", False)],
+    "dots": [("operations", True), ("operations", False), ("topology", True), ("topology", False)],
+    "ftso": [("topology", False)],
+    "ftso, operators by gradient": [("topology", False), ("operators", False)],
+    "edarts": [("operations", False)],
+    "edarts, all edges": [("operations and topology", False)],
 }
 
 
 @pytest.mark.parametrize(
     ("name", "stages"), [(name, STAGES.get(name, STAGES[name.split(",")[0]])) for name in METHODS if "no edge" not in name]
 )
-def test_every_stage_has_its_name_and_every_epoch_its_number(name: str, stages: list[str]) -> None:
+def test_every_stage_has_its_name_and_every_epoch_its_number(name: str, stages: list[tuple[str, bool]]) -> None:
     epochs, _ = finished(name)
-    assert list(dict.fromkeys(epoch.stage for epoch in epochs)) == stages
-    for stage in {epoch.stage.split(":")[0] for epoch in epochs}:
-        of_stage = [epoch for epoch in epochs if epoch.stage.split(":")[0] == stage]
+    assert list(dict.fromkeys((epoch.stage, epoch.is_warmup) for epoch in epochs)) == stages
+    for stage in {epoch.stage for epoch in epochs}:
+        of_stage = [epoch for epoch in epochs if epoch.stage == stage]
         assert [epoch.epoch for epoch in of_stage] == list(range(1, of_stage[0].epochs + 1))
 
 
@@ -194,7 +194,7 @@ def test_other_numbers_of_nodes(nodes: int) -> None:
 def test_dots_anneals_each_stage_after_its_warm_up_and_runs_one_cosine() -> None:
     epochs, _ = finished("dots")
     assert [e.temperature for e in epochs] == [10.0, 10.0, 10.0, 10.0, 10 * 0.72]
-    assert [e.stage.split(":")[0] for e in epochs] == ["operations"] * 2 + ["topology"] * 3
+    assert [e.stage for e in epochs] == ["operations"] * 2 + ["topology"] * 3
     assert [e.learning_rate for e in epochs] == sorted((e.learning_rate for e in epochs), reverse=True)
     assert epochs[0].learning_rate == 0.025 and epochs[0].steps == 3 and epochs[-1].steps == 6
 
@@ -214,7 +214,7 @@ def test_dots_on_one_level_sees_all_images_and_on_two_a_half(operation_levels: A
 def test_dots_without_groups_keeps_one_operation_an_edge_that_is_not_none() -> None:
     """Table 5."""
     epochs, found = finished("dots, of DARTS' operations")
-    assert (epochs[0].found.weights.operations_ZEO > 0).all()
+    assert (epochs[0].result.weights.operations_ZEO > 0).all()
     assert ((found.weights.operations_ZEO > 0).sum(2) == 1).all() and not found.weights.operations_ZEO[:, :, 0].any()
 
 

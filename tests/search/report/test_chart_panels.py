@@ -15,8 +15,9 @@ from nasarch.search.report import charts
 from nasarch.search.report.charts import Panel
 from nasarch.search.report.panels import PENS
 from nasarch.search.runs.history import Span, Timeline
+from tests.helpers.stages import epochs
 
-STAGES = ["a: weights only", "a", "b", "b"]
+STAGES = epochs("a", "a", "b", "b", warmup=(1,))
 TIMELINE = Timeline.of(STAGES)
 SPACES = [DARTS, NATS, DARTS.with_nodes(1), DARTS.with_nodes(5)]
 
@@ -119,7 +120,7 @@ def test_names_in_bars_are_white_on_dark_colours_and_fit() -> None:
     written = {text.get_text() for text in axes.texts}
     assert set(DARTS.operations) <= written
     short = {"normal": {edge: [Span("skip_connect", 1, 1), Span("none", 2, 40)] for edge in DARTS.edges}}
-    (axes,) = charts.changes(DARTS, short, Timeline.of(["a"] * 40)).axes
+    (axes,) = charts.changes(DARTS, short, Timeline.of(epochs(*["a"] * 40))).axes
     assert [(text.get_text(), text.get_position()) for text in axes.texts] == [("none", (21.0, row)) for row in range(14)]
 
 

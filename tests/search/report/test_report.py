@@ -22,9 +22,10 @@ from nasarch.search.report import charts
 from nasarch.search.report.report import write_report
 from nasarch.search.runs.history import Span, Timeline, kept_edges, spans
 from nasarch.search.runs.reader import find_runs, read_run
+from tests.helpers.stages import epochs
 
 SMALL = DARTS.with_nodes(2)
-STAGES = ["operations: weights only", "operations", "topology: weights only", "topology"]
+STAGES = epochs("operations", "operations", "topology", "topology", warmup=(1, 3))
 OPTIONAL = ("skips", "multi_adds", "memory", "eigenvalue", "temperature")
 
 
@@ -34,17 +35,17 @@ def genotype(space: Space, operation: str, name: str = "found") -> Genotype:
     return Genotype(name, space.name, dict.fromkeys(space.kinds, cell))
 
 
-def metrics(space: Space, epoch: int, stage: str) -> dict[str, Any]:
+def metrics(space: Space, epoch: int, stage: dict[str, Any]) -> dict[str, Any]:
     figures = {"loss": 2 / epoch, "accuracy": 0.1 * epoch, "images_per_second": 100.0, "learning_rate": 0.1 / epoch}
     more = {"skips": dict.fromkeys(space.kinds, epoch), "multi_adds": 500.0, "memory": 640.0, "eigenvalue": 0.1 * epoch}
-    return {"stage": stage, "epoch": epoch, "epochs": 4, "temperature": 10 / epoch, "seconds": 2.0 * epoch} | figures | more
+    return stage | {"epoch": epoch, "epochs": 4, "temperature": 10 / epoch, "seconds": 2.0 * epoch} | figures | more
 
 
-def weights(space: Space, epoch: int, stage: str) -> dict[str, Any]:
+def weights(space: Space, epoch: int, stage: dict[str, Any]) -> dict[str, Any]:
     operations = [0.1 + 0.01 * epoch * o for o in range(len(space.operations))]
-    edge = 1.0 if stage.startswith("operations") else 0.25 + 0.01 * epoch
+    edge = 1.0 if stage["stage"] == "operations" else 0.25 + 0.01 * epoch
     tables = {"operations": [[operations] * len(space.edges)] * len(space.kinds), "edges": [[edge] * len(space.edges)] * len(space.kinds)}
-    return {"stage": stage, "epoch": epoch} | tables
+    return stage | {"epoch": epoch} | tables
 
 
 def margins(space: Space) -> list[dict[str, Any]]:
@@ -384,7 +385,7 @@ def test_the_history_of_an_edge_is_that_of_its_operation() -> None:
 
 
 def test_a_weight_that_is_zero_throughout_a_stage_is_no_candidate() -> None:
-    timeline = Timeline.of(["a", "a", "b", "b"])
+    timeline = Timeline.of(epochs("a", "a", "b", "b"))
     assert charts.live([0.0, 0.5, 0.0, 0.0], timeline) == [0.0, 0.5, None, None]
     assert charts.live([0.1, 0.5, 0.0, 0.2], timeline.of_stage(timeline.stages[1])) == [None, None, 0.0, 0.2]
 

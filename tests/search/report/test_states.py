@@ -17,6 +17,7 @@ from nasarch.search.report.sections import _panel
 from nasarch.search.runs.history import Timeline
 from nasarch.search.runs.reader import find_runs, read_run
 from tests.helpers.reported import FIGURES, Album, cells, write
+from tests.helpers.stages import epochs
 
 
 def unfinished(folder: Path, epochs: int) -> Path:
@@ -124,9 +125,9 @@ def test_a_temperature_that_stays_has_no_panel(tmp_path: Path) -> None:
     ("values", "scale"), [([10.0, 1.0], "linear"), ([10.1, 1.0], "log"), ([5.0, 0.0], "linear"), ([5.0, -1.0], "linear")]
 )
 def test_a_scale_is_logarithmic_from_more_than_a_decade_on(values: list[float], scale: str) -> None:
-    (axes,) = charts.curves([Panel("T", {"": values}, log=True)], Timeline.of(["a", "a"])).axes
+    (axes,) = charts.curves([Panel("T", {"": values}, log=True)], Timeline.of(epochs("a", "a"))).axes
     assert axes.get_yscale() == scale
-    (axes,) = charts.curves([Panel("T", {"": values})], Timeline.of(["a", "a"])).axes
+    (axes,) = charts.curves([Panel("T", {"": values})], Timeline.of(epochs("a", "a"))).axes
     assert axes.get_yscale() == "linear"
 
 
@@ -144,13 +145,13 @@ def test_a_stage_of_one_epoch_is_a_dot_and_long_lines_have_none() -> None:
         (["a"] * 16, ["o"]),
         (["a"] * 17, ["None"]),
     ):
-        axes = charts.curves([Panel("x", {"": [1.0] * len(stages)})], Timeline.of(stages)).axes[0]
+        axes = charts.curves([Panel("x", {"": [1.0] * len(stages)})], Timeline.of(epochs(*stages))).axes[0]
         assert [line.get_marker() for line in axes.lines if to_hex(line.get_color()) != charts.RULE] == markers
 
 
 def test_grey_ground_is_explained_where_there_is_some() -> None:
-    for stages, noted in ((["a: weights only", "a"], True), (["a", "a"], False)):
-        figure = charts.curves([Panel("x", {"": [1.0, 2.0]})], Timeline.of(stages))
+    for warmup, noted in (((1,), True), ((), False)):
+        figure = charts.curves([Panel("x", {"": [1.0, 2.0]})], Timeline.of(epochs("a", "a", warmup=warmup)))
         assert any("grey: warm-up" in text.get_text() for text in figure.texts) == noted
 
 
@@ -162,5 +163,5 @@ def test_twenty_one_lines_can_be_told_apart() -> None:
 
 def test_names_of_stages_stand_above_where_there_are_several() -> None:
     for stages, names in ((["a", "b", "b"], {"a": 1.0, "b": 2.5}), (["a", "a"], {})):
-        axes = charts.curves([Panel("x", {"": [1.0] * len(stages)})], Timeline.of(stages)).axes[0]
+        axes = charts.curves([Panel("x", {"": [1.0] * len(stages)})], Timeline.of(epochs(*stages))).axes[0]
         assert {text.get_text(): text.get_position()[0] for text in axes.texts} == names

@@ -15,6 +15,7 @@ from nasarch.search.engine.result import Margin
 from nasarch.search.report.html import Album, contents, facts, folded, heading, page, paragraph, table
 from nasarch.search.report.summary import figure, setting
 from nasarch.search.runs.history import Span, Timeline, kept_counts, node_name, operation_count
+from tests.helpers.stages import epochs
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,8 @@ def test_a_setting_is_written_as_a_person_writes_it(value: Any, words: str) -> N
 
 
 def test_a_stage_of_a_timeline_keeps_its_warm_up_alone() -> None:
-    timeline = Timeline.of(["a: weights only", "a: weights only", "a", "b", "b: weights only"])
-    assert timeline.stages == (Span("a", 1, 3), Span("b", 4, 5)) and timeline.warm == (Span("a", 1, 2), Span("b", 5, 5))
+    timeline = Timeline.of(epochs("a", "a", "a", "b", "b", warmup=(1, 2, 5)))
+    assert timeline.stages == (Span("a", 1, 3), Span("b", 4, 5)) and timeline.warmups == (Span("a", 1, 2), Span("b", 5, 5))
     assert (timeline.first, timeline.last, timeline.epochs) == (1, 5, 5)
     second = timeline.of_stage(timeline.stages[1])
     assert second == Timeline((Span("b", 4, 5),), (Span("b", 5, 5),)) and (second.first, second.epochs) == (4, 2)

@@ -38,7 +38,7 @@ class Ran:
         report(
             Progress(
                 **{"stage": "topology", "epoch": 1, "epochs": 1, "step": 1, "steps": 1, "loss": 2.0, "accuracy": 0.5},
-                **{"images_per_second": 1.0, "learning_rate": 0.1, "temperature": 1.0, "found": found},
+                **{"images_per_second": 1.0, "learning_rate": 0.1, "temperature": 1.0, "is_warmup": False, "result": found},
             )
         )
         provenance = {"source": {"seed": seed, "seconds": 1.0}}

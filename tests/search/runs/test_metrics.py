@@ -13,7 +13,7 @@ from rich.console import Console
 from nasarch.cells.genotype import Cell, Genotype, Op, resolve
 from nasarch.cells.space import DARTS
 from nasarch.runtime.meter import peak_memory
-from nasarch.search.engine.loop import WARM, Progress
+from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.runs.metrics import epoch_line, imagenet_multi_adds, skips, warnings_about
 from nasarch.search.runs.seeds import Watch
@@ -34,7 +34,7 @@ NATS_SKIPS = Genotype.from_nats("|skip_connect~0|+|none~0|none~1|+|skip_connect~
 def place(found: SearchResult, **given: Any) -> Progress:
     """The end of an epoch."""
     figures = {"loss": 2.5, "accuracy": 0.25, "images_per_second": 20.0, "learning_rate": 0.2, "temperature": 1.0}
-    return Progress(**{"epochs": 4, "step": 3, "steps": 3, "found": found, **figures, **given})
+    return Progress(**{"epochs": 4, "step": 3, "steps": 3, "is_warmup": False, "result": found, **figures, **given})
 
 
 def test_half_of_the_edges_as_skip_connections_are_a_collapse() -> None:
@@ -70,7 +70,7 @@ def test_the_line_of_an_epoch_says_all_but_the_tables() -> None:
     figures = {"loss": 1.5, "accuracy": 0.5, "images_per_second": 10.0, "learning_rate": 0.1, "temperature": 0.75}
     line = json.loads(json.dumps(epoch_line(place(found, stage="topology", epoch=1, step=2, **figures, figures={"eigenvalue": 0.25}))))
     assert line.pop("memory") == pytest.approx(peak_memory(), rel=0.1)
-    said = {"stage": "topology", "epoch": 1, "epochs": 4, "step": 2, "steps": 3} | figures
+    said = {"stage": "topology", "warmup": False, "epoch": 1, "epochs": 4, "step": 2, "steps": 3} | figures
     assert line == said | {"eigenvalue": 0.25, "skips": {"normal": 2, "reduction": 3}, "multi_adds": 529.9}
 
 
@@ -102,8 +102,8 @@ def test_memory_is_that_of_the_gpu_if_one_is_in_use(monkeypatch: pytest.MonkeyPa
 def test_a_collapse_is_said_once_in_the_epoch_that_shows_it() -> None:
     console = Console(record=True, width=400)
     watch = Watch(console)
-    for epoch, (stage, operation) in enumerate([("a" + WARM, SKIP), ("a", CONV), ("a", SKIP), ("a", SKIP)], 1):
+    for epoch, (is_warmup, operation) in enumerate([(True, SKIP), (False, CONV), (False, SKIP), (False, SKIP)], 1):
         found = SearchResult(cells(*[operation] * 8), [], ArchitectureWeights(torch.zeros(2, 14, 8), torch.zeros(2, 14)))
-        watch(place(found, stage=stage, epoch=epoch))
+        watch(place(found, stage="a", is_warmup=is_warmup, epoch=epoch))
     printed = console.export_text()
     assert printed.count("warning") == 1 and "after epoch 3 of 4, 8 of the 8 edges" in printed

@@ -24,7 +24,7 @@ def test_a_finished_run_is_read_whole(tmp_path: Path) -> None:
     assert (run.label, run.state, run.epochs, run.seconds, run.space) == ("DOTS, seed 7", "finished, 4 epochs", 4, 8.0, SMALL)
     assert run.column("loss") == [2.0, 1.0, 2 / 3, 0.5] and run.column("nothing") == [None] * 4
     assert run.timeline.stages == (Span("operations", 1, 2), Span("topology", 3, 4))
-    assert run.timeline.warm == (Span("operations", 1, 1), Span("topology", 3, 3))
+    assert run.timeline.warmups == (Span("operations", 1, 1), Span("topology", 3, 3))
     assert run.skips() == {kind: [1, 2, 3, 4] for kind in SMALL.kinds}
     assert sorted(run.cells) == [1, 2, 3, 4] and run.cells[3] == genotype(SMALL, SMALL.operations[2])
     assert run.genotype == run.last_cell == genotype(SMALL, SMALL.operations[2]) and run.measured == []
@@ -71,12 +71,13 @@ def test_figures_that_are_no_numbers_count_as_missing_and_skips_are_counted_from
 
 def test_measurements_within_epochs_are_read(tmp_path: Path) -> None:
     folder = write_run(tmp_path / "run", finished=False)
-    line = {"stage": "topology", "epoch": 1, "step": 5, "eigenvalue": 0.25}
+    line = {"stage": "topology", "warmup": False, "epoch": 1, "step": 5, "eigenvalue": 0.25}
     (folder / "eigenvalues.jsonl").touch()
     add_line(folder / "eigenvalues.jsonl", line)
     assert read_run(folder).measured == [line]
     add_line(folder / "eigenvalues.jsonl", line | {"eigenvalue": None})
     assert read_run(folder).measured == [line]
+    add_line(folder / "eigenvalues.jsonl", line | {"warmup": None})
     add_line(folder / "eigenvalues.jsonl", line)
     with pytest.raises(ValueError, match="eigenvalues.jsonl, line 2: damaged"):
         read_run(folder)

@@ -45,7 +45,7 @@ def follow(
 @pytest.mark.parametrize(("recipe", "settings"), METHODS.values(), ids=METHODS)
 def test_every_recipe_goes_on_after_three_stops(recipe: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the bit. What an unbroken search has to give, and a broken one as well, says tests/search/recipes/test_literal_search.py."""
-    monkeypatch.setattr("nasarch.search.engine.loop.INTERVAL", 0.0)  # a report, and so a place to stop, after every step
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)  # a report, and so a place to stop, after every step
     whole, expected = follow(recipe, settings, Checkpoint())
     done: list[Progress] = []
     for stop_at in (1, len(whole) // 2, len(whole) - 1):
@@ -107,7 +107,7 @@ FIVE_EPOCHS = {
 KILLED_IN_EPOCH_3 = """
 import os, signal, sys
 from nasarch.cli.main import main
-from nasarch.search.engine import loop
+from nasarch.runtime import loop
 from nasarch.search.runs import console as show
 
 loop.INTERVAL, tell, ends = 0.0, show.report, []
@@ -187,7 +187,7 @@ def test_bad_checkpoints_are_refused_in_one_line(tmp_path: Path, capsys: pytest.
 
 
 def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nasarch.search.engine.loop.INTERVAL", 0.0)
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)
     recipe, settings = METHODS["ftso"]
     path = tmp_path / "checkpoint.pt"
     checkpoint = Checkpoint(path)

@@ -152,10 +152,13 @@ class Recipe:
         self.calls.append((bench, settings))
         self.threads = torch.get_num_threads()
         said = {"epochs": 2, "steps": 4, "accuracy": 0.5, "images_per_second": 9.0, "learning_rate": 0.1, "temperature": 1.0}
-        yield Progress(stage="a", epoch=1, step=2, loss=3.0, found=None, figures={"eigenvalue": 0.5}, **said)
-        yield Progress(stage="a", epoch=1, step=4, loss=2.0, found=found(OTHER, 0.25), figures={"eigenvalue": 0.75}, **said)
-        yield Progress(stage="b", epoch=1, step=1, loss=2.5, found=None, **said)
-        yield Progress(stage="b", epoch=1, step=4, loss=1.0, found=found(CELLS, 0.5), **said)
+        warm = {"stage": "a", "is_warmup": True, "epoch": 1} | said
+        yield Progress(step=2, loss=3.0, result=None, figures={"eigenvalue": 0.5}, **warm)
+        yield Progress(
+            stage="a", is_warmup=True, epoch=1, step=4, loss=2.0, result=found(OTHER, 0.25), figures={"eigenvalue": 0.75}, **said
+        )
+        yield Progress(stage="b", is_warmup=False, epoch=1, step=1, loss=2.5, result=None, **said)
+        yield Progress(stage="b", is_warmup=False, epoch=1, step=4, loss=1.0, result=found(CELLS, 0.5), **said)
         return found(CELLS, 0.125)
 
 
@@ -181,12 +184,13 @@ def test_a_run_hands_seed_and_checkpoint_on_and_writes_every_epoch(told: Capture
     ]
     assert metrics[0]["eigenvalue"] == 0.75 and "eigenvalue" not in metrics[1] and 0 <= metrics[0]["seconds"] <= metrics[1]["seconds"]
     tables = [json.loads(line) for line in (folder / "weights.jsonl").read_text().splitlines()]
-    assert [(line["stage"], line["epoch"]) for line in tables] == [("a", 1), ("b", 1)]
+    assert [(line["stage"], line["warmup"], line["epoch"]) for line in tables] == [("a", True, 1), ("b", False, 1)]
+    assert [line["warmup"] for line in metrics] == [True, False]
     assert tables[0]["operations"] == [[[0.25] * 8] * 14] * 2 and tables[1]["edges"] == [[0.25] * 14] * 2
     measured = [json.loads(line) for line in (folder / "eigenvalues.jsonl").read_text().splitlines()]
     assert measured == [
-        {"stage": "a", "epoch": 1, "step": 2, "eigenvalue": 0.5},
-        {"stage": "a", "epoch": 1, "step": 4, "eigenvalue": 0.75},
+        {"stage": "a", "warmup": True, "epoch": 1, "step": 2, "eigenvalue": 0.5},
+        {"stage": "a", "warmup": True, "epoch": 1, "step": 4, "eigenvalue": 0.75},
     ]
     assert [Genotype.load(folder / "genotypes" / f"epoch-{n}.json") for n in (1, 2)] == [OTHER, CELLS]
     assert json.loads((folder / "edges.json").read_text()) == json.loads(json.dumps([row._asdict() for row in ROWS]))
@@ -248,8 +252,9 @@ def test_a_checkpoint_is_of_the_same_search_in_all_that_its_numbers_depend_on(ke
 
 def test_measurements_of_steps_that_were_undone_are_replaced(tmp_path: Path) -> None:
     lines = JsonLines(tmp_path / "eigenvalues.jsonl")
-    said = {"epochs": 3, "steps": 9, "accuracy": 0.5, "images_per_second": 9.0, "learning_rate": 0.1, "temperature": 1.0, "loss": 1.0}
+    said = {"epochs": 3, "steps": 9, "is_warmup": False, "accuracy": 0.5, "loss": 1.0}
+    said |= {"images_per_second": 9.0, "learning_rate": 0.1, "temperature": 1.0}
     for stage, epoch, step in [("a", 1, 3), ("a", 1, 6), ("a", 2, 3), ("b", 1, 3), ("a", 1, 6)]:
-        run._measured(lines, Progress(stage=stage, epoch=epoch, step=step, found=None, figures={"eigenvalue": float(step)}, **said))
+        run._measured(lines, Progress(stage=stage, epoch=epoch, step=step, result=None, figures={"eigenvalue": float(step)}, **said))
     kept = [json.loads(line) for line in (tmp_path / "eigenvalues.jsonl").read_text().splitlines()]
     assert [(line["stage"], line["epoch"], line["step"]) for line in kept] == [("a", 1, 3), ("b", 1, 3), ("a", 1, 6)]

@@ -69,9 +69,10 @@ def test_digits_are_learned_in_seconds_and_timm_gives_the_same_logits(tmp_path: 
 KILLED_IN_EPOCH_3 = """
 import os, signal, sys
 from nasarch.cli.main import main
-from nasarch.search.training import learner as train, train_show
+from nasarch.runtime import loop
+from nasarch.search.training import train_show
 
-train.INTERVAL, tell = 0.0, train_show.report
+loop.INTERVAL, tell = 0.0, train_show.report
 
 def tell_or_die(live, title, progress):
     if (progress.epoch, progress.step) == (3, 2):

@@ -25,7 +25,6 @@ from nasarch.models.network import CellNetwork
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.training import evaluate as evaluation
-from nasarch.search.training import learner as training
 from nasarch.search.training import run as train_run
 from nasarch.search.training.learner import Learner, Progress, fit, mixed
 from nasarch.search.training.plan import TrainPlan
@@ -84,7 +83,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(tmp_path: 
 
 def test_a_stop_after_any_step_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Bit for bit; what it changes nothing of is written out in test_literal_training.py."""
-    monkeypatch.setattr(training, "INTERVAL", 0.0)  # a report, and so a place to stop, after every step
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)  # a report, and so a place to stop, after every step
     what = plan(EVERYTHING)
     whole, expected = follow(what, None)
     for stop_at in (2, 3, 7):  # within an epoch and at its end
@@ -207,7 +206,7 @@ def test_mean_and_standard_deviation_of_runs() -> None:
 def test_a_loss_that_is_no_number_names_the_step_and_leaves_the_last_good_state(
     interval: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "INTERVAL", interval)  # the step is found whenever it is looked for
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", interval)  # the step is found whenever it is looked for
     stepped = Learner.step
 
     def stepping(learner: Learner, batch: Any, number: int) -> Any:
@@ -215,7 +214,7 @@ def test_a_loss_that_is_no_number_names_the_step_and_leaves_the_last_good_state(
         return (loss * float("nan") if number == 4 else loss), correct
 
     monkeypatch.setattr(Learner, "step", stepping)
-    with pytest.raises(ValueError, match=r"the loss is nan in epoch 2, step 2: .*checkpoint\.pt is of epoch 1, "):
+    with pytest.raises(ValueError, match=r"the loss is nan in training, epoch 2, step 2: .*checkpoint\.pt is of epoch 1, "):
         run(plan(), 0, tmp_path, silent)
     monkeypatch.setattr(Learner, "step", stepped)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["stages"]["training"]["epochs"] == 1

@@ -21,7 +21,6 @@ from torch import Tensor
 from nasarch.cli.main import main
 from nasarch.data.load import load
 from nasarch.search.training import command as train_command
-from nasarch.search.training import learner as training
 from nasarch.search.training.learner import Progress
 from nasarch.search.training.recipes import RECIPES, Training
 from nasarch.search.training.run import run
@@ -193,7 +192,7 @@ def test_a_stopped_command_goes_on_to_what_is_written_out(
         said(live, title, place)
 
     monkeypatch.setattr(train_command, "report", tell)
-    monkeypatch.setattr(training, "INTERVAL", 0.0)
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)
     assert main(["train", str(cell), f"--data={pictures}", f"--out={tmp_path / 'run'}", *FLAGS, "--device=cpu"]) == 130
     kept = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)["stages"]["training"]
     assert (kept["epochs"], kept["step"]) == ((stop[0], 0) if stop[1] == 3 else (stop[0] - 1, stop[1]))

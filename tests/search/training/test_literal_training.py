@@ -14,7 +14,6 @@ import torch
 from nasarch.data.dataset import Dataset
 from nasarch.data.loader import BatchLoader
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.search.training import learner as training
 from nasarch.search.training.learner import Learner, Progress, fit
 from nasarch.search.training.recipes import Training
 from nasarch.search.training.run import _batches, _learner
@@ -43,7 +42,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(autouse=True)
 def double(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(training, "INTERVAL", 0.0)  # a report after every step
+    monkeypatch.setattr("nasarch.runtime.loop.INTERVAL", 0.0)  # a report after every step
     with in_double():
         yield
 
