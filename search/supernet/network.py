@@ -6,16 +6,15 @@ A node is the sum over its incoming edges ij and their candidate operations o, w
     x_j = sum_i (sum_o mix[ij, o]) * x_i[C/K:]        the others bypass; both parts are concatenated and shuffled
 
 which is PC-DARTS eq. 1 and 2 (Xu et al. 2020) with mix = softmax(alpha) * softmax(beta), and DARTS for K = 1. The mathematics is
-per edge, the computation per source node (outgoing.py). tests/helpers/reference.py holds the literal per-edge twin; both agree in float64
-to
-rounding in outputs, loss and all gradients.
+per edge, the computation per source node (outgoing.py, with a picture of one node). tests/helpers/reference.py holds the literal per-edge
+twin; both agree in float64 to rounding in outputs, loss and all gradients.
 
 Tensors run in channels_last order, in which depthwise convolutions and BN are several times faster on a CPU.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from operator import add
 
@@ -58,35 +57,37 @@ class SearchCell(nn.Module):
         self.inner, self.concat, self.channels, self.partial = space.inner_nodes, space.concat(), channels, partial
         order_C = torch.arange(channels) if sampled else shuffle_order(channels, partial)
 
-        def fan(sources: Sequence[int], stride: int) -> OutgoingEdges:
+        def outgoing(sources: Sequence[int], stride: int) -> OutgoingEdges:
             return OutgoingEdges(space, candidates_EO, sources, order_C, channels // partial, stride)
 
         alike = not sampled and are_alike(space, candidates_EO, range(space.inputs))
-        readers = [fan(range(space.inputs), stride)] if alike else [fan([i], stride) for i in range(space.inputs)]
-        self.inputs_are_linear = all(fan.is_linear for fan in readers)
+        of_inputs = [outgoing(range(space.inputs), stride)] if alike else [outgoing([i], stride) for i in range(space.inputs)]
+        self.inputs_are_linear = all(edges.is_linear for edges in of_inputs)
         if self.inputs_are_linear:  # and have no weights
-            readers = [fan([i], stride) for i in range(space.inputs)]
-        fans = readers + [fan([i], 1) for i in self.inner[:-1]]
-        self.fans, self.readers = nn.ModuleList(fans), len(readers)
-        self.sources, self.targets = [fan.sources for fan in fans], [fan.targets for fan in fans]
-        self.entries = [entry for fan in fans for entry in fan.entries]
-        self.counts = [len(fan.entries) for fan in fans]
-        fed = {j for fan in readers for targets in fan.targets for j in targets}
-        self.is_linear = not sampled and all(fan.is_linear for fan in fans[self.readers :]) and fed == set(self.inner)
+            of_inputs = [outgoing([i], stride) for i in range(space.inputs)]
+        of_nodes = [outgoing([i], 1) for i in self.inner[:-1]]
+        of_all = of_inputs + of_nodes
+        self.outgoing, self.num_from_inputs = nn.ModuleList(of_all), len(of_inputs)
+        self.sources, self.targets = [edges.sources for edges in of_all], [edges.targets for edges in of_all]
+        self.mix_index = [edges.mix_index for edges in of_all]
+        fed = {j for edges in of_inputs for targets in edges.targets for j in targets}
+        self.is_linear = not sampled and all(edges.is_linear for edges in of_nodes) and fed == set(self.inner)
 
-    def forward(self, previous: Tensor, current: Tensor, mixes: Iterator[Tensor], choices: Sequence[Choice] = ()) -> Tensor:
-        """`choices`: of the nodes but the last, the channels that go through the operations, where they are sampled."""
+    def forward(self, previous: Tensor, current: Tensor, mixes: Sequence[Sequence[Tensor]], choices: Sequence[Choice] = ()) -> Tensor:
+        """`mixes`: the mixing weights of each of `outgoing`, in the shapes of its `mix_index`.
+
+        `choices`: of the nodes but the last, the channels that go through the operations, where they are sampled.
+        """
         inputs = (previous, current)[-len(self.preprocess) :]
         states = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
-        mixes_by_fan = [[next(mixes) for _ in range(count)] for count in self.counts]
-        return self._linear(states, mixes_by_fan) if self.is_linear else self._by_node(states, mixes_by_fan, choices)
+        return self._linear(states, mixes) if self.is_linear else self._by_node(states, mixes, choices)
 
-    def _by_node(self, states: list[Tensor], mixes_by_fan: Sequence[Sequence[Tensor]], choices: Sequence[Choice]) -> Tensor:
+    def _by_node(self, states: list[Tensor], mixes: Sequence[Sequence[Tensor]], choices: Sequence[Choice]) -> Tensor:
         received: dict[int, list[Tensor]] = {j: [] for j in self.inner}
-        for fan, sources, mixes in zip(self.fans, self.sources, mixes_by_fan, strict=True):
+        for edges, sources, own in zip(self.outgoing, self.sources, mixes, strict=True):
             if sources[0] in received:
                 states.append(self._node(received[sources[0]]))
-            for target, share in fan([states[i] for i in sources], mixes, choices[sources[0]] if choices else None):
+            for target, share in edges([states[i] for i in sources], own, choices[sources[0]] if choices else None):
                 received[target].append(share)
         states.append(self._node(received[self.inner[-1]]))
         return torch.cat([states[j] for j in self.concat], dim=1)
@@ -95,11 +96,11 @@ class SearchCell(nn.Module):
         """The sum of the shares; with partial channels those of the taken channels come to their places among the shuffled ones."""
         if self.partial == 1:
             return reduce(add, shares)
-        whole = [share for share in shares if share.shape[1] == self.channels]
+        full = [share for share in shares if share.shape[1] == self.channels]
         taken = [share for share in shares if share.shape[1] < self.channels]
-        return reduce(add, whole + ([self._widened(reduce(add, taken))] if taken else []))
+        return reduce(add, full + ([self._widened(reduce(add, taken))] if taken else []))
 
-    def _linear(self, states: list[Tensor], mixes_by_fan: Sequence[Sequence[Tensor]]) -> Tensor:
+    def _linear(self, states: list[Tensor], mixes: Sequence[Sequence[Tensor]]) -> Tensor:
         """Every node is a matrix [C, M] times a basis of M channels: the inputs, or what the nodes receive if those are not linear."""
         received: dict[int, list[Tensor]] = {j: [] for j in self.inner}
         maps: dict[int, Tensor] = {}
@@ -107,16 +108,16 @@ class SearchCell(nn.Module):
             basis = states
             maps.update(enumerate(self._unit(states)))
         else:
-            for k in range(self.readers):
-                for target, share in self.fans[k]([states[i] for i in self.sources[k]], mixes_by_fan[k]):
+            for k in range(self.num_from_inputs):
+                for target, share in self.outgoing[k]([states[i] for i in self.sources[k]], mixes[k]):
                     received[target].append(self._widened(share))
             basis = [reduce(add, received[j]) for j in self.inner]
             received = {j: [block] for j, block in zip(self.inner, self._unit(basis), strict=True)}
-        for (i, *_), (targets, *_), mixes in zip(self.sources, self.targets, mixes_by_fan, strict=True):
+        for (i, *_), (targets, *_), own in zip(self.sources, self.targets, mixes, strict=True):
             if i in received:
                 maps[i] = reduce(add, received[i])
             if i in maps:
-                products = mixes[0].unflatten(0, (-1, self.channels)) @ maps[i]
+                products = own[0].unflatten(0, (-1, self.channels)) @ maps[i]
                 for target, product in zip(targets, products, strict=True):
                     received[target].append(product)
         maps[self.inner[-1]] = reduce(add, received[self.inner[-1]])
@@ -149,7 +150,7 @@ class Supernet(nn.Module):
         ValueError: `partial` does not divide the channels, or a node is left without any candidate.
     """
 
-    entries: Tensor
+    mix_index: Tensor
 
     def __init__(
         self,
@@ -171,7 +172,7 @@ class Supernet(nn.Module):
         blocks = build_stem(stem, 3, channels * (3 if self.two_inputs else 1), {})
         self.stem = nn.ModuleList([block.layers for block in blocks])
         widths, halved = [blocks[max(len(blocks) - 2, 0)].channels, blocks[-1].channels], len(blocks) > 1
-        self.cells, entries = nn.ModuleList(), []
+        self.cells, mix_index = nn.ModuleList(), list[Tensor]()
         for kind, c, stride in cell_specs(space.name, layers, channels):
             if kind == RESIDUAL:
                 self.cells.append(ResidualReduction(widths[1], c))
@@ -180,12 +181,13 @@ class Supernet(nn.Module):
                 inputs = _preprocess(widths, c, halved) if self.two_inputs else [nn.Identity()]
                 cell = SearchCell(space, candidates_ZEO[z], inputs, c, stride, partial, sampled=random_channels)
                 self.cells.append(cell)
-                entries += [entry + z * len(space.edges) * (len(space.operations) + 2) for entry in cell.entries]
+                mix_index += [index + z * len(space.edges) * (len(space.operations) + 2) for own in cell.mix_index for index in own]
             widths, halved = [widths[1], c * (1 if kind == RESIDUAL else len(space.concat()))], stride == 2
         self.sampler = Sampler() if random_channels else None
-        self.widths = [(len(cell.fans), cell.channels, cell.channels // partial) for cell in self.cells if isinstance(cell, SearchCell)]
-        self.shapes = [entry.shape for entry in entries]
-        self.register_buffer("entries", torch.cat([entry.flatten() for entry in entries]), persistent=False)
+        self.search_cells = [cell for cell in self.cells if isinstance(cell, SearchCell)]
+        self.widths = [(len(cell.outgoing), cell.channels, cell.channels // partial) for cell in self.search_cells]
+        self.sizes = [index.numel() for index in mix_index]
+        self.register_buffer("mix_index", torch.cat([index.flatten() for index in mix_index]), persistent=False)
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[1], num_classes))
         for norm in self.modules():
             if isinstance(norm, nn.BatchNorm2d):
@@ -193,14 +195,14 @@ class Supernet(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x_BCHW: Tensor, mix_ZEO: Tensor) -> Tensor:
-        mixes = self._gather(mix_ZEO)
+        mixes = iter(self._gather(mix_ZEO))
         choices = iter(self.sampler(self.widths, x_BCHW.device) if self.sampler else [()] * len(self.widths))
         states = [x_BCHW.contiguous(memory_format=torch.channels_last)]
         for block in self.stem:
             states.append(block(states[-1]))
         previous, current = self._read(states[-2] if len(self.stem) > 1 else states[-1]), self._read(states[-1])
         for cell in self.cells:
-            output = cell(previous, current, mixes, next(choices)) if isinstance(cell, SearchCell) else cell(previous, current)
+            output = cell(previous, current, next(mixes), next(choices)) if isinstance(cell, SearchCell) else cell(previous, current)
             previous, current = current, self._read(output)
         return self.head(output)
 
@@ -208,14 +210,14 @@ class Supernet(nn.Module):
         """A state as the cells read it: two cells have a ReLU in front of it, one serves both (NATS-Bench cells read it as it is)."""
         return F.relu(state) if self.two_inputs else state
 
-    def _gather(self, mix_ZEO: Tensor) -> Iterator[Tensor]:
-        """All mixing weights in the order and shape in which the cells want them: one gather for the whole network.
+    def _gather(self, mix_ZEO: Tensor) -> list[list[list[Tensor]]]:
+        """The mixing weights of each search cell, each of its `outgoing`, each of their branches: one gather for the whole network.
 
         `index_select`, since the gradient of indexing is summed by racing threads on a CPU: the same seed gave other cells.
         """
         table = F.pad(torch.cat([mix_ZEO, mix_ZEO.sum(2, keepdim=True)], dim=2), (0, 1)).flatten()
-        parts = table.index_select(0, self.entries).split([shape.numel() for shape in self.shapes])
-        return (part.view(shape) for part, shape in zip(parts, self.shapes, strict=True))
+        slices = iter(table.index_select(0, self.mix_index).split(self.sizes))
+        return [[[next(slices).view(index.shape) for index in own] for own in cell.mix_index] for cell in self.search_cells]
 
 
 def _preprocess(widths: Sequence[int], channels: int, halved: bool) -> list[nn.Module]:

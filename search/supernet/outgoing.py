@@ -1,4 +1,4 @@
-"""What leaves a node of a search cell: every candidate operation on every outgoing edge, computed once a node. Knows no weights' origin.
+"""Outgoing edges of a node of a search cell: every candidate operation on each of them, computed once a node. Knows no softmax.
 
 All edges that leave a node read the same tensor:
 - operations with weights are built once, as wide as there are edges that carry them (convolutions.py);
@@ -11,7 +11,6 @@ All edges that leave a node read the same tensor:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from .channel_sampling import Choice, reordered, returned
 from .convolutions import Convolutions
 
 
-def is_weightless(name: str, stride: int) -> bool:
+def is_weight_free(name: str, stride: int) -> bool:
     """Whether the operation gives the same on every edge that leaves a node."""
     return name in ("max_pool_3x3", "avg_pool_3x3") or (name == "skip_connect" and stride == 1)
 
@@ -56,72 +55,83 @@ def _pool(name: str, channels: int, stride: int) -> nn.Module:
 
 
 class OutgoingEdges(nn.Module):
-    """All that leaves one node of a cell, or two that are alike: [B, C, H, W] each -> (target, share) pairs, whose sums by target make
-    the next nodes.
+    """All edges that leave one node of a cell, or two that are alike: [B, C, H, W] each -> (target, share) pairs, whose sums by target
+    make the next nodes. A share has the C / K taken channels or all C of them.
 
-    A share has the C / K taken channels or all C of them. Mixing weights come from a table [E, O + 2] of the cell kind: its
-    columns are the operations, their sum and zero. `entries` are the places in the flat table that `forward` wants, in order.
-    `order_C` are the channels in the order in which the next nodes have them.
+    Node 2, say, whose edges to the nodes 3 and 4 have a separable convolution and a skip connection as candidates, has two branches:
+
+             +-- sep_conv, two edges wide ----> channels 0 .. C-1,  by mix[2->3, sep]   --> node 3
+             |                                  channels C .. 2C-1, by mix[2->4, sep]   --> node 4
+        x_2 -+
+             +-- skip, one matrix [2 * C, C] -> rows 0 .. C-1,  diagonal mix[2->3, skip] --> node 3
+                                                rows C .. 2C-1, diagonal mix[2->4, skip] --> node 4
+
+    `mix_index` has a tensor for each branch: the index into the flat mixing table [E, O + 2] of the cell kind, whose columns are the
+    operations, their sum and zero, of every mixing weight that the branch needs. `forward` takes the weights in the same shapes.
+
+    Args:
+        order_C: the channels in the order in which the next nodes have them.
+        taken: number of channels that go through the operations.
     """
 
     def __init__(self, space: Space, candidates_EO: Tensor, sources: Sequence[int], order_C: Tensor, taken: int, stride: int) -> None:
         super().__init__()
         channels = len(order_C)
         self.sources, self.widths = tuple(sources), [taken, channels - taken]
-        place_EO = torch.arange(len(space.edges) * (len(space.operations) + 2)).view(len(space.edges), -1)
+        index_EO = torch.arange(len(space.edges) * (len(space.operations) + 2)).view(len(space.edges), -1)
         rows_S = [[e for e, edge in enumerate(space.edges) if edge.source == i and candidates_EO[e].any()] for i in sources]
-        place_SEO, found_EO = place_EO[torch.tensor(rows_S, dtype=torch.long)], candidates_EO[rows_S[0]]
-        carriers = {o: tuple(found_EO[:, o].nonzero().flatten().tolist()) for o, name in enumerate(space.operations) if name != "none"}
+        index_SEO, left_EO = index_EO[torch.tensor(rows_S, dtype=torch.long)], candidates_EO[rows_S[0]]
+        carriers = {o: tuple(left_EO[:, o].nonzero().flatten().tolist()) for o, name in enumerate(space.operations) if name != "none"}
         used = [o for o in carriers if carriers[o]]
-        weightless = [o for o in used if is_weightless(space.operations[o], stride)]
-        weighted = [o for o in used if o not in weightless]
+        weight_free = [o for o in used if is_weight_free(space.operations[o], stride)]
+        weighted = [o for o in used if o not in weight_free]
 
-        self.shares = nn.ModuleList()
-        self.contents: list[tuple[list[list[int]], list[int]]] = []  # of each share: the edges by source, the operations
-        self.entries: list[Tensor] = []
+        self.branches = nn.ModuleList()
+        self.mix_index: list[Tensor] = []
+        self.contents: list[tuple[list[list[int]], list[int]]] = []  # of each branch: the edges by source, the operations
         for edges in sorted({carriers[o] for o in weighted}):
             names = [space.operations[o] for o in weighted if carriers[o] == edges]
-            share = Convolutions(names, len(sources), len(edges), taken, stride)
-            columns = [[space.operations.index(name) for name in family] for family in share.names]
-            blocks = [place_SEO[:, list(edges)][:, :, family].transpose(1, 2).flatten() for family in columns]
-            self._add(share, torch.cat(blocks), [[rows[e] for e in edges] for rows in rows_S], sum(columns, []))
-        if weightless or (rows_S[0] and taken < channels):
-            names = [space.operations[o] for o in weightless]
-            direct = WeightFreeOperations(names, len(sources) * taken, channels, len(sources) * (channels - taken), stride)
-            self._add(direct, _matrix_entries(place_SEO, weightless, taken, order_C), rows_S, weightless)
+            branch = Convolutions(names, len(sources), len(edges), taken, stride)
+            columns = [[space.operations.index(name) for name in family] for family in branch.names]
+            blocks = [index_SEO[:, list(edges)][:, :, family].transpose(1, 2).flatten() for family in columns]
+            self._add(branch, torch.cat(blocks), [[rows[e] for e in edges] for rows in rows_S], sum(columns, []))
+        if weight_free or (rows_S[0] and taken < channels):
+            names = [space.operations[o] for o in weight_free]
+            matrix = WeightFreeOperations(names, len(sources) * taken, channels, len(sources) * (channels - taken), stride)
+            self._add(matrix, _matrix_index(index_SEO, weight_free, taken, order_C), rows_S, weight_free)
         self.targets = [[space.edges[e].target for e in edges[0]] for edges, _ in self.contents]
 
     @property
     def is_linear(self) -> bool:
         """Whether it is one matrix of all channels: skip connections, with the bypass, and nothing else."""
-        (share,) = self.shares if len(self.shares) == 1 else (None,)
+        (branch,) = self.branches if len(self.branches) == 1 else (None,)
         return (
-            isinstance(share, WeightFreeOperations)
-            and [type(pool) for pool in share.pools] == [nn.Identity]
-            and type(share.bypass) is nn.Identity
+            isinstance(branch, WeightFreeOperations)
+            and [type(pool) for pool in branch.pools] == [nn.Identity]
+            and type(branch.bypass) is nn.Identity
         )
 
-    def _add(self, share: nn.Module, entries: Tensor, edges: list[list[int]], columns: list[int]) -> None:
-        self.shares.append(share)
-        self.entries.append(entries)
+    def _add(self, branch: nn.Module, mix_index: Tensor, edges: list[list[int]], columns: list[int]) -> None:
+        self.branches.append(branch)
+        self.mix_index.append(mix_index)
         self.contents.append((edges, columns))
 
     def forward(self, xs: Sequence[Tensor], mixes: Sequence[Tensor], choice: Choice | None = None) -> list[tuple[int, Tensor]]:
+        """`mixes`: the mixing weights of each branch, in the shapes of `mix_index`; `choice`: the taken channels, where sampled."""
         if choice is not None:
             xs = [reordered(x.permute(0, 2, 3, 1), choice, 3).permute(0, 3, 1, 2) for x in xs]
         taken, bypassed = map(_joined, zip(*[x.split(self.widths, dim=1) for x in xs], strict=True))
-        run = self._run if choice is None else partial(self._run_sampled, choice)
-        shares = [run(share, taken, bypassed, mix) for share, mix in zip(self.shares, mixes, strict=True)]
-        return [pair for targets, share in zip(self.targets, shares, strict=True) for pair in zip(targets, share, strict=True)]
+        pairs: list[tuple[int, Tensor]] = []
+        for branch, targets, mix in zip(self.branches, self.targets, mixes, strict=True):
+            shares = branch(taken, bypassed, mix) if choice is None else self._sampled(branch, taken, bypassed, mix, choice)
+            pairs += zip(targets, shares, strict=True)
+        return pairs
 
-    def _run(self, share: nn.Module, taken: Tensor, bypassed: Tensor, mix: Tensor) -> Sequence[Tensor]:
-        return share(taken, bypassed, mix)
-
-    def _run_sampled(self, choice: Choice, share: nn.Module, taken: Tensor, bypassed: Tensor, mix: Tensor) -> Sequence[Tensor]:
+    def _sampled(self, branch: nn.Module, taken: Tensor, bypassed: Tensor, mix: Tensor, choice: Choice) -> Sequence[Tensor]:
         """The shares of all channels, which have returned to their places."""
-        if isinstance(share, WeightFreeOperations):
-            return share(taken, bypassed, returned(mix.unflatten(0, (-1, sum(self.widths))), choice, 1).flatten(0, 1))
-        wide = [F.pad(part.permute(0, 2, 3, 1), (0, self.widths[1])) for part in share(taken, bypassed, mix)]
+        if isinstance(branch, WeightFreeOperations):
+            return branch(taken, bypassed, returned(mix.unflatten(0, (-1, sum(self.widths))), choice, 1).flatten(0, 1))
+        wide = [F.pad(part.permute(0, 2, 3, 1), (0, self.widths[1])) for part in branch(taken, bypassed, mix)]
         return [returned(part, choice, 3).permute(0, 3, 1, 2) for part in wide]
 
 
@@ -143,13 +153,13 @@ def shuffle_order(channels: int, partial: int) -> Tensor:
     return torch.arange(channels).view(partial, -1).t().flatten()
 
 
-def _matrix_entries(place_SEO: Tensor, columns: Sequence[int], taken: int, order_C: Tensor) -> Tensor:
+def _matrix_index(index_SEO: Tensor, columns: Sequence[int], taken: int, order_C: Tensor) -> Tensor:
     """[E * C, features]: a feature reaches its channel of the target of an edge by the weight of its operation (their sum, if bypassed).
 
     The features of an operation are the taken channels of all sources; the bypassed channels of all sources come last.
     """
-    total, zero, channels = place_SEO.shape[2] - 2, place_SEO[0, 0, -1], len(order_C)
-    blocks = [(column, s, torch.arange(taken)) for column in columns for s in range(len(place_SEO))]
-    blocks += [(total, s, torch.arange(taken, channels)) for s in range(len(place_SEO)) if taken < channels]
-    found = [torch.where(order_C[:, None] == channel, place_SEO[s, :, None, column, None], zero) for column, s, channel in blocks]
-    return torch.cat(found, dim=2).flatten(0, 1)
+    total, zero, channels = index_SEO.shape[2] - 2, index_SEO[0, 0, -1], len(order_C)
+    blocks = [(column, s, torch.arange(taken)) for column in columns for s in range(len(index_SEO))]
+    blocks += [(total, s, torch.arange(taken, channels)) for s in range(len(index_SEO)) if taken < channels]
+    parts = [torch.where(order_C[:, None] == channel, index_SEO[s, :, None, column, None], zero) for column, s, channel in blocks]
+    return torch.cat(parts, dim=2).flatten(0, 1)

@@ -39,7 +39,7 @@ def step_of_left_labels(cuda: SimulatedCuda) -> None:
 
 def step_of_a_left_buffer(cuda: SimulatedCuda) -> None:
     state, (train, valid) = _search()
-    state.net.entries = torch.zeros(state.net.entries.shape, dtype=torch.long)  # type: ignore[operator, union-attr]
+    state.net.mix_index = torch.zeros(state.net.mix_index.shape, dtype=torch.long)  # type: ignore[operator, union-attr]
     with cuda.during(STEP):
         updates.first_order(state, train, valid)
 

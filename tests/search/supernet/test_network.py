@@ -57,13 +57,13 @@ def pairs(net: Supernet, twin: TwinSupernet) -> list[tuple[Tensor, Tensor]]:
 def cell_pairs(cell: SearchCell, other: TwinCell) -> list[tuple[Tensor, Tensor]]:
     """As `pairs`, of all that lies on the edges of a cell."""
     found: list[tuple[Tensor, Tensor]] = []
-    for fan in cell.fans:
-        for share, (edges, columns) in zip(fan.shares, fan.contents, strict=True):
+    for outgoing in cell.outgoing:
+        for branch, (edges, columns) in zip(outgoing.branches, outgoing.contents, strict=True):
             for s, row in enumerate(edges):
                 for i, o in enumerate(columns):
                     twins = [other.edges[e].operations[str(o)] for e in row if str(o) in other.edges[e].operations]
                     for place, module in enumerate(twins):
-                        ours = copy_of(share, i, s, len(edges), place, len(row))
+                        ours = copy_of(branch, i, s, len(edges), place, len(row))
                         found += list(zip(ours, _state(module), strict=True))
     return found
 
@@ -200,7 +200,7 @@ def test_a_cell_of_nats_bench_equals_the_twin(partial: int) -> None:
         for ours, theirs in cell_pairs(cell, twin):
             theirs.copy_(ours)
     x, mix = torch.randn(4, 8, 9, 9, dtype=torch.float64), torch.rand(1, *mask.shape, dtype=torch.float64, requires_grad=True)
-    ours, theirs = cell(x, x, net._gather(mix)), twin(x, x, mix[0], torch.ones(len(mask), dtype=torch.float64))
+    ours, theirs = cell(x, x, net._gather(mix)[0]), twin(x, x, mix[0], torch.ones(len(mask), dtype=torch.float64))
     close(ours, theirs)
     gradients = [torch.autograd.grad(out.square().sum(), mix)[0] * (torch.arange(5) > 0) for out in (ours, theirs)]
     close(*gradients)
@@ -279,16 +279,21 @@ def test_refuses_what_cannot_be_built() -> None:
         Supernet(DARTS, mask[:1])
 
 
+def parts(net: Supernet, mix: Tensor) -> list[Tensor]:
+    """What is gathered, for all branches of all nodes of all cells."""
+    return [part for cell in net._gather(mix) for node in cell for part in node]
+
+
 def test_the_gradient_of_the_mixing_table_has_the_same_bits_on_several_threads() -> None:
     net = Supernet(DARTS, all_candidates(DARTS), channels=64, layers=3, partial=4)
     mix = torch.rand(2, 14, 8, requires_grad=True)
     generator = torch.Generator().manual_seed(0)
-    weights = [torch.randn(shape, generator=generator) for shape in net.shapes]
+    weights = [torch.randn(part.shape, generator=generator) for part in parts(net, mix)]
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     try:
         found = {
-            torch.autograd.grad(sum((part * w).sum() for part, w in zip(net._gather(mix), weights, strict=True)), mix)[0].numpy().tobytes()
+            torch.autograd.grad(sum((part * w).sum() for part, w in zip(parts(net, mix), weights, strict=True)), mix)[0].numpy().tobytes()
             for _ in range(50)
         }
     finally:
