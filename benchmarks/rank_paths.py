@@ -41,7 +41,7 @@ def network(path: str, channels: int) -> CellNetwork:
 def learner(count: int, channels: int, device: torch.device) -> Learner | FusedLearner:
     nets = [network(path, channels) for path in topologies()[:count]]
     if count == 1:
-        return Learner(nets[0].to(device), SHALLOW, seed=0, colours=((0.5,) * 3, (0.25,) * 3))
+        return Learner(nets[0].to(device), SHALLOW, seed=0, mean_std=((0.5,) * 3, (0.25,) * 3))
     return FusedLearner(FusedNetwork(nets, cells=CELLS, channels=channels).to(device), SHALLOW, seed=0)
 
 

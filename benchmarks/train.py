@@ -64,7 +64,7 @@ class Ours:
     """A network under `nasarch train`'s step."""
 
     def __init__(self, net: nn.Module) -> None:
-        self.learner = Learner(net, SHALLOW, seed=0, colours=COLOURS)  # type: ignore[arg-type]
+        self.learner = Learner(net, SHALLOW, seed=0, mean_std=COLOURS)  # type: ignore[arg-type]
         self.net, self.steps = self.learner.net, 0
         if hasattr(net, "set_drop_path"):
             self.learner.start_epoch(SHALLOW.epochs // 2)

@@ -207,7 +207,7 @@ def test_three_training_steps_are_the_cpus(device: torch.device) -> None:
 
     def learner(on: torch.device) -> Learner:
         net = plan(settings).subject.build(0, aux_head=True).double()
-        return Learner(net.to(on), settings, seed=0, colours=((0.5,) * 3, (0.25,) * 3))
+        return Learner(net.to(on), settings, seed=0, mean_std=((0.5,) * 3, (0.25,) * 3))
 
     here, other = learner(CPU), learner(device)
     for one in (here, other):

@@ -1,4 +1,4 @@
-"""Training a detector, as a generator of progress. Knows one step, the epochs and the checkpoint; no files, no evaluation.
+"""Trainer of an SSD detector: one step, and the training as a generator of progress. Knows no files and no evaluation.
 
 The losses are torchvision's: cross entropy over the boxes that match and three times as many of the hardest others, and smooth L1 of the
 offsets, both divided by the number of matches (Liu et al. 2016, eq. 1). They are computed in float32 whatever the network computes in.
@@ -59,7 +59,7 @@ class Progress:
 
 
 class Learner:
-    """A detector, its optimiser, and one step of them. `precision` is the type of the network's arithmetic where autocast lowers it.
+    """A detector, its optimizer, and one step of them. `precision`: autocast type of the network's arithmetic; None for float32.
 
     On a CPU weights lie channels last, with which a step at 320 pixels took 0.34 s instead of 0.53 (8 cells, 16 channels, batch 8). Not
     in bfloat16: there torch 2.15's gradient of a depthwise convolution of stride 2 on a map of one pixel is memory that nobody wrote.
@@ -110,11 +110,11 @@ class Learner:
         return self.model.proposal_matcher(box_iou(boxes, self.anchors))
 
     def result(self) -> SSD:
-        """What is evaluated and saved: the detector, or its moving average."""
+        """The detector that is evaluated and saved: the trained one, or its exponential moving average."""
         return self.model if self.ema is None else self.ema.module
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on. Of several processes all have to ask at the same time."""
+        """All that the next step depends on. All processes have to call this at the same time."""
         for net in (self.model, self.result()):
             distributed.all_reduce_mean([buffer for buffer in net.buffers() if buffer.is_floating_point()])
         return {

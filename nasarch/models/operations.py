@@ -1,4 +1,4 @@
-"""The operations of the cells by name: one definition for the zoo and for the supernet.
+"""The operations of the cells by name: one definition for the zoo and for the supernet. cells/space.py lists those of each space.
 
 Every operation maps C channels to C channels at stride 1 or 2 (Liu et al. 2019, sec. 2.1 and the code it cites):
 

@@ -1,4 +1,4 @@
-"""Scores -> a genotype. Knows ranking, not training.
+"""Discretization: architecture weights -> a genotype. Knows ranking, not training.
 
 Two choices are composed: which edges stay (`strongest_edges`, with `Margin`s that say how sure that is) and which operation an edge
 carries (`strongest_operations`: the best one that is not `none`; or one name for all).

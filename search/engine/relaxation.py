@@ -1,4 +1,4 @@
-"""Architecture parameters -> the mixing table of a supernet. Knows softmax and temperature, not networks.
+"""Continuous relaxation: architecture parameters -> the mixing table of a supernet. Knows softmax and temperature, not networks.
 
     mix[ij, o] = operation_weight[ij, o] * edge_weight[ij]
 
@@ -114,18 +114,18 @@ def _group_masks(space: Space, candidates_ZEO: Tensor, groups: Sequence[Sequence
 
 
 def _members(space: Space, candidates_ZEO: Tensor, subset: int) -> Tensor:
-    """[Z, N, S, E]: whether edge e is in subset s of node n; a node with fewer live edges than `subset` has the one of them all."""
-    live_ZE = candidates_ZEO.any(2).tolist()
-    sets = [[list(combinations(incoming, min(subset, len(incoming)))) for incoming in _incoming(space, live_E)] for live_E in live_ZE]
-    most = max(len(found) for nodes in sets for found in nodes)
+    """[Z, N, S, E]: whether edge e is in subset s of node n; a node with fewer edges than `subset` has the one of them all."""
+    used_ZE = candidates_ZEO.any(2).tolist()
+    sets = [[list(combinations(incoming, min(subset, len(incoming)))) for incoming in _incoming(space, used_E)] for used_E in used_ZE]
+    most = max(len(subsets) for nodes in sets for subsets in nodes)
     members = torch.zeros(len(sets), space.nodes, most, len(space.edges), dtype=torch.bool)
     for z, nodes in enumerate(sets):
-        for n, found in enumerate(nodes):
-            for s, edges in enumerate(found):
+        for n, subsets in enumerate(nodes):
+            for s, edges in enumerate(subsets):
                 members[z, n, s, list(edges)] = True
     return members
 
 
-def _incoming(space: Space, live_E: Sequence[bool]) -> list[list[int]]:
-    """The live edges into each inner node."""
-    return [[e for e, edge in enumerate(space.edges) if edge.target == j and live_E[e]] for j in space.inner_nodes]
+def _incoming(space: Space, used_E: Sequence[bool]) -> list[list[int]]:
+    """The edges into each inner node that have a candidate."""
+    return [[e for e, edge in enumerate(space.edges) if edge.target == j and used_E[e]] for j in space.inner_nodes]

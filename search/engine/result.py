@@ -1,4 +1,4 @@
-"""What a search ends with, as values: the cells, the tables they were derived from, and how clear each choice was."""
+"""Search result: the cells, the architecture weights they were derived from, and the margin of each choice."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Margin(NamedTuple):
 
 
 class ArchitectureWeights(NamedTuple):
-    """The tables that a cell is derived from: operation weights [Z, E, O] and edge weights [Z, E], zero where nothing is a candidate.
+    """Architecture weights, from which a cell is derived: of operations [Z, E, O] and of edges [Z, E], zero where nothing is a candidate.
 
     Where edges are weighted in pairs, theirs too, as at temperature 1: [Z, N, S] in the order of itertools.combinations; else nothing.
     """
@@ -59,7 +59,7 @@ def _lists(table: Tensor) -> list[Any]:
 
 
 class SearchResult(NamedTuple):
-    """What a search ends with: the cells, for every node how clearly its edges were chosen, and the tables that say so."""
+    """Result of a search: the cells, the margins of each node's choice of edges, and the architecture weights."""
 
     genotype: Genotype
     margins: list[Margin]

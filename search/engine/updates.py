@@ -1,4 +1,4 @@
-"""One step of a search: gradients and two optimisers. Knows no schedule, no epoch and no data set.
+"""Updates: one step of a search, by gradients and two optimizers (DARTS' first and second order, one level). Knows no schedule.
 
 Every update has the signature `(state, train, valid) -> Step`; `train` and `valid` are batches (x_BCHW, y_B).
 
@@ -60,10 +60,10 @@ class OptimizerSettings:
 
 @dataclass
 class State:
-    """What a search trains: `net(x, arch())` with one optimiser each; gradients of the weights are clipped to norm `clip`.
+    """What a search trains: `net(x, arch())` with one optimizer each; gradients of the weights are clipped to norm `clip`.
 
     `precision` is the type of the network's arithmetic where autocast lowers it (None: as the tensors are), and `scaler` the loss
-    scaling that float16 needs. Losses, optimisers and second-order products stay in the type of the weights.
+    scaling that float16 needs. Losses, optimizers and second-order products stay in the type of the weights.
     """
 
     net: nn.Module
@@ -75,7 +75,7 @@ class State:
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler("cpu", enabled=False))
 
     def logits(self, x_BCHW: Tensor, mix_ZEO: Tensor, weights: Mapping[str, Tensor] | None = None) -> Tensor:
-        """What the network says of the images, by its own weights or by these."""
+        """Logits of the images, by the network's own weights or by these."""
         with torch.autocast(x_BCHW.device.type, self.precision, enabled=self.precision is not None):
             logits = self.net(x_BCHW, mix_ZEO) if weights is None else functional_call(self.net, dict(weights), (x_BCHW, mix_ZEO))
         return logits if self.precision is None else logits.float()
@@ -93,7 +93,7 @@ def initial_state(net: nn.Module, arch: nn.Module, settings: OptimizerSettings, 
 
 
 class Step(NamedTuple):
-    """Of the weight step: the mean loss, and how many of the images were classified rightly (both tensors, on the device)."""
+    """Of the weight step: the mean loss, and how many of the images were classified correctly (both tensors, on the device)."""
 
     loss: Tensor
     correct: Tensor
@@ -193,11 +193,11 @@ def arch_second_order(state: State, train: Batch, valid: Batch, *, epsilon: floa
     both = _gradients(_loss(state, valid, unrolled), [*arch, *unrolled.values()])
     direct, v = both[: len(arch)], both[len(arch) :]
     h = epsilon / torch.sqrt(sum(g.square().sum() for g in v))  # type: ignore[arg-type]
-    sides = []
+    shifted = []
     for sign in (1.0, -1.0):
         moved = {name: (w + sign * h * g).detach() for (name, w), g in zip(weights.items(), v, strict=True)}
-        sides.append(_gradients(_loss(state, train, moved), arch))
-    for p, d, plus, minus in zip(arch, direct, *sides, strict=True):
+        shifted.append(_gradients(_loss(state, train, moved), arch))
+    for p, d, plus, minus in zip(arch, direct, *shifted, strict=True):
         p.grad = d - rate * (plus - minus) / (2 * h)
     state.arch_optimizer.step()
 

@@ -1,4 +1,4 @@
-"""A network whose depthwise convolutions have the fast gradients of recompute.py: the same weights by the same names. For a CPU.
+"""Fast depthwise convolutions: a network's own are exchanged for ones with the gradients of recompute.py, the weights kept. For a CPU.
 
 Of the depthwise convolutions of the cells oneDNN computes the gradients of 3x3 kernels fast; those of wider or dilated ones take up to
 30 times as long as their forward pass, most of a training step of cells that have them.
@@ -16,7 +16,7 @@ Net = TypeVar("Net", bound=nn.Module)
 
 
 class Depthwise(nn.Conv2d):
-    """What the convolution computes, and its gradients, faster."""
+    """A depthwise convolution with faster gradients."""
 
     def forward(self, x: Tensor) -> Tensor:
         return depthwise(x, [self.weight], Copies(1), Geometry.of(self))
@@ -26,7 +26,7 @@ def use_fast_depthwise(net: Net) -> Net:
     """`net` itself, its depthwise convolutions with wide or dilated kernels exchanged."""
     slow = [(name, conv) for name, conv in net.named_modules() if isinstance(conv, nn.Conv2d) and _is_slow(conv)]
     for name, conv in slow:
-        net.set_submodule(name, _quick(conv))
+        net.set_submodule(name, _fast(conv))
     return net
 
 
@@ -35,8 +35,8 @@ def _is_slow(conv: nn.Conv2d) -> bool:
     return is_depthwise and (max(conv.kernel_size) > 3 or max(conv.dilation) > 1)
 
 
-def _quick(conv: nn.Conv2d) -> Depthwise:
+def _fast(conv: nn.Conv2d) -> Depthwise:
     c, form = conv.in_channels, {"stride": conv.stride, "padding": conv.padding, "dilation": conv.dilation}
-    quick = Depthwise(c, c, conv.kernel_size, groups=c, bias=False, device="meta", **form)  # type: ignore[arg-type]
-    quick.weight = conv.weight
-    return quick.train(conv.training)
+    fast = Depthwise(c, c, conv.kernel_size, groups=c, bias=False, device="meta", **form)  # type: ignore[arg-type]
+    fast.weight = conv.weight
+    return fast.train(conv.training)

@@ -1,4 +1,4 @@
-"""The four phases of a map: its pixels at even or odd rows and columns, each a map of half the size.
+"""Polyphase decomposition of a map: its pixels at even or odd rows and columns, four maps of half the size.
 
 A convolution of dilation 2 is one of dilation 1 on each phase:
 

@@ -1,4 +1,4 @@
-"""Convolutions for a search, whose backward pass computes again what is cheap instead of keeping it. Knows no cell and no mixing table.
+"""Recomputing convolutions, whose backward pass computes again what is cheap instead of keeping it. Knows no cell, no mixing table.
 
 | layer | autograd would keep | kept |
 |---|---|---|
@@ -111,8 +111,8 @@ class _Norm(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale, *statistics = ctx.saved_tensors
         y = F.conv2d(x, weight, None, *ctx.geometry)
-        wanted = [*ctx.needs_input_grad[:2], False]
-        of_y, of_scale, _ = torch.ops.aten.native_batch_norm_backward(g, y, scale, *statistics, ctx.training, ctx.eps, wanted)
+        mask = [*ctx.needs_input_grad[:2], False]
+        of_y, of_scale, _ = torch.ops.aten.native_batch_norm_backward(g, y, scale, *statistics, ctx.training, ctx.eps, mask)
         return of_y, of_scale, None, None, None
 
 
@@ -159,9 +159,9 @@ class _Input(Function):
         return g, ctx.copies.summed(wide), None, None, None
 
 
-def _gradients(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: list[bool]) -> tuple[Tensor, ...]:
+def _gradients(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, mask: list[bool]) -> tuple[Tensor, ...]:
     stride, padding, dilation, groups = geometry
-    return torch.ops.aten.convolution_backward(g, x, weight, None, stride, padding, dilation, False, (0, 0), groups, wanted)
+    return torch.ops.aten.convolution_backward(g, x, weight, None, stride, padding, dilation, False, (0, 0), groups, mask)
 
 
 def _input_gradient(g: Tensor, size: tuple[int, ...], weight: Tensor, geometry: Geometry) -> Tensor:
@@ -186,13 +186,13 @@ def _kernel_gradient(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -
 
 
 def _in_strips(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    wanted, width = [False, True, False], weight.shape[3]
+    mask, width = [False, True, False], weight.shape[3]
     if width <= STRIP or geometry.dilation[1] > 1:
-        return _gradients(g, x, weight, geometry, wanted)[1]
+        return _gradients(g, x, weight, geometry, mask)[1]
     narrow = geometry._replace(padding=(geometry.padding[0], 0))
     strips: list[Tensor] = []
     for start in [*range(0, width - STRIP, STRIP), width - STRIP]:
         left = width // 2 - start  # the padding that these columns of the kernel see
-        strip = _gradients(g, F.pad(x, (left, STRIP - 1 - left)), weight[..., :STRIP], narrow, wanted)[1]
+        strip = _gradients(g, F.pad(x, (left, STRIP - 1 - left)), weight[..., :STRIP], narrow, mask)[1]
         strips.append(strip[..., max(0, len(strips) * STRIP - start) :])
     return torch.cat(strips, dim=3)

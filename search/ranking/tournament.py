@@ -254,7 +254,7 @@ def network(ground: EvaluationProtocol, genotype: Genotype, seed: int) -> CellNe
 def _learner(ground: EvaluationProtocol, nets: Sequence[CellNetwork], seed: int) -> Learner | FusedLearner:
     settings = ground.settings
     if len(nets) == 1:
-        return Learner(nets[0].to(ground.device), settings, seed=seed, colours=(ground.data.mean, ground.data.std))
+        return Learner(nets[0].to(ground.device), settings, seed=seed, mean_std=(ground.data.mean, ground.data.std))
     assert settings.cells is not None and settings.channels is not None
     fleet = FusedNetwork(nets, cells=settings.cells, channels=settings.channels)
     return FusedLearner(fleet.to(ground.device), settings, seed=seed)

@@ -1,5 +1,7 @@
 """DARTS: differentiable architecture search (Liu, Simonyan and Yang, ICLR 2019; arXiv 1806.09055), the baseline of the others.
 
+The updates of first and second order are in search/engine/updates.py.
+
 | paper | here |
 |---|---|
 | eq. 2: a softmax over the operations of each edge | `Relaxation()` |

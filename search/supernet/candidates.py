@@ -1,4 +1,4 @@
-"""The structure of a search: Boolean masks [Z, E, O] of candidates."""
+"""Candidate operations of a search: Boolean masks [Z, E, O]."""
 
 from __future__ import annotations
 

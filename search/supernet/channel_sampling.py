@@ -1,4 +1,4 @@
-"""Which channels go through the operations: random channel sampling of partial channel connections (Xu et al. 2020, sec. 3.1).
+"""Channel sampling of partial channel connections (Xu et al. 2020, sec. 3.1): which channels go through the operations.
 
     f_ij(x_i; S_ij) = sum_o mix[ij, o] * o(S_ij * x_i) + (1 - S_ij) * x_i        S_ij takes C / K random channels
 

@@ -1,4 +1,4 @@
-"""Operations with weights on all edges that leave a node, or two alike: built once, as wide as there are edges that carry them.
+"""Weighted operations on all outgoing edges of a node, or of two alike: built once, as wide as there are edges that carry them.
 
 The last BN of each operation is not affine, so the mixing weights are handed to it as its weight. All edges of a node read the same tensor:
 - separable convolutions that differ in the size of their kernels alone (a family) are one, all kernels padded to the largest;
@@ -110,20 +110,20 @@ class Family(nn.Module):
 
 def _lean(layers: Sequence[Sequence[nn.Module]], copies: Copies) -> list[nn.Module]:
     """The layers of a family, each BN with the convolution before it; the first convolution reads what the edges share."""
-    found: list[nn.Module] = []
+    lean: list[nn.Module] = []
     for alike, following in zip(layers, [*layers[1:], (None,)], strict=True):
         first, norm = alike[0], following[0]
         if isinstance(norm, nn.BatchNorm2d):
             wide = nn.BatchNorm2d(len(alike) * norm.num_features, affine=False)
-            found.append(NormedConv(_side_by_side(alike), wide, None if found else copies.sources))
+            lean.append(NormedConv(_side_by_side(alike), wide, None if lean else copies.sources))
         elif isinstance(first, nn.Conv2d) and first.groups == first.in_channels:
-            found.append(Depthwise(alike, Copies(1) if found else copies))  # type: ignore[arg-type]
+            lean.append(Depthwise(alike, Copies(1) if lean else copies))  # type: ignore[arg-type]
         elif isinstance(first, nn.Conv2d):
             conv = _side_by_side(alike)
-            found.append(conv if found else SharedConv(conv, copies.sources))  # type: ignore[arg-type]
+            lean.append(conv if lean else SharedConv(conv, copies.sources))  # type: ignore[arg-type]
         elif not isinstance(first, nn.BatchNorm2d):
-            found.append(first)
-    return found
+            lean.append(first)
+    return lean
 
 
 def _side_by_side(convs: Sequence[nn.Module]) -> nn.Module:

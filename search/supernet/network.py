@@ -1,4 +1,4 @@
-"""Candidates -> a network in which every candidate operation takes part. Knows operations and channels, not softmax.
+"""Supernet: candidates -> a network in which every candidate operation takes part. Knows operations and channels, not softmax.
 
 A node is the sum over its incoming edges ij and their candidate operations o, weighted by a mixing table:
 

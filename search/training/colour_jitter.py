@@ -1,4 +1,4 @@
-"""Colour jitter of a whole batch on its device, from the generator that it is given. Knows no training.
+"""Colour jitter of a batch of images on its device: brightness, contrast, saturation, hue. Knows no training.
 
 As torchvision's ColorJitter(s, s, s, s / 2), which the papers' ImageNet training uses with s = 0.4, each image with factors of its own.
 
@@ -18,7 +18,7 @@ TO_YIQ = (LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312))
 
 
 def jittered(x_BCHW: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """The images, levels 0 to 1, with other colours; `generator` is one of the CPU, so that all devices see the same."""
+    """The jittered images [B, 3, H, W], levels 0 to 1; `generator` is one of the CPU, so that all devices draw the same."""
     draws = 2 * torch.rand(4, len(x_BCHW), generator=generator) - 1
     turns = turned(math.pi * strength * draws[3])  # half of the strength, in turns of 2 pi
     factors, turns, luma = (x.to(x_BCHW.device, non_blocking=True) for x in (1 + strength * draws[:3], turns, torch.tensor(LUMA)))

@@ -1,4 +1,4 @@
-"""How well a network classifies a part of a data set: loss and accuracy over all its images, none of them augmented."""
+"""Evaluation of a classifier on a part of a data set: loss and top-1 and top-5 accuracy over all its images, not augmented."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nasarch.data.image_files import Files
 from nasarch.data.loader import in_order
 from nasarch.runtime import distributed
 
-TOP = 5  # classes a guess may name in the second accuracy, where there are as many
+TOP = 5  # top-5 accuracy; top-k where there are only k classes
 
 
 class Score(NamedTuple):
@@ -28,7 +28,10 @@ class Score(NamedTuple):
 
 @torch.no_grad()
 def evaluate(net: nn.Module, part: Images | Files, data: Dataset, *, batch_size: int, device: torch.device, workers: int | None) -> Score:
-    """Of several processes each looks at its share of the images; all have to ask at the same time. In the precision of the weights."""
+    """Loss and accuracy on the images of `part`, in the precision of the weights.
+
+    Each of several processes evaluates its share of the images; all have to call this at the same time.
+    """
     net.eval()
     share = part.subset(torch.arange(distributed.rank(), len(part), distributed.world_size())) if distributed.world_size() > 1 else part
     top = min(TOP, data.num_classes)

@@ -1,7 +1,7 @@
-"""Training a fixed network, as a generator of progress. Knows one step, the epochs and the checkpoint; no files, no test images.
+"""Trainer of a fixed network: one step, and the training as a generator of progress. Knows no files and no test images.
 
 Of a network with an auxiliary head the loss is that of the classifier plus `aux_weight` times that of the head (Szegedy et al. 2015).
-Loss, gradients and optimiser are as in the papers' code: mean cross entropy, SGD, the gradient's norm clipped.
+Loss, gradients and optimizer are as in the papers' code: mean cross entropy, SGD, the gradient's norm clipped.
 
 What chance decides in a step (drop path, mixup, colours) depends on the seed, the step and the process alone, so a training that goes
 on from its checkpoint makes the same steps, bit for bit on a CPU. Torch's and, for mixup, NumPy's global generators are seeded for it.
@@ -10,7 +10,7 @@ On a CPU weights and images lie channels last: measured on one thread (pc_darts_
 (5 cells, 16 channels, batch 64), 1.81 s instead of 2.60 (8 cells, 36 channels, batch 32). Not in bfloat16: there torch 2.15's gradient
 of a depthwise convolution of stride 2 on a map of one pixel is memory that nobody wrote.
 
-Several processes average their gradients; the running statistics of BN are averaged when the state is kept, which does not change a
+Several processes average their gradients; the running statistics of BN are averaged when the state is saved, which does not change a
 step, but after a stop within an epoch these statistics are not bit for bit those of an unbroken training.
 """
 
@@ -63,7 +63,7 @@ class Progress:
         return self.step == self.steps
 
 
-class Droppable(Protocol):
+class DropPathNetwork(Protocol):
     """A network with drop path."""
 
     def set_drop_path(self, rate: float) -> None: ...
@@ -71,7 +71,7 @@ class Droppable(Protocol):
     def train(self) -> Any: ...
 
 
-class Trainee(Protocol):
+class Trainable(Protocol):
     """What `fit` trains: a `Learner`, or several networks as one (search/fused/learner.py)."""
 
     device: torch.device
@@ -87,10 +87,13 @@ class Trainee(Protocol):
 
 
 class Learner:
-    """A network, its optimiser, and one step of them. `colours` are the mean and standard deviation by which images were normalised.
+    """A network, its optimizer, and one step of them.
 
-    `precision` is the type of the network's arithmetic where autocast lowers it; `scaler` the loss scaling that float16 needs. `steps` is
-    how many an epoch has, for a warm-up that rises within one; without it the rate changes by the epoch.
+    Args:
+        seed: random seed of drop path, mixup and colour jitter.
+        mean_std: by which the images were normalised.
+        precision: autocast type of the network's arithmetic; None for that of the weights. float16 is trained with loss scaling.
+        steps: number of steps in an epoch, for a warm-up of the learning rate within one; without it the rate changes by the epoch.
     """
 
     def __init__(
@@ -99,7 +102,7 @@ class Learner:
         settings: Training,
         *,
         seed: int,
-        colours: tuple[tuple[float, ...], tuple[float, ...]],
+        mean_std: tuple[tuple[float, ...], tuple[float, ...]],
         precision: torch.dtype | None = None,
         steps: int | None = None,
     ) -> None:
@@ -113,14 +116,14 @@ class Learner:
         smoothing, classes = settings.label_smoothing, net.num_classes
         self.loss: nn.Module = LabelSmoothingCrossEntropy(smoothing) if smoothing else nn.CrossEntropyLoss()
         self.mixup = Mixup(settings.mixup, label_smoothing=smoothing, num_classes=classes) if settings.mixup else None
-        self.mean, self.std = torch.tensor(colours, device=self.device)[..., None, None]
+        self.mean, self.std = torch.tensor(mean_std, device=self.device)[..., None, None]
 
     def start_epoch(self, epoch: int) -> tuple[float, float]:
         """Learning rate and drop path of the epoch, which are set here."""
         return begin_epoch(self.net, self.optimizer, self.settings, epoch)
 
     def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
-        """Step `number` of the training: its mean loss, and how many of the images were classified rightly."""
+        """Step `number` of the training: returns its mean loss, and how many of the images were classified correctly."""
         self._set_rate(number)
         x, y = batch
         chance = random.Random(f"{self.seed} {distributed.rank()} {number}")
@@ -147,10 +150,10 @@ class Learner:
         if self.is_channels_last:
             x = x.contiguous(memory_format=torch.channels_last)
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not None):
-            said = self.net(x)
-        if not isinstance(said, tuple):
-            return said, criterion(said.float(), target)
-        logits, auxiliary = said
+            output = self.net(x)
+        if not isinstance(output, tuple):
+            return output, criterion(output.float(), target)
+        logits, auxiliary = output
         return logits, criterion(logits.float(), target) + self.settings.aux_weight * criterion(auxiliary.float(), target)
 
     def _descend(self, number: int) -> None:
@@ -166,11 +169,11 @@ class Learner:
             self.ema.update(self.net, step=number + 1)
 
     def result(self) -> CellNetwork:
-        """What is tested and saved: the network, or its moving average."""
+        """The network that is tested and saved: the trained one, or its exponential moving average."""
         return self.net if self.ema is None else self.ema.module
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on. Of several processes all have to ask at the same time."""
+        """All that the next step depends on. All processes have to call this at the same time."""
         for net in (self.net, self.result()):
             distributed.all_reduce_mean([buffer for buffer in net.buffers() if buffer.is_floating_point()])
         distributed.check_same(repr(self.net.fc.weight.sum().item()) if distributed.world_size() > 1 else "", "weights")
@@ -205,14 +208,14 @@ def mixed(x_BCHW: Tensor, y_B: Tensor, mixup: Mixup) -> tuple[Tensor, Tensor]:
 
 
 def sgd(net: nn.Module, settings: Training) -> torch.optim.SGD:
-    """The optimiser that the settings ask for: torch's, which is what timm's `momentum` and, with Nesterov's, `sgd` are.
+    """SGD by the settings: torch's, which is what timm's `momentum` and, with Nesterov's, `sgd` are.
 
-    All weights decay as in the papers' code; timm's `create_optimizer_v2` leaves biases and BN out unless it is told otherwise.
+    Weight decay is of all weights, as in the papers' code; timm's `create_optimizer_v2` leaves biases and BN out by default.
     """
     return torch.optim.SGD(net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov)
 
 
-def begin_epoch(net: Droppable, optimizer: torch.optim.Optimizer, settings: Training, epoch: int) -> tuple[float, float]:
+def begin_epoch(net: DropPathNetwork, optimizer: torch.optim.Optimizer, settings: Training, epoch: int) -> tuple[float, float]:
     """Set the learning rate and the drop path of the epoch; returns them."""
     rate, drop = settings.learning_rate(epoch), settings.drop_path_rate(epoch)
     set_rate(optimizer, rate)
@@ -226,7 +229,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
-def fit(learner: Trainee, loader: BatchLoader, checkpoint: Checkpoint) -> Iterator[Progress]:
+def fit(learner: Trainable, loader: BatchLoader, checkpoint: Checkpoint) -> Iterator[Progress]:
     """Train over the loader's batches, from where the checkpoint is; report twice a second and at an epoch's end, and save the state there.
 
     Raises:
@@ -239,7 +242,7 @@ def fit(learner: Trainee, loader: BatchLoader, checkpoint: Checkpoint) -> Iterat
 class TrainingStage:
     """The training of a `Learner`, as `run_epochs` drives it."""
 
-    def __init__(self, learner: Trainee, loader: BatchLoader) -> None:
+    def __init__(self, learner: Trainable, loader: BatchLoader) -> None:
         self.name, self.device, self.remedy = STAGE, learner.device, REMEDY
         self.report_steps: int | None = None
         self.learner, self.loader, self.epochs = learner, loader, learner.settings.epochs

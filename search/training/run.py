@@ -135,8 +135,8 @@ def _learner(plan: TrainPlan, seed: int, *, fresh: bool, steps: int | None = Non
     net = plan.subject.build(seed, aux_head=plan.settings.aux_weight > 0)
     if fresh and plan.job.weights is not None:
         load_weights(net, plan.job.weights)
-    colours = (plan.data.mean, plan.data.std)
-    return Learner(net.to(plan.device), plan.settings, seed=seed, colours=colours, precision=AUTOCAST_DTYPES[plan.job.amp], steps=steps)
+    mean_std = (plan.data.mean, plan.data.std)
+    return Learner(net.to(plan.device), plan.settings, seed=seed, mean_std=mean_std, precision=AUTOCAST_DTYPES[plan.job.amp], steps=steps)
 
 
 def _batches(plan: TrainPlan, seed: int) -> BatchLoader:

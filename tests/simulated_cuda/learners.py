@@ -52,7 +52,7 @@ def network(name: str = "pc_darts_cifar", *, aux_head: bool = False) -> CellNetw
 def training(settings: Training, precision: torch.dtype | None, cuda: SimulatedCuda) -> None:
     """A whole one, and the evaluation of what it gives."""
     net, images = network(aux_head=settings.aux_weight > 0).to("cuda"), data()
-    learner = Learner(net, settings, seed=0, colours=(images.mean, images.std), precision=precision, steps=5)
+    learner = Learner(net, settings, seed=0, mean_std=(images.mean, images.std), precision=precision, steps=5)
     fit(cuda, learner, settings)
     found = evaluate(learner.result(), images.train, images, batch_size=7, device=learner.device, workers=0)
     assert found.images == len(images.train)

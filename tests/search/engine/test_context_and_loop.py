@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from nasarch.cells.space import DARTS, NATS
 from nasarch.data.load import load
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.meter import Meter
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.engine.updates import first_order, weights_only
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.supernet.candidates import all_candidates
 from nasarch.search.supernet.network import Supernet
+from tests.helpers.clock import Clock
 from tests.helpers.datasets import as_tree, encoded
 from tests.helpers.nested import nested
 from tests.literal.data import Side, split
@@ -226,49 +226,6 @@ def test_a_report_within_an_epoch_has_the_means_so_far_and_no_cell(every_step: N
         handle.remove()
 
 
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    now = 100.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-
-def test_the_meter_counts_images_of_both_sides_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr("nasarch.runtime.meter.time", clock)
-    meter = Meter(torch.device("cpu"))
-    meter.add(torch.tensor(2.0), (torch.tensor(16.0), torch.tensor(3)), 8, images=8 + 4)
-    meter.add(torch.tensor(5.0), (torch.tensor(10.0), torch.tensor(1)), 2, images=2 + 6)
-    clock.now += 4.0
-    assert meter.images_per_second() == (8 + 4 + 2 + 6) / 4
-    with monkeypatch.context() as several:
-        several.setattr("nasarch.runtime.distributed.world_size", lambda: 3)
-        assert meter.images_per_second() == 3 * (8 + 4 + 2 + 6) / 4
-    assert meter.means("here", all_processes=False) == [(8 * 2.0 + 2 * 5.0) / 10, 0.4] == meter.means("here", all_processes=True)
-    assert meter.state_dict() == {"sums": [26.0, 4.0], "count": 10}
-    other = Meter(torch.device("cpu"))
-    other.load_state_dict(meter.state_dict())
-    other.add(torch.tensor(1.0), (torch.tensor(10.0), torch.tensor(0)), 10, images=10)
-    assert other.means("here", all_processes=True) == [36 / 20, 0.2]
-
-
-def test_a_report_is_due_half_a_second_after_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr("nasarch.runtime.meter.time", clock)
-    meter = Meter(torch.device("cpu"))
-    meter.add(torch.tensor(1.0), (torch.tensor(1.0),), 1, images=1)
-    clock.now = 100.4375
-    assert not meter.due(0.5)
-    clock.now = 100.5
-    assert meter.due(0.5)
-    meter.means("here", all_processes=False)
-    assert not meter.due(0.5)
-    clock.now = 101.0
-    assert meter.due(0.5)
-
-
 def test_a_search_reports_twice_a_second_and_at_the_ends_of_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr("nasarch.runtime.meter.time", clock)
@@ -291,18 +248,6 @@ def timed(clock: Clock, seconds: float, plain: Any) -> Any:
         return plain(*arguments)
 
     return update
-
-
-def test_a_loss_that_is_not_finite_is_named_with_its_step() -> None:
-    meter = Meter(torch.device("cpu"))
-    for loss in (1.0, 2.0):
-        meter.add(torch.tensor(loss), (torch.tensor(loss),), 1, images=1)
-    meter.check("here", 2)
-    for loss in (3.0, float("inf"), float("nan")):
-        meter.add(torch.tensor(loss), (torch.tensor(loss),), 1, images=1)
-    with pytest.raises(ValueError, match="the loss is inf in here, step 4: choose a smaller learning rate"):
-        meter.check("here", 5)
-    meter.check("here", 5)  # each is looked at once
 
 
 def test_images_of_both_sides_are_counted_in_a_search(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -77,26 +76,6 @@ def test_the_line_of_an_epoch_says_all_but_the_tables() -> None:
 @pytest.mark.parametrize(("name", "millions"), [("darts_v1_cifar", 505.9), ("pc_darts_imagenet", 581.6), ("nasnet_a_cifar", 604.0)])
 def test_the_cost_of_cells_is_that_of_their_network_on_imagenet(name: str, millions: float) -> None:
     assert imagenet_multi_adds(resolve(name)) == millions
-
-
-@pytest.mark.parametrize(("platform", "megabytes"), [("linux", 2.0), ("darwin", 0.0)])
-def test_memory_is_the_largest_of_this_process_in_the_units_of_its_system(
-    platform: str, megabytes: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """1,953 KiB on Linux, bytes on a Mac."""
-    assert 50 < peak_memory() < 1e6
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr("nasarch.runtime.meter.sys.platform", platform)
-    monkeypatch.setattr("nasarch.runtime.meter.resource.getrusage", lambda who: SimpleNamespace(ru_maxrss=1953))
-    assert peak_memory() == megabytes
-
-
-def test_memory_is_that_of_the_gpu_if_one_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 123_456_789)
-    for in_use in (True, False):
-        monkeypatch.setattr(torch.cuda, "is_initialized", lambda in_use=in_use: in_use)
-        assert (peak_memory() == 123.5) == in_use
 
 
 def test_a_collapse_is_said_once_in_the_epoch_that_shows_it() -> None:

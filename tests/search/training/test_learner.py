@@ -139,7 +139,7 @@ def test_the_same_steps_in_bf16_give_the_same_weights() -> None:
     for _ in range(6):
         with seeded(0):
             net = CellNetwork(resolve("pc_darts_cifar"), 3, cells=3, channels=8)
-        learner = Learner(net, SETTINGS, seed=0, colours=((0.5,) * 3, (0.25,) * 3), precision=torch.bfloat16)
+        learner = Learner(net, SETTINGS, seed=0, mean_std=((0.5,) * 3, (0.25,) * 3), precision=torch.bfloat16)
         learner.start_epoch(0)
         for number in range(3):
             learner.step(batch, number)
