@@ -99,7 +99,7 @@ def test_the_scale_is_taken_up_again(tmp_path: Path) -> None:
     loop = running
     while loop.gi_yieldfrom is not None:
         loop = loop.gi_yieldfrom
-    assert loop.gi_frame.f_locals["state"].scaler.get_scale() == 2.0**5
+    assert loop.gi_frame.f_locals["stage"].state.scaler.get_scale() == 2.0**5
 
 
 def test_a_gradient_that_overflows_moves_nothing_and_lowers_the_scale() -> None:

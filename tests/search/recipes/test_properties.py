@@ -178,7 +178,7 @@ def test_a_gradient_that_overflowed_does_not_choose_edges() -> None:
     loop = running
     while loop.gi_yieldfrom is not None:
         loop = loop.gi_yieldfrom
-    loop.gi_frame.f_locals["state"].arch.beta.grad[0, 0, 0] = float("inf")
+    loop.gi_frame.f_locals["stage"].state.arch.beta.grad[0, 0, 0] = float("inf")
     with pytest.raises(ValueError, match="overflowed in float16.* bf16"):
         for _ in running:
             pass

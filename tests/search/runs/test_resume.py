@@ -200,7 +200,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(tmp_path: Path
     loop = running
     while loop.gi_yieldfrom is not None:
         loop = loop.gi_yieldfrom
-    net = loop.gi_frame.f_locals["state"].net
+    net = loop.gi_frame.f_locals["stage"].state.net
     with torch.no_grad():
         next(net.parameters()).fill_(float("nan"))
     with pytest.raises(ValueError, match="the loss is nan in topology, epoch 2"):
