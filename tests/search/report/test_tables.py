@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasarch.models.network import CellNetwork
-from nasarch.search.report import report
+from nasarch.search.report import report, sections
 from nasarch.search.runs.reader import read_run
 from tests.helpers.reported import FIGURES, MARGINS, Album, cells, write
 from tests.search.report.test_pictures import values
@@ -147,3 +147,9 @@ def test_more_than_five_runs_have_short_sections(count: int, shown: str, tmp_pat
     assert called == [(shown, seed, prefix.format(seed + 1)) for seed in range(count)]
     assert page.headings[0] == ("DOTS, seed 0: 0" if count == 1 else f"{count} searches: DOTS")
     assert ("Of more than 5 runs each has a short section" in page.text) == (count == 6)
+
+
+def test_settings_of_a_stage_are_rows_under_the_names_of_their_flags() -> None:
+    settings = {"operation": {"epochs": 2, "levels": 1}, "grouped": False, "fractions": [0.5, 0.5]}
+    expected = {"operation.epochs": "2", "operation.levels": "1", "grouped": "no", "fractions": "0.5, 0.5"}
+    assert dict(sections._rows(settings)) == expected
