@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from tyro.conf import OmitArgPrefixes
+from tyro.conf import arg
 
 from nasarch.export.ssd.design import EXTRAS, SCALES, Head
 from nasarch.runtime.options import MachineOptions, OutputOptions
@@ -107,8 +107,8 @@ class DetectOptions:
         ValueError: a negative number of workers.
     """
 
-    machine: OmitArgPrefixes[MachineOptions] = MachineOptions()
-    output: OmitArgPrefixes[OutputOptions] = OutputOptions()
+    machine: Annotated[MachineOptions, arg(name="")] = MachineOptions()
+    output: Annotated[OutputOptions, arg(name="")] = OutputOptions()
     backbone: str = "pc_darts_imagenet"
     data: Path | None = None
     images: Path | None = None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from tyro.conf import OmitArgPrefixes
+from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
 from nasarch.runtime import distributed
@@ -46,9 +46,9 @@ class Budget:
         ValueError: a value out of its range.
     """
 
-    dataset: OmitArgPrefixes[DataOptions] = DataOptions(data=AUTO)
-    machine: OmitArgPrefixes[MachineOptions] = MachineOptions()
-    output: OmitArgPrefixes[OutputOptions] = OutputOptions()
+    dataset: Annotated[DataOptions, arg(name="")] = DataOptions(data=AUTO)
+    machine: Annotated[MachineOptions, arg(name="")] = MachineOptions()
+    output: Annotated[OutputOptions, arg(name="")] = OutputOptions()
     images: int | None = None
     val_images: int | None = None
     epochs: int = SHALLOW.epochs

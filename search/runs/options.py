@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import OmitArgPrefixes
+from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
 from nasarch.runtime.claim import CONFIG
@@ -42,9 +42,9 @@ class SearchOptions:
         ValueError: a value out of its range, or options that exclude each other.
     """
 
-    dataset: OmitArgPrefixes[DataOptions] = DataOptions()
-    machine: OmitArgPrefixes[MachineOptions] = MachineOptions()
-    output: OmitArgPrefixes[OutputOptions] = OutputOptions()
+    dataset: Annotated[DataOptions, arg(name="")] = DataOptions()
+    machine: Annotated[MachineOptions, arg(name="")] = MachineOptions()
+    output: Annotated[OutputOptions, arg(name="")] = OutputOptions()
     preset: str | None = None
     split: Path | None = None
     space: Literal["darts", "nats"] = "darts"

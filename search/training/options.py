@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes
+from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision
@@ -33,9 +34,9 @@ class TrainOptions:
         ValueError: a value out of its range, or options that exclude each other.
     """
 
-    dataset: OmitArgPrefixes[DataOptions] = DataOptions()
-    machine: OmitArgPrefixes[MachineOptions] = MachineOptions()
-    output: OmitArgPrefixes[OutputOptions] = OutputOptions()
+    dataset: Annotated[DataOptions, arg(name="")] = DataOptions()
+    machine: Annotated[MachineOptions, arg(name="")] = MachineOptions()
+    output: Annotated[OutputOptions, arg(name="")] = OutputOptions()
     recipe: str = "cifar"
     weights: Path | None = None
     scale_lr: bool = False
