@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from nasarch.atomic import atomic_path, new_folder, write_text
+from nasarch.atomic import LEFTOVER, atomic_path, new_folder, remove_leftovers, write_text
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
@@ -63,3 +66,77 @@ def test_what_is_there_already_is_left_alone(kind: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is there already and (no folder|not empty); give a new folder"), new_folder(tmp_path / "x"):
         pytest.fail("begun")
     assert os.listdir(tmp_path) == ["x"] and (kind == "file" or os.listdir(tmp_path / "x") == ["mine"])
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from nasarch.atomic import atomic_path, new_folder
+with (atomic_path if sys.argv[1] == "file" else new_folder)(Path(sys.argv[2]) / "x.json") as temporary:
+    (temporary if sys.argv[1] == "file" else temporary / "part").write_text("half")
+    if sys.argv[3] == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_a_killed_process_has_left_is_removed(kind: str, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, kind, str(tmp_path), "kill"], check=False)
+    (left,) = tmp_path.iterdir()
+    assert LEFTOVER.fullmatch(left.name) and not (tmp_path / "x.json").exists()
+    os.utime(left, (time.time() - 2,) * 2)
+    remove_leftovers(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_what_another_process_is_writing_stays(kind: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, kind, str(tmp_path), "wait"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "writing\n"
+        (live,) = tmp_path.iterdir()
+        os.utime(live, (time.time() - 1000,) * 2)
+        remove_leftovers(tmp_path)
+        assert live.is_dir()
+        process.communicate("")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+
+
+def test_only_folders_of_that_name_count_as_left(tmp_path: Path) -> None:
+    names = [".nasarch-0123456789abcde", ".nasarch-0123456789abcdeg", ".nasarch-0123456789abcdef0", "nasarch-0123456789abcdef", ".x"]
+    for name in names:
+        (tmp_path / name).mkdir()
+    (tmp_path / ".nasarch-0123456789abcdef").write_text("a file")
+    (tmp_path / ".nasarch-fedcba9876543210").symlink_to(tmp_path / ".x")
+    for path in tmp_path.iterdir():
+        os.utime(path, (time.time() - 1000,) * 2, follow_symlinks=False)
+    remove_leftovers(tmp_path)
+    assert len(list(tmp_path.iterdir())) == len(names) + 2
+    remove_leftovers(tmp_path / "nowhere")
+
+
+def test_without_locks_only_what_is_a_day_old_counts_as_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nasarch.atomic.fcntl", None)
+    for name, hours in ((".nasarch-0123456789abcdef", 23), (".nasarch-fedcba9876543210", 25)):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (time.time() - hours * 3600,) * 2)
+    remove_leftovers(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [".nasarch-0123456789abcdef"]
+
+
+def test_names_of_any_length_are_written(tmp_path: Path) -> None:
+    name = "a" * 250 + ".json"
+    write_text(tmp_path / name, "whole")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    for content in ("first", "second"):
+        with new_folder(tmp_path / "x", replace=True) as temporary:
+            (temporary / content).touch()
+        assert os.listdir(tmp_path / "x") == [content]
+    with pytest.raises(RuntimeError), new_folder(tmp_path / "x", replace=True):
+        raise RuntimeError
+    assert os.listdir(tmp_path) == ["x"] and os.listdir(tmp_path / "x") == ["second"]
