@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from nasarch.atomic import write_text
-from nasarch.export.benchmark import EAGER, SearchContext, bench
+from nasarch.export.benchmark import EAGER, BenchmarkReport, bench
 
 TARGETS = {"PyTorch eager / ONNX float32": 2.0, "ONNX float32 / ONNX int8": 1.3}
 
 
-def ratios(measured: SearchContext) -> dict[str, Any]:
+def ratios(measured: BenchmarkReport) -> dict[str, Any]:
     """The ratios of latencies at batch 1, and of times a batch."""
     rows = {row.name: row for row in measured.rows}
     pairs = {"PyTorch eager / ONNX float32": (EAGER, "ONNX float32"), "ONNX float32 / ONNX int8": ("ONNX float32", "ONNX int8")}

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from nasarch.cells.space import DARTS, Space
 from nasarch.cells.topology import read_path
-from nasarch.compute import AUTOCAST_DTYPES, Precision, seeded
+from nasarch.compute import AUTOCAST_DTYPES, seeded
+from nasarch.runtime.options import Precision
 from nasarch.search.engine import updates
 from nasarch.search.engine.discretize import by_kind, given_edges
 from nasarch.search.engine.relaxation import Relaxation

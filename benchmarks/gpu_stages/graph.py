@@ -25,7 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nasarch.compute import Precision
+from nasarch.runtime.options import Precision
 from nasarch.search.engine.updates import Batch, State, Step
 from nasarch.search.recipes.pc_darts import PcDarts
 

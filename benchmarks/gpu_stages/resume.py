@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from nasarch.compute import Precision
 from nasarch.data.dataset import Dataset
 from nasarch.runtime import loop
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.options import Precision
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import SearchResult
 

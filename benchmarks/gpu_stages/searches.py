@@ -7,9 +7,9 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from nasarch.compute import Precision
 from nasarch.data.dataset import Dataset
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.options import Precision
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import SearchResult

@@ -6,8 +6,9 @@ import time
 from functools import partial
 from typing import Any
 
-from nasarch.compute import AUTOCAST_DTYPES, Precision
+from nasarch.compute import AUTOCAST_DTYPES
 from nasarch.data.dataset import Dataset
+from nasarch.runtime.options import Precision
 
 from .context import Context
 from .images import read

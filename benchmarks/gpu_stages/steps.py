@@ -24,7 +24,8 @@ from torch import Tensor
 
 from benchmarks.supernet import Side
 from nasarch.cells.space import DARTS
-from nasarch.compute import AUTOCAST_DTYPES, Precision
+from nasarch.compute import AUTOCAST_DTYPES
+from nasarch.runtime.options import Precision
 from nasarch.search.engine.updates import State
 from tests.helpers.reference import TwinSupernet
 

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from benchmarks.search import Watched
-from nasarch.compute import Precision
 from nasarch.data.dataset import Dataset
+from nasarch.runtime.options import Precision
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import ftso, pc_darts
 
