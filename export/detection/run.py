@@ -28,9 +28,8 @@ from nasarch.export.ssd.backbone import RANDOM, TIMMS, Backbone, build_body
 from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import assemble, cost, normalization, save
 from nasarch.runtime import distributed
-from nasarch.runtime.claim import CONFIG
 from nasarch.runtime.environment import environment
-from nasarch.runtime.json_files import check_types, read_object, reading, typed_keys
+from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading, typed_keys
 from nasarch.runtime.meter import peak_memory
 from nasarch.runtime.options import to_dict, updated
 from nasarch.runtime.recorded_data import with_absolute_paths

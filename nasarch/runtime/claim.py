@@ -16,13 +16,14 @@ from pathlib import Path
 from nasarch.atomic import remove_leftovers
 
 from . import distributed
+from .json_files import CONFIG
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-LOCK, CONFIG = ".lock", "config.json"
+LOCK = ".lock"
 MAX_NAMES = 1000  # that are tried for runs begun in the same second
 
 

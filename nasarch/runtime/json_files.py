@@ -20,6 +20,8 @@ from nasarch.strict_json import parse, shown
 T = TypeVar("T")
 RERUN = "mend it, or run again in another folder"  # the remedy where there is no better one
 
+CONFIG = "config.json"  # of a run folder: what was asked for
+
 
 @contextmanager
 def reading(path: str | Path, remedy: str = RERUN) -> Iterator[None]:

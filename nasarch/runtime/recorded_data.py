@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 from nasarch.data.dataset import Dataset
 from nasarch.data.load import NAMES
 
-from .claim import CONFIG
-from .json_files import read_object, reading, typed_keys
+from .json_files import CONFIG, read_object, reading, typed_keys
 from .options import to_dict, updated
 
 PATHS = ("data", "root", "split", "nats_table", "weights", "images", "val", "val_images")  # options that name files to read

@@ -28,8 +28,8 @@ from nasarch.atomic import remove_leftovers, write_text
 
 from . import distributed
 from .checkpoint import Checkpoint, shared_checkpoint
-from .claim import CONFIG, Lock, lock_existing, make_folder
-from .json_files import JsonLines, read_object, reading, typed_keys
+from .claim import Lock, lock_existing, make_folder
+from .json_files import CONFIG, JsonLines, read_object, reading, typed_keys
 from .signals import stopping_at_signals
 
 CHECKPOINT, METRICS, RESULT = "checkpoint.pt", "metrics.jsonl", "result.json"

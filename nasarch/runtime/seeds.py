@@ -12,7 +12,7 @@ from rich.console import Console
 from nasarch.atomic import write_text
 
 from . import distributed
-from .claim import CONFIG
+from .json_files import CONFIG
 from .run_folder import as_json
 
 R = TypeVar("R")

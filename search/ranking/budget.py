@@ -11,8 +11,7 @@ from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
 from nasarch.runtime import distributed
-from nasarch.runtime.claim import CONFIG
-from nasarch.runtime.json_files import check_types, read_object, reading
+from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading
 from nasarch.runtime.options import MachineOptions, OutputOptions, updated
 from nasarch.runtime.recorded_data import moved_data
 from nasarch.search.training.recipes import SHALLOW, Training

@@ -31,9 +31,9 @@ from nasarch.data.loader import BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.claim import CONFIG, claimed, make_folder
+from nasarch.runtime.claim import claimed, make_folder
 from nasarch.runtime.environment import environment
-from nasarch.runtime.json_files import read_lines, read_object, reading, typed_keys
+from nasarch.runtime.json_files import CONFIG, read_lines, read_object, reading, typed_keys
 from nasarch.runtime.options import to_dict
 from nasarch.runtime.recorded_data import with_absolute_paths
 from nasarch.runtime.run_folder import as_json

@@ -22,8 +22,8 @@ from nasarch.atomic import write_text
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import SPACES, Space
 from nasarch.drawing.draw import draw
-from nasarch.runtime.claim import CONFIG, check_unused, make_folder
-from nasarch.runtime.json_files import check_types, read_object, reading, typed_keys
+from nasarch.runtime.claim import check_unused, make_folder
+from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading, typed_keys
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes.methods import Method, titled

@@ -9,8 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
-from nasarch.runtime.claim import CONFIG
-from nasarch.runtime.json_files import check_types, read_object, reading
+from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision, updated
 from nasarch.search.settings.fields import from_dict
 

@@ -20,8 +20,7 @@ from nasarch.models.network import CellNetwork
 from nasarch.models.source import find_source
 from nasarch.models.zoo import GENERIC, MODELS, Model
 from nasarch.runtime import distributed
-from nasarch.runtime.claim import CONFIG
-from nasarch.runtime.json_files import check_types, read_object, reading
+from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading
 from nasarch.runtime.options import updated
 
 from .options import TrainOptions

@@ -226,7 +226,7 @@ def test_export_onnx_hands_all_arguments_on(run: Run, monkeypatch: pytest.Monkey
     monkeypatch.setattr(export, "export_model", lambda *args, **kwargs: calls.append((args, kwargs)) or "the report")
     status, out, _ = run("export", "onnx", "ftso_nats_cifar", "--checkpoint", "w.safetensors", "--size", "64", "-o", "m.onnx")
     assert status == 0 and out == "the report\n"
-    options = {"checkpoint": Path("w.safetensors"), "data": None, "size": 64, "forms": export.ExportVariants()}
+    options = {"checkpoint": Path("w.safetensors"), "data": None, "size": 64, "variants": export.ExportVariants()}
     assert calls == [(("ftso_nats_cifar", "m.onnx"), options)]
 
 
