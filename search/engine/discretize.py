@@ -35,38 +35,38 @@ def strongest_edges(space: Space, score_ZE: Tensor, *, tie_breaker_ZE: Tensor | 
     scores = score_ZE.double().cpu()
     scores = (scores / tie).round() if tie else scores
     breaker = torch.zeros_like(scores) if tie_breaker_ZE is None else tie_breaker_ZE.double().cpu()
-    found = []
+    rows = []
     for z, kind in enumerate(space.kinds):
         for j in space.inner_nodes:
             incoming = [e for e, edge in enumerate(space.edges) if edge.target == j]
             ranked = sorted(incoming, key=lambda e: (-float(scores[z, e]), -float(breaker[z, e])))
             count = len(ranked) if space.kept_edges is None else space.kept_edges
-            found.append(Kept(kind, j, tuple(ranked[:count]), tuple(ranked[count:])))
-    return found
+            rows.append(Kept(kind, j, tuple(ranked[:count]), tuple(ranked[count:])))
+    return rows
 
 
 def strongest_subsets(space: Space, weight_ZNS: Tensor, members_ZNSE: Tensor, weight_ZE: Tensor) -> list[Kept]:
     """Keep the edges of the best subset of each node (DOTS sec. 3.2), and list them, as the others, by their own weights."""
-    found = []
+    rows = []
     for z, kind in enumerate(space.kinds):
         for n, j in enumerate(space.inner_nodes):
             best = members_ZNSE[z, n, int(weight_ZNS[z, n].argmax())]
             incoming = [e for e, edge in enumerate(space.edges) if edge.target == j]
             ranked = sorted(incoming, key=lambda e: -float(weight_ZE[z, e]))
-            found.append(Kept(kind, j, tuple(e for e in ranked if best[e]), tuple(e for e in ranked if not best[e])))
-    return found
+            rows.append(Kept(kind, j, tuple(e for e in ranked if best[e]), tuple(e for e in ranked if not best[e])))
+    return rows
 
 
 def margins(space: Space, kept: Sequence[Kept], weight_ZE: Tensor) -> list[Margin]:
     """How clearly the edges of each node were chosen, in units of their weights."""
-    found = []
+    rows = []
     for kind, node, stay, go in kept:
         weight_E = weight_ZE[space.kinds.index(kind)].tolist()
         source = [edge.source for edge in space.edges]
         weights = tuple(weight_E[e] for e in sorted(stay + go))
         dropped, lead = (source[go[0]], weight_E[stay[-1]] - weight_E[go[0]]) if go else (None, None)
-        found.append(Margin(kind, node, weights, tuple(source[e] for e in stay), dropped, lead))
-    return found
+        rows.append(Margin(kind, node, weights, tuple(source[e] for e in stay), dropped, lead))
+    return rows
 
 
 def strongest_operations(space: Space, score_ZEO: Tensor) -> list[list[str]]:
@@ -107,19 +107,19 @@ def genotype(
     return Genotype(name=name, space=space.name, cells=cells, provenance=provenance)
 
 
-def found(
+def search_result(
     space: Space, kept: Sequence[Kept], operations: Sequence[Sequence[str]], weights: ArchitectureWeights, *, score_ZE: Tensor, name: str
 ) -> SearchResult:
-    """What a search ends with; `score_ZE` is what the edges were ranked by, for the margins."""
+    """The result of a search; `score_ZE` is what the edges were ranked by, for the margins."""
     cell = genotype(space, kept, operations, name=name, provenance={})
     return SearchResult(cell, margins(space, kept, score_ZE), weights.detached())
 
 
 def edges_of(space: Space, cells: Genotype) -> list[Kept]:
     """The edges of a genotype, in its order."""
-    place = {edge: e for e, edge in enumerate(space.edges)}
+    index = {edge: e for e, edge in enumerate(space.edges)}
     return [
-        Kept(kind, j, tuple(place[Edge(op.source, j)] for op in node), ())
+        Kept(kind, j, tuple(index[Edge(op.source, j)] for op in node), ())
         for kind, cell in cells.cells.items()
         for j, node in zip(space.inner_nodes, cell.nodes, strict=True)
     ]
@@ -135,9 +135,9 @@ def by_kind(kept: Sequence[Kept]) -> dict[str, list[int]]:
 
 def given_edges(space: Space, sources: Sequence[Sequence[int]]) -> list[Kept]:
     """A topology that is given, the same in every cell kind: by node the sources of its edges."""
-    place = {edge: e for e, edge in enumerate(space.edges)}
+    index = {edge: e for e, edge in enumerate(space.edges)}
     return [
-        Kept(kind, j, tuple(place[Edge(i, j)] for i in chosen), ())
+        Kept(kind, j, tuple(index[Edge(i, j)] for i in chosen), ())
         for kind in space.kinds
         for j, chosen in zip(space.inner_nodes, sources, strict=True)
     ]

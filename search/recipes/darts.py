@@ -27,7 +27,7 @@ from collections.abc import Generator
 from nasarch.cells.space import Space
 from nasarch.runtime.schedules import cosine
 from nasarch.search.engine.context import SearchContext
-from nasarch.search.engine.discretize import found, strongest_edges, strongest_operations, strongest_scores
+from nasarch.search.engine.discretize import search_result, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import OptimizerSettings, of_order
@@ -61,4 +61,4 @@ def derive(space: Space, recipe: Darts, weights: ArchitectureWeights, name: str)
     """The cell that these weights give."""
     score_ZE = strongest_scores(space, weights.operations_ZEO)
     kept = strongest_edges(space, score_ZE)
-    return found(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
+    return search_result(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)

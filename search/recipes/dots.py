@@ -46,7 +46,7 @@ from torch import Tensor
 from nasarch.cells.space import Space
 from nasarch.runtime.schedules import annealed, cosine
 from nasarch.search.engine.context import SearchContext
-from nasarch.search.engine.discretize import Kept, found, strongest_edges, strongest_operations, strongest_scores, strongest_subsets
+from nasarch.search.engine.discretize import Kept, search_result, strongest_edges, strongest_operations, strongest_scores, strongest_subsets
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
@@ -100,7 +100,7 @@ def _by_operations(space: Space, weights: ArchitectureWeights, name: str) -> Sea
     """What DARTS' rule would make of the operation search, to look at; the stage itself keeps all edges."""
     score_ZE = strongest_scores(space, weights.operations_ZEO)
     kept = strongest_edges(space, score_ZE)
-    return found(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
+    return search_result(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
 
 
 def _left(space: Space, recipe: Dots, arch: Relaxation) -> Tensor:
@@ -149,4 +149,4 @@ def derive(space: Space, recipe: Dots, weights: ArchitectureWeights, name: str, 
     """The cell that these weights give: the edges `kept`, or the two of greatest weight of each node, the better operation on each."""
     chosen = strongest_edges(space, weights.edges_ZE) if kept is None else kept
     operations = strongest_operations(space, weights.operations_ZEO)
-    return found(space, chosen, operations, weights, score_ZE=weights.edges_ZE, name=name)
+    return search_result(space, chosen, operations, weights, score_ZE=weights.edges_ZE, name=name)

@@ -45,7 +45,7 @@ from nasarch.cells.space import DARTS, Space
 from nasarch.cells.topology import read_path
 from nasarch.runtime.schedules import cosine
 from nasarch.search.engine.context import SearchContext
-from nasarch.search.engine.discretize import by_kind, found, given_edges, strongest_edges, strongest_operations, strongest_scores
+from nasarch.search.engine.discretize import by_kind, given_edges, search_result, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import Batch, OptimizerSettings, State, Step, Update, of_order
@@ -96,7 +96,7 @@ def derive(space: Space, recipe: Edarts, weights: ArchitectureWeights, name: str
     """The cell that these weights give: the edges of the path, or DARTS' two of the strongest operation; its operation on each."""
     score_ZE = strongest_scores(space, weights.operations_ZEO)
     kept = given_edges(space, read_path(recipe.path, space)) if recipe.path else strongest_edges(space, score_ZE)
-    return found(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
+    return search_result(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
 
 
 def attended(update: Update, constants_O: Tensor) -> Update:

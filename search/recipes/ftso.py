@@ -42,7 +42,15 @@ from torch import Tensor
 from nasarch.cells.space import Space
 from nasarch.runtime.schedules import cosine
 from nasarch.search.engine.context import SearchContext
-from nasarch.search.engine.discretize import by_kind, edges_of, found, genotype, one_operation, strongest_edges, strongest_operations
+from nasarch.search.engine.discretize import (
+    by_kind,
+    edges_of,
+    genotype,
+    one_operation,
+    search_result,
+    strongest_edges,
+    strongest_operations,
+)
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.engine.updates import OptimizerSettings, first_order
@@ -135,7 +143,7 @@ def derive(space: Space, recipe: Ftso, weights: ArchitectureWeights, name: str, 
     score_ZE = weights.edges_ZE.log().masked_fill(~weights.operations_ZEO.any(2), -torch.inf)
     kept = strongest_edges(space, score_ZE, tie_breaker_ZE=descent_ZE, tie=TIE if descent_ZE is not None else 0.0)
     operations = _operations(space, recipe, weights.operations_ZEO)
-    return found(space, kept, operations, weights, score_ZE=weights.edges_ZE, name=name)
+    return search_result(space, kept, operations, weights, score_ZE=weights.edges_ZE, name=name)
 
 
 def _operations(space: Space, recipe: Ftso, weight_ZEO: Tensor) -> list[list[str]]:
