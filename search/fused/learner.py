@@ -1,7 +1,7 @@
 """Training of fused networks on the same batches: one step, and the accuracy of each. Knows no files.
 
-Each network's step is that of `train.Learner` with the same seed, to rounding: its own mean loss, its own gradient clipped by its own
-norm, plain SGD. `train.fit` drives either.
+Each network's step is that of `Learner` in search/training/learner.py with the same seed, to rounding: its own mean loss, its own
+gradient clipped by its own norm, plain SGD. `fit` there trains either.
 """
 
 from __future__ import annotations

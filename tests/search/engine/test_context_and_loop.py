@@ -1,4 +1,4 @@
-"""What the workplace and the loop hand on, by its effect: devices, workers, stems, precision, clocks, and what rests when it should."""
+"""What the search context and the loop hand on, by its effect: devices, workers, stems, precision, clocks, warm-up and sparse updates."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SMALL = {"epochs": 3, "nodes": 2, "layers": 3, "channels": 4, "batch_size": 6}
 WATCHED = pc_darts.PcDarts(warmup=1, init_std=0.5, **SMALL)
 
 
-# ---- the workplace
+# ---- the search context
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_only_the_first_process_takes_up_the_sums_of_all(every_step: None, tmp_p
     assert losses == {True: whole[2].loss, False: pytest.approx(last, rel=1e-5)}
 
 
-# ---- what rests
+# ---- warm-up and sparse updates
 
 
 def tables(watched: Watched) -> list[Tensor]:
