@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from nasarch.runtime import run_folder
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.runtime.json_files import JsonLines
 from nasarch.runtime.options import to_dict
+from nasarch.runtime.recorded_data import with_absolute_paths, with_recorded_data
 from nasarch.runtime.run_folder import _continued
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
@@ -258,3 +260,60 @@ def test_measurements_of_steps_that_were_undone_are_replaced(tmp_path: Path) -> 
         run._measured(lines, Progress(stage=stage, epoch=epoch, step=step, result=None, figures={"eigenvalue": float(step)}, **said))
     kept = [json.loads(line) for line in (tmp_path / "eigenvalues.jsonl").read_text().splitlines()]
     assert [(line["stage"], line["epoch"], line["step"]) for line in kept] == [("a", 1, 3), ("b", 1, 3), ("a", 1, 6)]
+
+
+# ---- a folder that is removed, data that were moved
+
+
+def test_a_folder_that_is_removed_during_a_run_is_written_again(
+    told: CapturedCall, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, removed = tmp_path / "run", list[Progress]()
+
+    def report(progress: Progress) -> None:
+        if not removed:
+            shutil.rmtree(folder)
+        removed.append(progress)
+
+    plan = plan_of(told, "--seed", "5")
+    plan = replace(plan, method=plan.method._replace(search=Recipe().search))
+    run.run(plan, 6, folder, report)
+    assert json.loads((folder / "config.json").read_text())["seed"] == 6 and Genotype.load(folder / "genotype.json") == CELLS
+    assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2 and not (folder / ".lock").exists()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "run was removed during the run, and is written again" in line
+
+
+def test_another_run_in_place_of_a_removed_folder_is_left_alone(told: CapturedCall, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+
+    def report(progress: Progress) -> None:
+        shutil.rmtree(folder)
+        folder.mkdir()
+        (folder / "config.json").write_text("of another run")
+
+    plan = plan_of(told, "--seed", "5")
+    plan = replace(plan, method=plan.method._replace(search=Recipe().search))
+    with pytest.raises(ValueError, match="run was removed during the run, and another run is in its place"):
+        run.run(plan, 6, folder, report)
+    assert (folder / "config.json").read_text() == "of another run" and not (folder / "genotype.json").exists()
+
+
+def test_moved_data_keep_their_recorded_name_and_other_data_are_refused_with_both_digests(tmp_path: Path) -> None:
+    there = data()
+    (tmp_path / "config.json").write_text(json.dumps({"data": {"name": "pets", "source": "a folder", "sha256": there.digest}}))
+    found = with_recorded_data(replace(there, name="moved"), tmp_path)
+    assert (found.name, found.source, found.digest) == ("pets", "a folder", there.digest)
+    other = replace(there, train=there.train.subset(torch.arange(9)))  # type: ignore[type-var]
+    with pytest.raises(ValueError, match=f"{other.digest}, those of the run in {tmp_path} {there.digest}: resume it with the same"):
+        with_recorded_data(other, tmp_path)
+
+
+def test_paths_of_data_are_recorded_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("pets", "digits", "split"):
+        Path(name).mkdir()
+    told = {"data": "pets", "split": "split", "root": "nowhere", "images": 40, "out": "pets", "val": None}
+    assert with_absolute_paths(told) == told | {"data": str(tmp_path / "pets"), "split": str(tmp_path / "split")}
+    assert with_absolute_paths({"data": "digits"}) == {"data": "digits"}  # a name comes before a path
+    assert with_absolute_paths({"data": "./digits"}) == {"data": str(tmp_path / "digits")}
