@@ -85,37 +85,37 @@ Seconds = dict[str, float]
 class Watched:
     """A bench that notes the seconds of what a recipe asks it for, as far as PARTS names it."""
 
-    def __init__(self, bench: SearchContext) -> None:
-        self.bench, self.seconds = bench, dict.fromkeys(PARTS.values(), 0.0)
+    def __init__(self, context: SearchContext) -> None:
+        self.context, self.seconds = context, dict.fromkeys(PARTS.values(), 0.0)
 
     def __getattr__(self, name: str) -> Any:
-        asked = getattr(self.bench, name)
+        asked = getattr(self.context, name)
         return partial(self._timed, PARTS[name], asked) if name in PARTS else asked
 
     def _timed(self, part: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         results: list[Any] = []
-        self.seconds[part] += seconds_of(lambda: results.append(call(*args, **kwargs)), torch.device(self.bench.device))
+        self.seconds[part] += seconds_of(lambda: results.append(call(*args, **kwargs)), torch.device(self.context.device))
         return results[0]
 
 
-def one_search(case: Case, bench: SearchContext, settings: Any) -> tuple[Progress, Seconds]:
+def one_search(case: Case, context: SearchContext, settings: Any) -> tuple[Progress, Seconds]:
     """What a search reports last, and its seconds."""
-    watched, last = Watched(bench), deque[Progress](maxlen=1)
+    watched, last = Watched(context), deque[Progress](maxlen=1)
     running = METHODS[case.method].search(watched, settings)
-    whole = seconds_of(lambda: last.extend(running), torch.device(bench.device))
+    whole = seconds_of(lambda: last.extend(running), torch.device(context.device))
     print(f"a search: {whole:.4g} s", file=sys.stderr)
     steps = whole - sum(watched.seconds.values())
     return last[0], {"whole": whole, "without_data": whole - watched.seconds["data"], **watched.seconds, "steps_and_cell": steps}
 
 
-def searches(case: Case, bench: SearchContext, settings: Any, rounds: int) -> Iterator[dict[str, Any]]:
+def searches(case: Case, context: SearchContext, settings: Any, rounds: int) -> Iterator[dict[str, Any]]:
     """The first search of this process, and the same again: the median of every part over the rounds so far, after each of them."""
-    end, first = one_search(case, bench, settings)
+    end, first = one_search(case, context, settings)
     found = {"steps": end.epoch * end.steps, "first": rounded(first), "again": None, "rounds": [], "last_loss": end.loss}
     yield found
     others: list[Seconds] = []
     for _ in range(rounds):
-        others.append(one_search(case, bench, settings)[1])
+        others.append(one_search(case, context, settings)[1])
         again = rounded({part: median(seconds[part] for seconds in others) for part in first})
         yield found | {"again": again, "rounds": [round(seconds["without_data"], 5) for seconds in others]}
 
@@ -124,15 +124,15 @@ def rounded(seconds: Seconds) -> Seconds:
     return {name: round(value, 5) for name, value in seconds.items()}
 
 
-def sides(case: Case, bench: SearchContext, settings: Any) -> dict[str, Side]:
+def sides(case: Case, context: SearchContext, settings: Any) -> dict[str, Side]:
     """The network of the search, and the twin of its shape in two memory formats."""
-    space = bench.cells(settings.nodes)
+    space = context.cells(settings.nodes)
     mask = case.candidates(space)
     shape = {"channels": settings.channels, "layers": settings.layers, "partial": settings.partial}
-    arch, net = bench.relaxation(space, mask, subset=1, init_std=1e-3), bench.supernet(space, mask, **shape)
+    arch, net = context.relaxation(space, mask, subset=1, init_std=1e-3), context.supernet(space, mask, **shape)
     found = {"nasarch": Side(net, lambda x: net(x, arch()), arch, separate=True)}
     for name, form in TWINS.items():
-        twin = TwinSupernet(space, mask, num_classes=bench.data.num_classes, **shape).to(bench.device).to(memory_format=form)
+        twin = TwinSupernet(space, mask, num_classes=context.data.num_classes, **shape).to(context.device).to(memory_format=form)
 
         def call(x: Tensor, twin: TwinSupernet = twin, form: torch.memory_format = form) -> Tensor:
             return twin(x.contiguous(memory_format=form), arch.operations(), arch.edges())
@@ -141,10 +141,10 @@ def sides(case: Case, bench: SearchContext, settings: Any) -> dict[str, Side]:
     return found
 
 
-def steps(case: Case, bench: SearchContext, settings: Any, turns: int) -> dict[str, Any]:
+def steps(case: Case, context: SearchContext, settings: Any, turns: int) -> dict[str, Any]:
     """The median step of every side, and the twins' over that of nasarch."""
-    device, contestants = torch.device(bench.device), sides(case, bench, settings)
-    batch = next(iter(bench.train_val_loaders(settings.batch_size, settings.fractions)[0]))
+    device, contestants = torch.device(context.device), sides(case, context, settings)
+    batch = next(iter(context.train_val_loaders(settings.batch_size, settings.fractions)[0]))
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for turn in range(turns + 1):
         for name, side in contestants.items():
@@ -190,15 +190,15 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if device.type == "cpu":
         torch.set_num_threads(1)
         keep_freed_memory()
-    bench = SearchContext(data=data, device=device)
+    context = SearchContext(data=data, device=device)
     about = {"search": options.search, "settings": asdict(settings), "data": [data.name, len(data.train), *data.size], "tf32": options.tf32}
     applies = settings == usual and (len(data.train), data.size) == CIFAR and not options.tf32
     result: dict[str, Any] = {**setting(device), **about, "before": before}
-    for found in searches(case, bench, settings, options.rounds):
+    for found in searches(case, context, settings, options.rounds):
         kept = [found["again"]["without_data"] <= bound for bound in case.bounds] if applies and found["again"] else None
         result = {**result, **found, "at_most_and_aim": case.bounds, "kept": kept}  # none where the search is another one
         yield result
-    yield result | {"step": steps(case, bench, settings, options.turns)}
+    yield result | {"step": steps(case, context, settings, options.turns)}
 
 
 def count(text: str) -> int:

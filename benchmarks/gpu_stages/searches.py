@@ -70,8 +70,8 @@ def start(context: Context, data: Dataset, name: str, amp: Precision, checkpoint
     """The search, to be followed by `finish`."""
     search = SEARCHES[name]
     shape, part = (SMALL_SHAPE, SMALL_PART) if context.small else (LARGE_SHAPE, LARGE_PART)
-    bench = SearchContext(data=data, device=context.device, amp=amp, parts=two_parts(data, part), checkpoint=checkpoint or Checkpoint())
-    return search.method.search(bench, search.settings(**shape))
+    context = SearchContext(data=data, device=context.device, amp=amp, parts=two_parts(data, part), checkpoint=checkpoint or Checkpoint())
+    return search.method.search(context, search.settings(**shape))
 
 
 def finish(

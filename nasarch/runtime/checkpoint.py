@@ -44,7 +44,7 @@ class Checkpoint:
         """The state that was kept for stage `name`."""
         return self.stages.get(name)
 
-    def keep(self, name: str, state: dict[str, Any]) -> None:
+    def save(self, name: str, state: dict[str, Any]) -> None:
         """Replace the state of stage `name`, and the file.
 
         Raises:

@@ -155,7 +155,7 @@ def _lock_new(out: Path | None, words: Sequence[str | Path], made: list[Path]) -
     """The lock of a new folder; `made` gets the folders that were made for it, the innermost first."""
     if out is not None:
         return _lock_unused(out, made)
-    folder = usual_folder(*words)
+    folder = default_folder(*words)
     for number in range(1, MAX_NAMES):
         with suppress(_InUse):
             return _lock_unused(folder if number == 1 else folder.with_name(f"{folder.name}-{number}"), made)
@@ -190,7 +190,7 @@ def _withdraw(folder: Path, worthless: set[str]) -> None:
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def usual_folder(*words: str | Path) -> Path:
+def default_folder(*words: str | Path) -> Path:
     """runs/WORDS-DATE-TIME; of a path its last part counts, without the suffix."""
     return Path("runs") / "-".join([*(identifier(Path(word).stem) for word in words), f"{datetime.now():%Y%m%d-%H%M%S}"])
 

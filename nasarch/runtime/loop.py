@@ -84,7 +84,7 @@ def run_epochs(stage: Stage[Batch, Progress], checkpoint: Checkpoint) -> Iterato
         place = {"epochs": epochs, "step": step, "is_over": is_over, "meter": meter.state_dict()}
         state = stage.state_dict(is_over=is_over) | place
         if checkpoint.path is not None:
-            checkpoint.keep(stage.name, state)
+            checkpoint.save(stage.name, state)
 
     for epoch in range(first, math.ceil(stage.total_steps / stage.steps)):
         steps, where = min(stage.steps, stage.total_steps - epoch * stage.steps), f"{stage.name}, epoch {epoch + 1}"

@@ -18,7 +18,7 @@ from nasarch.cells.space import Edge, Space
 from .result import ArchitectureWeights, Margin, SearchResult
 
 
-class Kept(NamedTuple):
+class KeptEdges(NamedTuple):
     """The edges that a node keeps, strongest first, and those that it drops, strongest first."""
 
     kind: str
@@ -27,7 +27,7 @@ class Kept(NamedTuple):
     dropped: tuple[int, ...]
 
 
-def strongest_edges(space: Space, score_ZE: Tensor, *, tie_breaker_ZE: Tensor | None = None, tie: float = 0.0) -> list[Kept]:
+def strongest_edges(space: Space, score_ZE: Tensor, *, tie_breaker_ZE: Tensor | None = None, tie: float = 0.0) -> list[KeptEdges]:
     """Rank the edges into each node by score, and keep `space.kept_edges` of them (all, if that is None).
 
     Scores that are equal when rounded to multiples of `tie` are ranked by `tie_breaker_ZE`, what is still equal by the order of edges.
@@ -41,11 +41,11 @@ def strongest_edges(space: Space, score_ZE: Tensor, *, tie_breaker_ZE: Tensor | 
             incoming = [e for e, edge in enumerate(space.edges) if edge.target == j]
             ranked = sorted(incoming, key=lambda e: (-float(scores[z, e]), -float(breaker[z, e])))
             count = len(ranked) if space.kept_edges is None else space.kept_edges
-            rows.append(Kept(kind, j, tuple(ranked[:count]), tuple(ranked[count:])))
+            rows.append(KeptEdges(kind, j, tuple(ranked[:count]), tuple(ranked[count:])))
     return rows
 
 
-def strongest_subsets(space: Space, weight_ZNS: Tensor, members_ZNSE: Tensor, weight_ZE: Tensor) -> list[Kept]:
+def strongest_subsets(space: Space, weight_ZNS: Tensor, members_ZNSE: Tensor, weight_ZE: Tensor) -> list[KeptEdges]:
     """Keep the edges of the best subset of each node (DOTS sec. 3.2), and list them, as the others, by their own weights."""
     rows = []
     for z, kind in enumerate(space.kinds):
@@ -53,11 +53,11 @@ def strongest_subsets(space: Space, weight_ZNS: Tensor, members_ZNSE: Tensor, we
             best = members_ZNSE[z, n, int(weight_ZNS[z, n].argmax())]
             incoming = [e for e, edge in enumerate(space.edges) if edge.target == j]
             ranked = sorted(incoming, key=lambda e: -float(weight_ZE[z, e]))
-            rows.append(Kept(kind, j, tuple(e for e in ranked if best[e]), tuple(e for e in ranked if not best[e])))
+            rows.append(KeptEdges(kind, j, tuple(e for e in ranked if best[e]), tuple(e for e in ranked if not best[e])))
     return rows
 
 
-def margins(space: Space, kept: Sequence[Kept], weight_ZE: Tensor) -> list[Margin]:
+def margins(space: Space, kept: Sequence[KeptEdges], weight_ZE: Tensor) -> list[Margin]:
     """How clearly the edges of each node were chosen, in units of their weights."""
     rows = []
     for kind, node, stay, go in kept:
@@ -96,7 +96,7 @@ def one_operation(space: Space, name: str) -> list[list[str]]:
 
 
 def genotype(
-    space: Space, kept: Sequence[Kept], operations: Sequence[Sequence[str]], *, name: str, provenance: Mapping[str, Any]
+    space: Space, kept: Sequence[KeptEdges], operations: Sequence[Sequence[str]], *, name: str, provenance: Mapping[str, Any]
 ) -> Genotype:
     """The genotype with the kept edges, strongest first within a node as published genotypes list them."""
     cells = {}
@@ -108,24 +108,30 @@ def genotype(
 
 
 def search_result(
-    space: Space, kept: Sequence[Kept], operations: Sequence[Sequence[str]], weights: ArchitectureWeights, *, score_ZE: Tensor, name: str
+    space: Space,
+    kept: Sequence[KeptEdges],
+    operations: Sequence[Sequence[str]],
+    weights: ArchitectureWeights,
+    *,
+    score_ZE: Tensor,
+    name: str,
 ) -> SearchResult:
     """The result of a search; `score_ZE` is what the edges were ranked by, for the margins."""
     cell = genotype(space, kept, operations, name=name, provenance={})
     return SearchResult(cell, margins(space, kept, score_ZE), weights.detached())
 
 
-def edges_of(space: Space, cells: Genotype) -> list[Kept]:
+def edges_of(space: Space, cells: Genotype) -> list[KeptEdges]:
     """The edges of a genotype, in its order."""
     index = {edge: e for e, edge in enumerate(space.edges)}
     return [
-        Kept(kind, j, tuple(index[Edge(op.source, j)] for op in node), ())
+        KeptEdges(kind, j, tuple(index[Edge(op.source, j)] for op in node), ())
         for kind, cell in cells.cells.items()
         for j, node in zip(space.inner_nodes, cell.nodes, strict=True)
     ]
 
 
-def by_kind(kept: Sequence[Kept]) -> dict[str, list[int]]:
+def by_kind(kept: Sequence[KeptEdges]) -> dict[str, list[int]]:
     """The kept edges of each cell kind."""
     kinds: dict[str, list[int]] = {}
     for row in kept:
@@ -133,11 +139,11 @@ def by_kind(kept: Sequence[Kept]) -> dict[str, list[int]]:
     return kinds
 
 
-def given_edges(space: Space, sources: Sequence[Sequence[int]]) -> list[Kept]:
+def given_edges(space: Space, sources: Sequence[Sequence[int]]) -> list[KeptEdges]:
     """A topology that is given, the same in every cell kind: by node the sources of its edges."""
     index = {edge: e for e, edge in enumerate(space.edges)}
     return [
-        Kept(kind, j, tuple(index[Edge(i, j)] for i in chosen), ())
+        KeptEdges(kind, j, tuple(index[Edge(i, j)] for i in chosen), ())
         for kind in space.kinds
         for j, chosen in zip(space.inner_nodes, sources, strict=True)
     ]

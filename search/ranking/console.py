@@ -17,7 +17,7 @@ from nasarch.search.training.learner import Progress
 from .budget import RankingTask
 from .protocol import EvaluationProtocol, evaluation_protocol, summary_line
 from .standings import Standing
-from .tournament import Candidate, Line, TrainingGroup, established, is_over, play, training_groups
+from .tournament import Candidate, Line, TrainingGroup, is_over, open_tournament, train_groups, training_groups
 
 
 class TournamentProgress:
@@ -47,8 +47,8 @@ class TournamentProgress:
 
 @contextmanager
 def prepare(task: RankingTask, *, by_test: bool) -> Iterator[tuple[RankingTask, EvaluationProtocol]]:
-    """Load the data set, claim the folder in the block, and print the summary; as `evaluation_protocol` and `established`."""
-    with established(task, evaluation_protocol(task, by_test=by_test)) as (task, protocol):
+    """Load the data set, claim the folder in the block, and print the summary; as `evaluation_protocol` and `open_tournament`."""
+    with open_tournament(task, evaluation_protocol(task, by_test=by_test)) as (task, protocol):
         Console(quiet=distributed.rank_and_world_size()[0] > 0).print(summary_line(task, protocol), highlight=False, soft_wrap=True)
         yield task, protocol
 
@@ -61,7 +61,7 @@ def train_candidates(
     groups = training_groups(stage, candidates, seeds, protocol.together)
     try:
         with ProgressDisplay(console) as display:
-            return play(task, protocol, groups, TournamentProgress(display, title, groups, task.folder))
+            return train_groups(task, protocol, groups, TournamentProgress(display, title, groups, task.folder))
     except KeyboardInterrupt:
         words = shlex.join(["nasarch", task.command, "--resume", str(task.folder)])
         console.print(f"stopped; to go on: {words}", highlight=False, soft_wrap=True, markup=False)

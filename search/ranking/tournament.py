@@ -5,8 +5,8 @@ A heat is some networks that train together with one seed, on the same images. W
 | file | holds |
 |---|---|
 | config.json | command, budget, contestants or what they follow from, data with digest, device, versions |
-| heats/NAME.jsonl | of a heat that is over: a line a network, with accuracy and loss on the judging images |
-| heats/NAME.pt | of a heat that is not: its state after the last epoch, or where it was stopped |
+| groups/NAME.jsonl | of a heat that is over: a line a network, with accuracy and loss on the judging images |
+| groups/NAME.pt | of a heat that is not: its state after the last epoch, or where it was stopped |
 | networks.jsonl | the lines of all heats, in their order |
 
 Of several processes that torchrun started each takes its share of the heats. They agree on the folder before anything is trained; from
@@ -81,7 +81,7 @@ def training_groups(stage: str, candidates: Sequence[Candidate], seeds: Iterable
 
 
 @contextmanager
-def established(task: RankingTask, protocol: EvaluationProtocol) -> Iterator[tuple[RankingTask, EvaluationProtocol]]:
+def open_tournament(task: RankingTask, protocol: EvaluationProtocol) -> Iterator[tuple[RankingTask, EvaluationProtocol]]:
     """Claim the folder in the block and write config.json, or check that it is the same tournament.
 
     Of several processes the first one does so, while the others wait for what it says: none begins where it refuses. They are
@@ -134,26 +134,26 @@ def _await(path: Path) -> None:
         time.sleep(PAUSE)
 
 
-def _config(task: RankingTask, ground: EvaluationProtocol) -> dict[str, Any]:
-    data = ground.data
+def _config(task: RankingTask, protocol: EvaluationProtocol) -> dict[str, Any]:
+    data = protocol.data
     return {
         "tournament": task.command,
-        "budget": with_absolute_paths(to_dict(task.budget)) | {"together": ground.together},
+        "budget": with_absolute_paths(to_dict(task.budget)) | {"together": protocol.together},
         "facts": task.facts,
         "data": {
             "name": data.name,
-            "images": len(ground.train),
-            "val_images": len(ground.val),
+            "images": len(protocol.train),
+            "val_images": len(protocol.val),
             "size": list(data.size),
             "source": data.source,
             "sha256": data.digest,
         },
-        **environment(ground.device),
+        **environment(protocol.device),
         "processes": distributed.rank_and_world_size()[1],
     }
 
 
-def play(task: RankingTask, ground: EvaluationProtocol, wanted: Sequence[TrainingGroup], report: Report) -> list[Line]:
+def train_groups(task: RankingTask, protocol: EvaluationProtocol, wanted: Sequence[TrainingGroup], report: Report) -> list[Line]:
     """Run this process's share of the heats, those that are over excepted; returns the lines of all, in order.
 
     Where a process fails, torchrun ends the others, which keep their state first. Where a machine falls silent and torchrun doesn't
@@ -164,11 +164,11 @@ def play(task: RankingTask, ground: EvaluationProtocol, wanted: Sequence[Trainin
         KeyboardInterrupt: it was stopped, with everything kept.
         ValueError: a checkpoint or a file of lines is damaged, or a loss is no number.
     """
-    remove_leftovers(make_folder(task.folder / "heats"))
+    remove_leftovers(make_folder(task.folder / "groups"))
     number, count = distributed.rank_and_world_size()
     for group in wanted[number::count]:
         if not is_over(task.folder, group):
-            _run(task, ground, group, report)
+            _run(task, protocol, group, report)
             _collect(task.folder)
     while not all(is_over(task.folder, group) for group in wanted):  # the others are at work
         time.sleep(PAUSE)
@@ -182,7 +182,7 @@ def is_over(folder: Path, group: TrainingGroup) -> bool:
 
 
 def _file(folder: Path, group: TrainingGroup) -> Path:
-    return folder / "heats" / f"{group.name}.jsonl"
+    return folder / "groups" / f"{group.name}.jsonl"
 
 
 def read_group(path: Path) -> list[Line]:
@@ -208,21 +208,21 @@ def _diverged(lines: Sequence[Line]) -> str:
 
 
 def _collect(folder: Path) -> None:
-    parts = sorted((folder / "heats").glob("*.jsonl"))
+    parts = sorted((folder / "groups").glob("*.jsonl"))
     write_text(folder / "networks.jsonl", "".join(part.read_text(encoding="utf-8") for part in parts))
 
 
-def _run(task: RankingTask, ground: EvaluationProtocol, group: TrainingGroup, report: Report) -> None:
+def _run(task: RankingTask, protocol: EvaluationProtocol, group: TrainingGroup, report: Report) -> None:
     """Train a heat, or finish that, and write its lines."""
     state, start = _file(task.folder, group).with_suffix(".pt"), time.perf_counter()
-    identity = {"heat": group.name, "settings": repr(ground.settings), "data": ground.data.digest, "facts": repr(task.facts)}
+    identity = {"heat": group.name, "settings": repr(protocol.settings), "data": protocol.data.digest, "facts": repr(task.facts)}
     checkpoint = Checkpoint(state, identity)
-    nets = [network(ground, candidate.genotype, group.seed) for candidate in group.candidates]
-    learner = _learner(ground, nets, group.seed)
+    nets = [network(protocol, candidate.genotype, group.seed) for candidate in group.candidates]
+    learner = _learner(protocol, nets, group.seed)
     with stopping_at_signals(checkpoint):
-        for progress in fit(learner, _batches(ground, group.seed), checkpoint):
+        for progress in fit(learner, _batches(protocol, group.seed), checkpoint):
             report(group, progress)
-    found = _judged(ground, learner)
+    found = _judged(protocol, learner)
     seconds = round((time.perf_counter() - start) / len(nets), 3)
     lines = [
         {
@@ -243,39 +243,39 @@ def _run(task: RankingTask, ground: EvaluationProtocol, group: TrainingGroup, re
     state.unlink(missing_ok=True)
 
 
-def network(ground: EvaluationProtocol, genotype: Genotype, seed: int) -> CellNetwork:
+def network(protocol: EvaluationProtocol, genotype: Genotype, seed: int) -> CellNetwork:
     """The network of the cells, its first weights drawn by the seed."""
-    cells, channels = ground.settings.cells, ground.settings.channels
+    cells, channels = protocol.settings.cells, protocol.settings.channels
     assert cells is not None and channels is not None
     with seeded(seed):
-        return CellNetwork(genotype, ground.data.num_classes, cells=cells, channels=channels, stem=ground.stem)
+        return CellNetwork(genotype, protocol.data.num_classes, cells=cells, channels=channels, stem=protocol.stem)
 
 
-def _learner(ground: EvaluationProtocol, nets: Sequence[CellNetwork], seed: int) -> Learner | FusedLearner:
-    settings = ground.settings
+def _learner(protocol: EvaluationProtocol, nets: Sequence[CellNetwork], seed: int) -> Learner | FusedLearner:
+    settings = protocol.settings
     if len(nets) == 1:
-        return Learner(nets[0].to(ground.device), settings, seed=seed, mean_std=(ground.data.mean, ground.data.std))
+        return Learner(nets[0].to(protocol.device), settings, seed=seed, mean_std=(protocol.data.mean, protocol.data.std))
     assert settings.cells is not None and settings.channels is not None
     fleet = FusedNetwork(nets, cells=settings.cells, channels=settings.channels)
-    return FusedLearner(fleet.to(ground.device), settings, seed=seed)
+    return FusedLearner(fleet.to(protocol.device), settings, seed=seed)
 
 
-def _batches(ground: EvaluationProtocol, seed: int) -> BatchLoader:
+def _batches(protocol: EvaluationProtocol, seed: int) -> BatchLoader:
     return BatchLoader(
-        ground.train,
-        ground.data,
-        batch_size=ground.settings.batch_size,
+        protocol.train,
+        protocol.data,
+        batch_size=protocol.settings.batch_size,
         seed=seed,
-        augmentation=replace(ground.data.augmentation, cutout=ground.settings.cutout),
-        device=ground.device,
-        workers=ground.workers,
+        augmentation=replace(protocol.data.augmentation, cutout=protocol.settings.cutout),
+        device=protocol.device,
+        workers=protocol.workers,
     )
 
 
-def _judged(ground: EvaluationProtocol, learner: Learner | FusedLearner) -> list[tuple[float, float]]:
+def _judged(protocol: EvaluationProtocol, learner: Learner | FusedLearner) -> list[tuple[float, float]]:
     """Accuracy in percent and loss of each network."""
-    size, device = ground.settings.batch_size, ground.device
+    size, device = protocol.settings.batch_size, protocol.device
     if isinstance(learner, FusedLearner):
-        return evaluate_each(learner.net, ground.val, ground.data, batch_size=size, device=device, workers=ground.workers)
-    score = evaluate(learner.net, ground.val, ground.data, batch_size=size, device=device, workers=ground.workers)
+        return evaluate_each(learner.net, protocol.val, protocol.data, batch_size=size, device=device, workers=protocol.workers)
+    score = evaluate(learner.net, protocol.val, protocol.data, batch_size=size, device=device, workers=protocol.workers)
     return [(score.top1, score.loss)]

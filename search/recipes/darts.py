@@ -37,27 +37,27 @@ from nasarch.search.supernet.candidates import all_candidates
 PAPER = {"title": "DARTS: Differentiable Architecture Search", "venue": "ICLR", "year": 2019, "arxiv": "1806.09055"}
 
 
-def search(bench: SearchContext, recipe: Darts) -> Generator[Progress, None, SearchResult]:
+def search(context: SearchContext, settings: Darts) -> Generator[Progress, None, SearchResult]:
     """Yields progress, returns what was found."""
-    space = bench.cells(recipe.nodes)
+    space = context.cells(settings.nodes)
     candidates = all_candidates(space)
-    arch = bench.relaxation(space, candidates, init_std=recipe.init_std)
+    arch = context.relaxation(space, candidates, init_std=settings.init_std)
 
-    yield from bench.train(
-        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers),
+    yield from context.train(
+        context.supernet(space, candidates, channels=settings.channels, layers=settings.layers),
         arch,
-        bench.train_val_loaders(recipe.batch_size, recipe.fractions),
-        of_order(recipe.order, bench.amp),
-        OptimizerSettings.of(recipe),
-        epochs=recipe.epochs,
-        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
-        derive=lambda: derive(space, recipe, arch.weights(), bench.name),
+        context.train_val_loaders(settings.batch_size, settings.fractions),
+        of_order(settings.order, context.amp),
+        OptimizerSettings.of(settings),
+        epochs=settings.epochs,
+        learning_rate=cosine(settings.lr, settings.lr_end, settings.epochs),
+        derive=lambda: derive(space, settings, arch.weights(), context.name),
         stage="operations and topology",
     )
-    return derive(space, recipe, arch.weights(), bench.name)
+    return derive(space, settings, arch.weights(), context.name)
 
 
-def derive(space: Space, recipe: Darts, weights: ArchitectureWeights, name: str) -> SearchResult:
+def derive(space: Space, settings: Darts, weights: ArchitectureWeights, name: str) -> SearchResult:
     """The cell that these weights give."""
     score_ZE = strongest_scores(space, weights.operations_ZEO)
     kept = strongest_edges(space, score_ZE)

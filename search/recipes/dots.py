@@ -46,7 +46,14 @@ from torch import Tensor
 from nasarch.cells.space import Space
 from nasarch.runtime.schedules import annealed, cosine
 from nasarch.search.engine.context import SearchContext
-from nasarch.search.engine.discretize import Kept, search_result, strongest_edges, strongest_operations, strongest_scores, strongest_subsets
+from nasarch.search.engine.discretize import (
+    KeptEdges,
+    search_result,
+    strongest_edges,
+    strongest_operations,
+    strongest_scores,
+    strongest_subsets,
+)
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
@@ -65,35 +72,35 @@ FREE = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect")
 PARAMETRIC = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")
 
 
-def search(bench: SearchContext, recipe: Dots) -> Generator[Progress, None, SearchResult]:
+def search(context: SearchContext, settings: Dots) -> Generator[Progress, None, SearchResult]:
     """Yields progress, returns what was found."""
-    space = bench.cells(recipe.nodes)
+    space = context.cells(settings.nodes)
     if space.kept_edges is None:
         raise ValueError(f"space {space.name!r} keeps all edges, DOTS chooses pairs of them: search it with darts, pc-darts or ftso")
-    candidates = yield from _search_operations(bench, space, recipe)
-    return (yield from _search_topology(bench, space, recipe, candidates))
+    candidates = yield from _search_operations(context, space, settings)
+    return (yield from _search_topology(context, space, settings, candidates))
 
 
-def _search_operations(bench: SearchContext, space: Space, recipe: Dots) -> Generator[Progress, None, Tensor]:
+def _search_operations(context: SearchContext, space: Space, settings: Dots) -> Generator[Progress, None, Tensor]:
     """Section 3.1: returns the candidates that are left on each edge, a mask [Z, E, O]."""
     candidates = all_candidates(space)
-    arch = bench.relaxation(space, candidates, groups=(FREE, PARAMETRIC) if recipe.grouped else ())
-    loaders = bench.train_val_loaders if recipe.operation.levels == 2 else bench.one_level_loader
+    arch = context.relaxation(space, candidates, groups=(FREE, PARAMETRIC) if settings.grouped else ())
+    loaders = context.train_val_loaders if settings.operation.levels == 2 else context.one_level_loader
 
-    yield from bench.train(
-        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.operation.layers),
+    yield from context.train(
+        context.supernet(space, candidates, channels=settings.channels, layers=settings.operation.layers),
         arch,
-        loaders(recipe.batch_size, recipe.fractions),
-        first_order if recipe.operation.levels == 2 else one_level,
-        OptimizerSettings.of(recipe),
-        epochs=recipe.operation.epochs,
-        warmup=recipe.operation.warmup,
-        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operation.epochs + recipe.topology.epochs),
-        temperature=annealed(recipe.operation.start, recipe.operation.decay, recipe.operation.warmup),
-        derive=lambda: _by_operations(space, arch.weights(), bench.name),
+        loaders(settings.batch_size, settings.fractions),
+        first_order if settings.operation.levels == 2 else one_level,
+        OptimizerSettings.of(settings),
+        epochs=settings.operation.epochs,
+        warmup=settings.operation.warmup,
+        learning_rate=cosine(settings.lr, settings.lr_end, settings.operation.epochs + settings.topology.epochs),
+        temperature=annealed(settings.operation.start, settings.operation.decay, settings.operation.warmup),
+        derive=lambda: _by_operations(space, arch.weights(), context.name),
         stage="operations",
     )
-    return _left(space, recipe, arch)
+    return _left(space, settings, arch)
 
 
 def _by_operations(space: Space, weights: ArchitectureWeights, name: str) -> SearchResult:
@@ -103,36 +110,36 @@ def _by_operations(space: Space, weights: ArchitectureWeights, name: str) -> Sea
     return search_result(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
 
 
-def _left(space: Space, recipe: Dots, arch: Relaxation) -> Tensor:
+def _left(space: Space, settings: Dots, arch: Relaxation) -> Tensor:
     """Eq. 6, 7: the best operation of each group; without groups the best one that is not `none`."""
     weight_ZEO, candidates, groups_GO = arch.weights().operations_ZEO, arch.candidates_ZEO.cpu(), arch.groups_GO.cpu()
-    if not recipe.grouped:
+    if not settings.grouped:
         groups_GO = groups_GO.clone()
         groups_GO[:, space.operations.index("none")] = False
     return winners(weight_ZEO, candidates, groups_GO)
 
 
-def _search_topology(bench: SearchContext, space: Space, recipe: Dots, candidates: Tensor) -> Generator[Progress, None, SearchResult]:
+def _search_topology(context: SearchContext, space: Space, settings: Dots, candidates: Tensor) -> Generator[Progress, None, SearchResult]:
     """Section 3.2, on a fresh supernet that holds the candidates that are left and nothing else."""
-    arch = bench.relaxation(space, candidates, subset=2, operation_scale=recipe.operation_scale)
-    rate = cosine(recipe.lr, recipe.lr_end, recipe.operation.epochs + recipe.topology.epochs)
-    loaders = bench.train_val_loaders if recipe.topology.levels == 2 else bench.one_level_loader
+    arch = context.relaxation(space, candidates, subset=2, operation_scale=settings.operation_scale)
+    rate = cosine(settings.lr, settings.lr_end, settings.operation.epochs + settings.topology.epochs)
+    loaders = context.train_val_loaders if settings.topology.levels == 2 else context.one_level_loader
 
     def present() -> SearchResult:
         weights = traced(arch)
         kept = strongest_subsets(space, arch.subsets().detach(), arch.members_ZNSE, weights.edges_ZE)
-        return derive(space, recipe, weights, bench.name, kept=kept)
+        return derive(space, settings, weights, context.name, kept=kept)
 
-    yield from bench.train(
-        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.topology.layers, stage=1),
+    yield from context.train(
+        context.supernet(space, candidates, channels=settings.channels, layers=settings.topology.layers, stage=1),
         arch,
-        loaders(recipe.batch_size, recipe.fractions),
-        first_order if recipe.topology.levels == 2 else one_level,
-        OptimizerSettings.of(recipe),
-        epochs=recipe.topology.epochs,
-        warmup=recipe.topology.warmup,
-        learning_rate=lambda epoch: rate(recipe.operation.epochs + epoch),
-        temperature=annealed(recipe.topology.start, recipe.topology.decay, recipe.topology.warmup),
+        loaders(settings.batch_size, settings.fractions),
+        first_order if settings.topology.levels == 2 else one_level,
+        OptimizerSettings.of(settings),
+        epochs=settings.topology.epochs,
+        warmup=settings.topology.warmup,
+        learning_rate=lambda epoch: rate(settings.operation.epochs + epoch),
+        temperature=annealed(settings.topology.start, settings.topology.decay, settings.topology.warmup),
         derive=present,
         stage="topology",
     )
@@ -145,7 +152,7 @@ def traced(arch: Relaxation) -> ArchitectureWeights:
     return weights._replace(operations_ZEO=weights.operations_ZEO.clamp(min=TRACE) * arch.candidates_ZEO.cpu())
 
 
-def derive(space: Space, recipe: Dots, weights: ArchitectureWeights, name: str, *, kept: list[Kept] | None = None) -> SearchResult:
+def derive(space: Space, settings: Dots, weights: ArchitectureWeights, name: str, *, kept: list[KeptEdges] | None = None) -> SearchResult:
     """The cell that these weights give: the edges `kept`, or the two of greatest weight of each node, the better operation on each."""
     chosen = strongest_edges(space, weights.edges_ZE) if kept is None else kept
     operations = strongest_operations(space, weights.operations_ZEO)

@@ -62,40 +62,40 @@ PAPER = {
 CONSTANTS = {"sep_conv_3x3": 6e-4, "sep_conv_5x5": 4e-4, "dil_conv_5x5": -6e-4, "dil_conv_3x3": -4e-4}
 
 
-def search(bench: SearchContext, recipe: Edarts) -> Generator[Progress, None, SearchResult]:
+def search(context: SearchContext, settings: Edarts) -> Generator[Progress, None, SearchResult]:
     """Yields progress, returns what was found."""
-    space = bench.cells(recipe.nodes)
+    space = context.cells(settings.nodes)
     if space.name != DARTS.name:
         raise ValueError(
             f"eDARTS' paths and constants belong to space {DARTS.name!r}, not {space.name!r}: search it with darts, pc-darts or ftso"
         )
-    candidates = _candidates(space, recipe)
-    constants_O = torch.tensor([CONSTANTS.get(name, 0.0) for name in space.operations], device=bench.device)
-    bias = constants_O if recipe.attention == "forward" else 0.0
-    arch = bench.relaxation(space, candidates, init_std=recipe.init_std, bias=bias)
-    if recipe.attention == "start":
+    candidates = _candidates(space, settings)
+    constants_O = torch.tensor([CONSTANTS.get(name, 0.0) for name in space.operations], device=context.device)
+    bias = constants_O if settings.attention == "forward" else 0.0
+    arch = context.relaxation(space, candidates, init_std=settings.init_std, bias=bias)
+    if settings.attention == "start":
         arch.alpha.data += constants_O
-    update = of_order(recipe.order, bench.amp)
+    update = of_order(settings.order, context.amp)
 
-    yield from bench.train(
-        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers),
+    yield from context.train(
+        context.supernet(space, candidates, channels=settings.channels, layers=settings.layers),
         arch,
-        bench.train_val_loaders(recipe.batch_size, _fractions(recipe, bench)),
-        attended(update, constants_O) if recipe.attention == "update" else update,
-        OptimizerSettings.of(recipe),
-        epochs=recipe.epochs,
-        sparse=recipe.sparse,
-        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
-        derive=lambda: derive(space, recipe, arch.weights(), bench.name),
-        stage="operations" if recipe.path else "operations and topology",
+        context.train_val_loaders(settings.batch_size, _fractions(settings, context)),
+        attended(update, constants_O) if settings.attention == "update" else update,
+        OptimizerSettings.of(settings),
+        epochs=settings.epochs,
+        sparse=settings.sparse,
+        learning_rate=cosine(settings.lr, settings.lr_end, settings.epochs),
+        derive=lambda: derive(space, settings, arch.weights(), context.name),
+        stage="operations" if settings.path else "operations and topology",
     )
-    return derive(space, recipe, arch.weights(), bench.name)
+    return derive(space, settings, arch.weights(), context.name)
 
 
-def derive(space: Space, recipe: Edarts, weights: ArchitectureWeights, name: str) -> SearchResult:
+def derive(space: Space, settings: Edarts, weights: ArchitectureWeights, name: str) -> SearchResult:
     """The cell that these weights give: the edges of the path, or DARTS' two of the strongest operation; its operation on each."""
     score_ZE = strongest_scores(space, weights.operations_ZEO)
-    kept = given_edges(space, read_path(recipe.path, space)) if recipe.path else strongest_edges(space, score_ZE)
+    kept = given_edges(space, read_path(settings.path, space)) if settings.path else strongest_edges(space, score_ZE)
     return search_result(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
 
 
@@ -110,20 +110,20 @@ def attended(update: Update, constants_O: Tensor) -> Update:
     return step
 
 
-def _candidates(space: Space, recipe: Edarts) -> Tensor:
-    candidates = only(space, *recipe.operations)
-    if recipe.path is None:
+def _candidates(space: Space, settings: Edarts) -> Tensor:
+    candidates = only(space, *settings.operations)
+    if settings.path is None:
         return candidates
-    return candidates & on(space, by_kind(given_edges(space, read_path(recipe.path, space))))
+    return candidates & on(space, by_kind(given_edges(space, read_path(settings.path, space))))
 
 
-def _fractions(recipe: Edarts, bench: SearchContext) -> tuple[float, float]:
+def _fractions(settings: Edarts, context: SearchContext) -> tuple[float, float]:
     """Of the training images, for each side; a split that was given says it by itself."""
-    count = len(bench.data.train)
-    if recipe.images is None or bench.parts is not None:
+    count = len(context.data.train)
+    if settings.images is None or context.parts is not None:
         return 0.5, 0.5
-    if 2 * recipe.images > count:
+    if 2 * settings.images > count:
         raise ValueError(
-            f"images={recipe.images} for each side: the data have {count} training images; choose {count // 2} or fewer, or none"
+            f"images={settings.images} for each side: the data have {count} training images; choose {count // 2} or fewer, or none"
         )
-    return recipe.images / count, recipe.images / count
+    return settings.images / count, settings.images / count

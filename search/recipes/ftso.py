@@ -61,30 +61,30 @@ PAPER = {"title": "FTSO: Effective NAS via First Topology Second Operator", "yea
 TIE = 1e-5  # betas that differ by less than a sixtieth of one Adam step say nothing
 
 
-def search(bench: SearchContext, recipe: Ftso) -> Generator[Progress, None, SearchResult]:
+def search(context: SearchContext, settings: Ftso) -> Generator[Progress, None, SearchResult]:
     """Yields progress, returns what was found."""
-    space = bench.cells(recipe.nodes)
-    if recipe.operator == "replace":
-        one_operation(space, recipe.operation)  # refused before anything is searched
+    space = context.cells(settings.nodes)
+    if settings.operator == "replace":
+        one_operation(space, settings.operation)  # refused before anything is searched
     if space.kept_edges is None:
-        result = _all_edges(space, recipe, bench.name)
+        result = _all_edges(space, settings, context.name)
     else:
-        result = yield from _search_topology(bench, space, recipe)
-    if recipe.operator == "gradient":
-        result = yield from _search_operators(bench, space, recipe, result)
+        result = yield from _search_topology(context, space, settings)
+    if settings.operator == "gradient":
+        result = yield from _search_operators(context, space, settings, result)
     return result
 
 
-def _all_edges(space: Space, recipe: Ftso, name: str) -> SearchResult:
+def _all_edges(space: Space, settings: Ftso, name: str) -> SearchResult:
     """Nothing is chosen: every edge stays."""
-    everything = only(space, *recipe.topology_operation).float()
-    return derive(space, recipe, ArchitectureWeights(everything, everything.amax(2)), name)
+    everything = only(space, *settings.topology_operation).float()
+    return derive(space, settings, ArchitectureWeights(everything, everything.amax(2)), name)
 
 
-def _search_topology(bench: SearchContext, space: Space, recipe: Ftso) -> Generator[Progress, None, SearchResult]:
+def _search_topology(context: SearchContext, space: Space, settings: Ftso) -> Generator[Progress, None, SearchResult]:
     """Algorithm 1."""
-    candidates = only(space, *recipe.topology_operation)
-    arch = bench.relaxation(space, candidates, subset=1)
+    candidates = only(space, *settings.topology_operation)
+    arch = context.relaxation(space, candidates, subset=1)
 
     def present() -> SearchResult:
         if not arch.beta.grad.isfinite().all():  # type: ignore[union-attr]
@@ -93,60 +93,62 @@ def _search_topology(bench: SearchContext, space: Space, recipe: Ftso) -> Genera
                 "off, or for more steps, after which the scale of the loss fits"
             )
         descent_ZE = torch.einsum("zns,znse->ze", -arch.beta.grad, arch.members_ZNSE)  # type: ignore[operator]
-        return derive(space, recipe, arch.weights(), bench.name, descent_ZE=descent_ZE)
+        return derive(space, settings, arch.weights(), context.name, descent_ZE=descent_ZE)
 
-    yield from bench.train(
-        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial),
+    yield from context.train(
+        context.supernet(space, candidates, channels=settings.channels, layers=settings.layers, partial=settings.partial),
         arch,
-        bench.train_val_loaders(recipe.batch_size, recipe.fractions),
+        context.train_val_loaders(settings.batch_size, settings.fractions),
         first_order,
-        OptimizerSettings.of(recipe),
-        epochs=recipe.epochs,
-        iterations=recipe.iterations,
-        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.epochs),
+        OptimizerSettings.of(settings),
+        epochs=settings.epochs,
+        iterations=settings.iterations,
+        learning_rate=cosine(settings.lr, settings.lr_end, settings.epochs),
         derive=present,
         stage="topology",
     )
     return present()
 
 
-def _search_operators(bench: SearchContext, space: Space, recipe: Ftso, topology: SearchResult) -> Generator[Progress, None, SearchResult]:
+def _search_operators(
+    context: SearchContext, space: Space, settings: Ftso, topology: SearchResult
+) -> Generator[Progress, None, SearchResult]:
     """Algorithm 2 by gradient, on the edges that are left."""
     kept = edges_of(space, topology.genotype)
     candidates = on(space, by_kind(kept))
-    arch = bench.relaxation(space, candidates)
+    arch = context.relaxation(space, candidates)
 
     def present() -> SearchResult:
         weights = ArchitectureWeights(arch.weights().operations_ZEO, topology.weights.edges_ZE)
         operations = strongest_operations(space, weights.operations_ZEO)
-        return SearchResult(genotype(space, kept, operations, name=bench.name, provenance={}), topology.margins, weights)
+        return SearchResult(genotype(space, kept, operations, name=context.name, provenance={}), topology.margins, weights)
 
-    yield from bench.train(
-        bench.supernet(space, candidates, channels=recipe.channels, layers=recipe.layers, partial=recipe.partial, stage=1),
+    yield from context.train(
+        context.supernet(space, candidates, channels=settings.channels, layers=settings.layers, partial=settings.partial, stage=1),
         arch,
-        bench.train_val_loaders(recipe.batch_size, recipe.fractions),
+        context.train_val_loaders(settings.batch_size, settings.fractions),
         first_order,
-        OptimizerSettings.of(recipe),
-        epochs=recipe.operator_epochs,
-        learning_rate=cosine(recipe.lr, recipe.lr_end, recipe.operator_epochs),
+        OptimizerSettings.of(settings),
+        epochs=settings.operator_epochs,
+        learning_rate=cosine(settings.lr, settings.lr_end, settings.operator_epochs),
         derive=present,
         stage="operators",
     )
     return present()
 
 
-def derive(space: Space, recipe: Ftso, weights: ArchitectureWeights, name: str, *, descent_ZE: Tensor | None = None) -> SearchResult:
+def derive(space: Space, settings: Ftso, weights: ArchitectureWeights, name: str, *, descent_ZE: Tensor | None = None) -> SearchResult:
     """The cell that these weights give: edges by beta, near ties by the steepness of the last descent (if it is known).
 
     An edge without operation weights is none: of several runs the operator search of one at least had it.
     """
     score_ZE = weights.edges_ZE.log().masked_fill(~weights.operations_ZEO.any(2), -torch.inf)
     kept = strongest_edges(space, score_ZE, tie_breaker_ZE=descent_ZE, tie=TIE if descent_ZE is not None else 0.0)
-    operations = _operations(space, recipe, weights.operations_ZEO)
+    operations = _operations(space, settings, weights.operations_ZEO)
     return search_result(space, kept, operations, weights, score_ZE=weights.edges_ZE, name=name)
 
 
-def _operations(space: Space, recipe: Ftso, weight_ZEO: Tensor) -> list[list[str]]:
-    if recipe.operator == "replace":
-        return one_operation(space, recipe.operation)
+def _operations(space: Space, settings: Ftso, weight_ZEO: Tensor) -> list[list[str]]:
+    if settings.operator == "replace":
+        return one_operation(space, settings.operation)
     return strongest_operations(space, weight_ZEO)

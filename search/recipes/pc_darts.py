@@ -40,35 +40,35 @@ PAPER = {
 }
 
 
-def search(bench: SearchContext, recipe: PcDarts) -> Generator[Progress, None, SearchResult]:
+def search(context: SearchContext, settings: PcDarts) -> Generator[Progress, None, SearchResult]:
     """Yields progress, returns what was found."""
-    space = bench.cells(recipe.nodes)
+    space = context.cells(settings.nodes)
     candidates = all_candidates(space)
-    arch = bench.relaxation(space, candidates, subset=int(recipe.edge_normalisation), init_std=recipe.init_std)
+    arch = context.relaxation(space, candidates, subset=int(settings.edge_normalisation), init_std=settings.init_std)
 
-    yield from bench.train(
-        bench.supernet(
+    yield from context.train(
+        context.supernet(
             space,
             candidates,
-            channels=recipe.channels,
-            layers=recipe.layers,
-            partial=recipe.partial,
-            random_channels=recipe.random_channels,
+            channels=settings.channels,
+            layers=settings.layers,
+            partial=settings.partial,
+            random_channels=settings.random_channels,
         ),
         arch,
-        bench.train_val_loaders(recipe.batch_size, recipe.fractions),
+        context.train_val_loaders(settings.batch_size, settings.fractions),
         first_order,
-        OptimizerSettings.of(recipe),
-        epochs=recipe.epochs,
-        warmup=recipe.warmup,
-        learning_rate=warmed_up(cosine(recipe.lr, recipe.lr_end, recipe.epochs), recipe.rate_warmup),
-        derive=lambda: derive(space, recipe, arch.weights(), bench.name),
+        OptimizerSettings.of(settings),
+        epochs=settings.epochs,
+        warmup=settings.warmup,
+        learning_rate=warmed_up(cosine(settings.lr, settings.lr_end, settings.epochs), settings.rate_warmup),
+        derive=lambda: derive(space, settings, arch.weights(), context.name),
         stage="operations and topology",
     )
-    return derive(space, recipe, arch.weights(), bench.name)
+    return derive(space, settings, arch.weights(), context.name)
 
 
-def derive(space: Space, recipe: PcDarts, weights: ArchitectureWeights, name: str) -> SearchResult:
+def derive(space: Space, settings: PcDarts, weights: ArchitectureWeights, name: str) -> SearchResult:
     """The cell that these weights give: edges by the product of both softmaxes, operations by their own."""
     score_ZE = strongest_scores(space, weights.operations_ZEO * weights.edges_ZE[:, :, None])
     kept = strongest_edges(space, score_ZE)

@@ -51,7 +51,7 @@ def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, st
     data = job.dataset.load()
     if job.output.resume is not None:
         data = with_recorded_data(data, job.output.resume)
-    bench = SearchContext(
+    context = SearchContext(
         data=data,
         space=SPACES[job.space],
         device=device,
@@ -67,7 +67,7 @@ def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, st
         command=name,
         method=method,
         settings=settings,
-        bench=bench,
+        context=context,
         words=" ".join(["nasarch", *sys.argv[1:]]),
         job=job,
         preset=None if known is None else {"name": str(job.preset), "row": known.row, "reported": known.reported},

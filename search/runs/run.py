@@ -59,7 +59,7 @@ class Plan:
         command: the method's name on the command line.
         method: title, paper and recipe.
         settings: the method's dataclass.
-        bench: what it works with; seed and checkpoint are filled in for each run.
+        context: search context; seed and checkpoint are filled in for each run.
         words: the command line, for the provenance.
         job: what else the command was told, by which `--resume` repeats it.
         preset: name, row of the paper and reported result, if the settings come from one.
@@ -69,7 +69,7 @@ class Plan:
     command: str
     method: Method
     settings: Any
-    bench: SearchContext
+    context: SearchContext
     words: str
     job: SearchOptions
     preset: dict[str, str] | None = None
@@ -78,11 +78,11 @@ class Plan:
     @property
     def space(self) -> Space:
         """Of the cells that are searched."""
-        return self.bench.cells(self.settings.nodes)
+        return self.context.cells(self.settings.nodes)
 
     def begin(self, seed: int, checkpoint: Checkpoint) -> Search:
         """Start the search, or go on with it."""
-        return self.method.search(replace(self.bench, seed=seed, checkpoint=checkpoint), self.settings)
+        return self.method.search(replace(self.context, seed=seed, checkpoint=checkpoint), self.settings)
 
 
 def run(plan: Plan, seed: int, path: Path, report: Report) -> SearchResult:
@@ -152,7 +152,7 @@ def _measured(lines: JsonLines, progress: Progress) -> None:
 def config_of_seeds(plan: Plan) -> dict[str, Any]:
     """config.json of the folder above several seeds."""
     job = with_absolute_paths(to_dict(plan.job))
-    return {"method": plan.method.title, "settings": asdict(plan.settings), "job": job, "data": _about(plan.bench)}
+    return {"method": plan.method.title, "settings": asdict(plan.settings), "job": job, "data": _about(plan.context)}
 
 
 def _config(plan: Plan, seed: int) -> dict[str, Any]:
@@ -160,27 +160,27 @@ def _config(plan: Plan, seed: int) -> dict[str, Any]:
         "method": plan.method.title,
         "settings": asdict(plan.settings),
         "seed": seed,
-        "name": plan.bench.name,
+        "name": plan.context.name,
         "preset": plan.preset,
         "space": {"name": plan.space.name, "nodes": plan.space.nodes},
-        "amp": plan.bench.amp,
+        "amp": plan.context.amp,
         "tf32": plan.job.machine.tf32,
         "processes": distributed.world_size(),
         "job": with_absolute_paths(to_dict(plan.job)) | {"seed": seed, "runs": 1, "consensus": False},
-        "data": _about(plan.bench),
-        **environment(plan.bench.device),
+        "data": _about(plan.context),
+        **environment(plan.context.device),
         "command": plan.words,
     }
 
 
-def _about(bench: SearchContext) -> dict[str, Any]:
+def _about(context: SearchContext) -> dict[str, Any]:
     """Which images, and which of them on which side if a split says so."""
-    data = bench.data
+    data = context.data
     known = {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest}
-    if bench.parts is None:
+    if context.parts is None:
         return known
-    indices = "/".join(" ".join(map(str, part.tolist())) for part in bench.parts)
-    return known | {"split": [len(part) for part in bench.parts], "split_sha256": hashlib.sha256(indices.encode()).hexdigest()}
+    indices = "/".join(" ".join(map(str, part.tolist())) for part in context.parts)
+    return known | {"split": [len(part) for part in context.parts], "split_sha256": hashlib.sha256(indices.encode()).hexdigest()}
 
 
 def _provenance(plan: Plan, config: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -194,7 +194,7 @@ def _provenance(plan: Plan, config: dict[str, Any], seconds: float) -> dict[str,
     return {
         "method": plan.method.title,
         "paper": plan.method.paper,
-        "searched_on": plan.bench.data.name,
+        "searched_on": plan.context.data.name,
         "kind": "found by nasarch",
         "source": source | {"seconds": round(seconds, 1)},
         "results": [],

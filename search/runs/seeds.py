@@ -31,13 +31,13 @@ CUTOUT = CIFAR.cutout
 
 def search(plan: Plan, folder: Path) -> None:
     """Search with every seed, or finish that; show it, and say at the end what to do with the result."""
-    if str(plan.bench.device) == "cpu":
+    if str(plan.context.device) == "cpu":
         keep_freed_memory()
     console = Console(quiet=not distributed.is_main())
     if plan.job.nats_table is not None:
         check_table(plan.job.nats_table)
-    data, seeds = plan.bench.data, range(plan.job.seed, plan.job.seed + plan.job.runs)
-    where = str(plan.bench.device) + (f", {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
+    data, seeds = plan.context.data, range(plan.job.seed, plan.job.seed + plan.job.runs)
+    where = str(plan.context.device) + (f", {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     console.print(f"{plan.method.title} on {data.name}: {len(data.train):,} training images, {data.num_classes} classes; {where}")
     _warn(console, plan.remarks)
     results = run_seeds(
@@ -106,10 +106,10 @@ def _choice(found: SearchResult, seed: int) -> Table:
 
 
 def _last_words(folder: Path, plan: Plan) -> str:
-    cell, classes = folder / "genotype.json", plan.bench.data.num_classes
-    is_nats, large = plan.space.name == NATS.name, min(plan.bench.data.size) >= IMAGENET_STEM_SIZE
+    cell, classes = folder / "genotype.json", plan.context.data.num_classes
+    is_nats, large = plan.space.name == NATS.name, min(plan.context.data.size) >= IMAGENET_STEM_SIZE
     model = "nas_bench_201" if is_nats else "nas_224" if large else "nas_cifar"
-    side = min(plan.bench.data.size)
+    side = min(plan.context.data.size)
     recipe = " --recipe nats" if is_nats else " --recipe imagenet" if large else f" --cutout {side // 2}" if side <= CUTOUT else ""
     return "\n".join(
         [

@@ -93,10 +93,10 @@ DATA = fifty_thousand()
 
 def searched(recipe: ModuleType, settings: Any, *scores: Scores, space: Space = DARTS, name: str = "cell", seed: int = 0) -> Searched:
     """The search of `recipe` whose stages end with these scores."""
-    bench = Staged(data=DATA, space=space, name=name, seed=seed, scores=scores)
-    running, presented = recipe.search(bench, settings), []
+    context = Staged(data=DATA, space=space, name=name, seed=seed, scores=scores)
+    running, presented = recipe.search(context, settings), []
     while True:
         try:
             presented.append(next(running))
         except StopIteration as stop:
-            return Searched(bench.stages, presented, stop.value)
+            return Searched(context.stages, presented, stop.value)

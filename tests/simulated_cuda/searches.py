@@ -22,7 +22,7 @@ import torch
 
 from nasarch.data.dataset import Augmentation, Dataset, Images
 from nasarch.data.loader import BatchLoader
-from nasarch.search.engine import context as bench
+from nasarch.search.engine import context as search_context
 from nasarch.search.engine import loop
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.updates import Update
@@ -99,7 +99,7 @@ def search(method: ModuleType, recipe: Any, context: dict[str, Any], cuda: Simul
 @contextmanager
 def parted(cuda: SimulatedCuda) -> Iterator[None]:
     """Updates and batches are noted by themselves, and every step is reported."""
-    search_stage = bench.SearchStage
+    search_stage = search_context.SearchStage
 
     def within(update: Update) -> Update:
         return lambda *told: cuda_during(cuda, STEP, update, *told)
@@ -108,7 +108,7 @@ def parted(cuda: SimulatedCuda) -> Iterator[None]:
         return search_stage(state, train, valid, within(update), **schedule)
 
     with (
-        mock.patch.object(bench, "SearchStage", parted_stage),
+        mock.patch.object(search_context, "SearchStage", parted_stage),
         mock.patch.object(loop, "weights_only", within(loop.weights_only)),
         mock.patch("nasarch.runtime.loop.INTERVAL", 0.0),
         parted_batches(cuda),

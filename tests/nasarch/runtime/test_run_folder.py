@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.claim import check_unused, claimed, identifier, usual_folder
+from nasarch.runtime.claim import check_unused, claimed, default_folder, identifier
 from nasarch.runtime.json_files import JsonLines
 
 
 def test_a_usual_folder_is_named_by_its_words_and_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = usual_folder("pc_darts", "some/where/my photos.tar")
+    found = default_folder("pc_darts", "some/where/my photos.tar")
     assert found.parent == Path("runs") and found.name.startswith("pc_darts-my_photos-") and found.name[-7] == "-"
     assert len(found.name) == len("pc_darts-my_photos-20240102-030405")
     assert identifier("a b-c.d_e9") == "a_b_c_d_e9"
@@ -61,15 +61,15 @@ def test_a_checkpoint_keeps_stages_by_name_and_counts_their_epochs(tmp_path: Pat
     path = tmp_path / "c.pt"
     kept = Checkpoint(path, {"seed": 1})
     assert kept.stage("a") is None and kept.epochs == 0
-    kept.keep("a", {"epochs": 2, "value": torch.ones(2)})
-    kept.keep("b", {"epochs": 3})
-    kept.keep("a", {"epochs": 4})
+    kept.save("a", {"epochs": 2, "value": torch.ones(2)})
+    kept.save("b", {"epochs": 3})
+    kept.save("a", {"epochs": 4})
     again = Checkpoint(path, {"seed": 1})
     assert again.epochs == 7 and again.stage("a") == {"epochs": 4} and again.stage("b") == {"epochs": 3}
     assert torch.load(path, weights_only=True)["format"] == "nasarch.checkpoint/2" and not again.stop_requested
     with pytest.raises(ValueError, match="of a run with seed 1, not 2"):
         Checkpoint(path, {"seed": 2})
-    Checkpoint(None).keep("a", {"epochs": 1})
+    Checkpoint(None).save("a", {"epochs": 1})
     assert [file.name for file in tmp_path.iterdir()] == ["c.pt"]
 
 

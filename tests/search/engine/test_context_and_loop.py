@@ -50,10 +50,13 @@ def test_the_stem_is_imagenets_from_64_pixels_on(space: Any, size: tuple[int, in
 
 
 def test_all_tensors_are_on_the_device_of_the_search() -> None:
-    bench = SearchContext(data=data(), device="meta")
-    net, arch = bench.supernet(SPACE, all_candidates(SPACE), channels=4, layers=3), bench.relaxation(SPACE, all_candidates(SPACE), subset=1)
+    context = SearchContext(data=data(), device="meta")
+    net, arch = (
+        context.supernet(SPACE, all_candidates(SPACE), channels=4, layers=3),
+        context.relaxation(SPACE, all_candidates(SPACE), subset=1),
+    )
     assert all(tensor.is_meta for module in (net, arch) for tensor in (*module.parameters(), *module.buffers()))
-    for side in (*bench.train_val_loaders(6, (0.5, 0.5)), bench.one_level_loader(6, (0.5, 0.5))[0]):
+    for side in (*context.train_val_loaders(6, (0.5, 0.5)), context.one_level_loader(6, (0.5, 0.5))[0]):
         x, y = next(iter(side))
         assert x.is_meta and y.is_meta
 
@@ -153,10 +156,10 @@ def weights(watched: Watched) -> list[Tensor]:
     return [p.detach().clone() for net in watched.nets for p in net.parameters()]
 
 
-def histories(recipe: Any, settings: Any, **bench: Any) -> Iterator[tuple[Any, list[Tensor], list[Tensor]]]:
+def histories(recipe: Any, settings: Any, **context: Any) -> Iterator[tuple[Any, list[Tensor], list[Tensor]]]:
     """After every step the report, the architecture parameters and the weights."""
     watched = Watched()
-    for report in watched.going(recipe.search(SearchContext(data=data(), **bench), settings)):
+    for report in watched.going(recipe.search(SearchContext(data=data(), **context), settings)):
         yield report, tables(watched), weights(watched)
 
 

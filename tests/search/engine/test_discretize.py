@@ -9,7 +9,7 @@ import torch
 
 from nasarch.cells.space import DARTS, NATS
 from nasarch.search.engine.discretize import (
-    Kept,
+    KeptEdges,
     by_kind,
     edges_of,
     genotype,
@@ -103,7 +103,7 @@ def test_margins_of_a_reduction_cell_are_read_from_its_own_row() -> None:
 
 def test_a_lead_is_negative_where_the_edges_were_not_chosen_by_these_weights() -> None:
     """It is that of the last one kept over the first one dropped: 0.2 - 0.5, not of the strongest kept, nor over the last dropped."""
-    kept = [Kept("normal", 4, (EDGES[2, 4], EDGES[1, 4]), (EDGES[0, 4], EDGES[3, 4]))]
+    kept = [KeptEdges("normal", 4, (EDGES[2, 4], EDGES[1, 4]), (EDGES[0, 4], EDGES[3, 4]))]
     (one,) = margins(DARTS, kept, scores(e04=0.5, e14=0.2, e24=0.9, e34=0.1))
     assert (one.kept, one.dropped, one.lead, one.weights) == ((2, 1), 0, pytest.approx(-0.3), (0.5, 0.2, 0.9, 0.1))
 

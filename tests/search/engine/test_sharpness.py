@@ -23,9 +23,9 @@ SETTINGS = pc_darts.PcDarts(epochs=2, warmup=1, nodes=2, layers=3, channels=8, b
 DIGITS = ["--data", "digits", "--device", "cpu", "--layers", "3", "--channels", "4", "--nodes", "2", "--batch-size", "32"]
 
 
-def found(recipe: Any, settings: Any, **bench: Any) -> tuple[SearchResult, list[float]]:
+def found(recipe: Any, settings: Any, **context: Any) -> tuple[SearchResult, list[float]]:
     """What a search ends with, and the eigenvalues on the way."""
-    values, running = [], recipe.search(SearchContext(data=data(), **bench), settings)
+    values, running = [], recipe.search(SearchContext(data=data(), **context), settings)
     while True:
         try:
             values += next(running).figures.values()

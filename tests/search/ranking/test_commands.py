@@ -106,11 +106,11 @@ def test_a_stopped_ranking_goes_on_as_if_it_never_had_been(
     folder = tmp_path / "stopped"
     assert main([*PATHS, "--seeds", "2", "--together", "2", "--out", str(folder)]) == 130
     assert f"to go on: nasarch rank-paths --resume {folder}" in capsys.readouterr().out
-    assert list((folder / "heats").glob("*.pt")) and not (folder / "paths.json").exists()
+    assert list((folder / "groups").glob("*.pt")) and not (folder / "paths.json").exists()
     assert main(["rank-paths", "--resume", str(folder)]) == 130
     assert main(["rank-paths", "--resume", str(folder)]) == 0
     assert lines(folder) == lines(ranked) and (folder / "paths.json").read_bytes() == (ranked / "paths.json").read_bytes()
-    assert not list((folder / "heats").glob("*.pt"))
+    assert not list((folder / "groups").glob("*.pt"))
 
 
 @pytest.mark.slow
@@ -251,7 +251,7 @@ def test_data_without_a_test_part_can_be_ranked_but_not_compared(tmp_path: Path,
 
 def test_a_damaged_or_changed_folder_is_refused(ranked: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = shutil.copytree(ranked, tmp_path / "copy")
-    (folder / "heats" / "one-seed0-000.jsonl").write_text("{")
+    (folder / "groups" / "one-seed0-000.jsonl").write_text("{")
     assert "one-seed0-000.jsonl, line 1: damaged" in refused(capsys, "rank-paths", "--resume", str(folder))
     config = json.loads((folder / "config.json").read_text())
     config["data"]["sha256"] = "0" * 64

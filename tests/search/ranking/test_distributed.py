@@ -19,7 +19,7 @@ from nasarch.search.ranking import tournament
 from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.console import TournamentProgress
 from nasarch.search.ranking.protocol import evaluation_protocol
-from nasarch.search.ranking.tournament import Candidate, established, play, read_group, training_groups
+from nasarch.search.ranking.tournament import Candidate, open_tournament, read_group, train_groups, training_groups
 
 PROCESSES = 2
 TINY = updated(
@@ -40,7 +40,7 @@ def process(number: int, folder: str) -> None:
     for meeting in ("first", "second"):
         dist.init_process_group("gloo", init_method=f"file://{folder}/{meeting}", rank=number, world_size=PROCESSES)
         try:
-            with established(task, place):
+            with open_tournament(task, place):
                 said.append("begins")
         except ValueError as error:
             said.append(str(error))
@@ -65,7 +65,7 @@ def test_a_folder_that_another_machine_does_not_see_is_said(tmp_path: Path, monk
     monkeypatch.setattr(tournament.distributed, "run_on_main", lambda work: config)
     with (
         pytest.raises(ValueError, match="no .*elsewhere/config.json here, though the first process has one: name a folder with --out"),
-        established(task, place),
+        open_tournament(task, place),
     ):
         pytest.fail("begun")
 
@@ -76,7 +76,7 @@ def test_a_network_whose_loss_is_no_number_is_not_ranked(tmp_path: Path, monkeyp
     wanted = training_groups("cells", [Candidate("mine", unified("01-02-03-04"))], [5], 1)
     monkeypatch.setattr(tournament, "_judged", lambda *arguments: [(10.0, math.nan)])
     with pytest.raises(ValueError, match=r"loss of mine, seed 5, on the judging images is nan, so it can't be ranked: .*\(--lr\)"):
-        play(task, place, wanted, lambda heat, progress: None)
+        train_groups(task, place, wanted, lambda heat, progress: None)
     assert not list((tmp_path / "run").rglob("*.jsonl"))
 
 
@@ -97,16 +97,16 @@ def test_each_process_takes_its_share_of_the_heats(tmp_path: Path, monkeypatch: 
     wanted = training_groups(
         "cells", [Candidate(path, unified(path)) for path in ("01-02-03-04", "01-01-01-01", "01-12-23-34", "01-02-02-02")], [5], 1
     )
-    (tmp_path / "run" / "heats").mkdir(parents=True)
+    (tmp_path / "run" / "groups").mkdir(parents=True)
     for number in (0, 1, 2):
         line = {"name": wanted[number].candidates[0].name, "seed": 5, "accuracy": 50.0 + number, "loss": 1.0}
-        (tmp_path / "run" / "heats" / f"{wanted[number].name}.jsonl").write_text(json.dumps(line) + "\n")
+        (tmp_path / "run" / "groups" / f"{wanted[number].name}.jsonl").write_text(json.dumps(line) + "\n")
     monkeypatch.setattr(tournament.distributed, "rank_and_world_size", lambda: (1, 2))
     monkeypatch.setattr(tournament.time, "sleep", lambda seconds: pytest.fail("it waits for a heat that is its own"))
     tally = TournamentProgress(SimpleNamespace(say=lambda *words, **told: None), "cells", wanted, task.folder)  # type: ignore[arg-type]
     assert (tally.total, tally.done) == (2, 1)
     trained: list[str] = []
-    found = play(task, place, wanted, lambda heat, progress: trained.append(heat.name))
+    found = train_groups(task, place, wanted, lambda heat, progress: trained.append(heat.name))
     assert set(trained) == {wanted[3].name} and [line["accuracy"] for line in found[:3]] == [50.0, 51.0, 52.0]
     assert [line["name"] for line in found] == [heat.candidates[0].name for heat in wanted]
     collected = [json.loads(line) for line in (tmp_path / "run" / "networks.jsonl").read_text().splitlines()]

@@ -22,7 +22,7 @@ from nasarch.search.fused.learner import FusedLearner
 from nasarch.search.ranking import tournament
 from nasarch.search.ranking.budget import Budget, RankingTask
 from nasarch.search.ranking.protocol import EvaluationProtocol, balanced
-from nasarch.search.ranking.tournament import Candidate, TrainingGroup, play, training_groups
+from nasarch.search.ranking.tournament import Candidate, TrainingGroup, train_groups, training_groups
 from nasarch.search.training.learner import Progress
 from nasarch.search.training.recipes import Training
 from tests.literal.small_training import MINE, SEED, assert_same_values, data, twin
@@ -83,11 +83,11 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 def test_a_heat_trains_its_networks_as_each_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on, learners, reports = data(), list[Any](), list[tuple[TrainingGroup, Progress]]()
     judged = tournament._judged
-    monkeypatch.setattr(tournament, "_judged", lambda ground, learner: learners.append(learner) or judged(ground, learner))
+    monkeypatch.setattr(tournament, "_judged", lambda protocol, learner: learners.append(learner) or judged(protocol, learner))
     task, place = RankingTask("select", Budget(), {}, tmp_path), place_of(on, together=3)
     wanted = training_groups("cells", FIELD, [SEED], 3)
     assert [[one.name for one in heat.candidates] for heat in wanted] == [["mine", "skips", "wide"], ["lean"]]
-    found = play(task, place, wanted, lambda heat, progress: reports.append((heat, progress)))
+    found = train_groups(task, place, wanted, lambda heat, progress: reports.append((heat, progress)))
     together, alone = learners
     assert isinstance(together, FusedLearner) and found == lines(tmp_path)
     traces = {one.name: written_out(one.genotype, on, SEED) for one in FIELD}
@@ -127,8 +127,8 @@ def test_a_heat_that_was_stopped_ends_as_it_is_written_out(tmp_path: Path) -> No
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        play(task, place_of(on, 2), wanted, tell)
-    found = play(task, place_of(on, 2), wanted, tell)
+        train_groups(task, place_of(on, 2), wanted, tell)
+    found = train_groups(task, place_of(on, 2), wanted, tell)
     assert [(progress.epoch, progress.step) for progress in seen[4:6]] == [(2, 2), (2, 1)]  # from the end of the first epoch
     for line, cell in zip(found, (MINE, SKIPS), strict=True):
         loss, accuracy, _ = examined(written_out(cell, on, SEED).result, on.test, on)  # type: ignore[arg-type]

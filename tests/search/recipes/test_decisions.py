@@ -250,9 +250,9 @@ def test_images_of_edarts_are_two_parts_of_all_there_are_unless_a_split_says_whi
     assert searched(edarts, edarts.Edarts(images=25_000)).stages[0].loaders == ("train and validation", 64, (0.5, 0.5))
     with pytest.raises(ValueError, match="images=25001 for each side: the data have 50000 training images; choose 25000 or fewer"):
         searched(edarts, edarts.Edarts(images=25_001))
-    bench = Staged(data=DATA, parts=(torch.arange(3), torch.arange(3, 6)))
-    next(edarts.search(bench, edarts.Edarts(images=40_000)))
-    assert bench.stages[0].loaders[2] == (0.5, 0.5)  # which the split goes before
+    context = Staged(data=DATA, parts=(torch.arange(3), torch.arange(3, 6)))
+    next(edarts.search(context, edarts.Edarts(images=40_000)))
+    assert context.stages[0].loaders[2] == (0.5, 0.5)  # which the split goes before
 
 
 def logs(space: Space, *kinds: list[list[float]]) -> Tensor:
@@ -333,10 +333,10 @@ def test_a_gradient_that_is_no_number_decides_nothing() -> None:
 
 
 def test_an_operation_that_can_not_replace_is_refused_before_anything_is_searched() -> None:
-    bench = Staged(data=DATA)
+    context = Staged(data=DATA)
     with pytest.raises(ValueError, match="'none' can't replace"):
-        next(ftso.search(bench, ftso.Ftso(operation="none")))
-    assert bench.stages == []
+        next(ftso.search(context, ftso.Ftso(operation="none")))
+    assert context.stages == []
     assert len(searched(ftso, ftso.Ftso(operation="none", operator="gradient")).stages) == 2  # which doesn't ask for it
 
 

@@ -48,13 +48,13 @@ class Case(NamedTuple):
     data: Dataset | None = None
     parts: tuple[list[int], list[int]] | None = None  # of the training images, in place of a split by the seed
 
-    def bench(self, **more: Any) -> SearchContext:
+    def context(self, **more: Any) -> SearchContext:
         parts = None if self.parts is None else tuple(map(torch.tensor, self.parts))
         return SearchContext(data=self.data or data(), space=self.space, seed=self.seed, parts=parts, **more)  # type: ignore[arg-type]
 
     def running(self, **more: Any) -> Any:
         """The package's search."""
-        return self.recipe.search(self.bench(**more), self.settings)
+        return self.recipe.search(self.context(**more), self.settings)
 
     def literal(self) -> Ended:
         return LITERAL[self.recipe].search(LiteralSetup(self.data or data(), self.seed, self.space, self.parts), self.settings)

@@ -126,11 +126,11 @@ def test_the_last_words_name_model_and_recipe_of_the_images(
     side: int, space: str, model: str, recipe: str, told: CapturedCall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = plan_of(told, "--space", space, "--data", "some/photos", "--out", "new")
-    whole = plan.bench.data
+    whole = plan.context.data
     pixels = torch.zeros(len(whole.train), 3, side, side + 30, dtype=torch.uint8)
     large = replace(whole, train=replace(whole.train, pixels=pixels))  # type: ignore[type-var]  # they are in memory
     monkeypatch.setattr(seeds, "run", Ran(resolve("ftso_nats_cifar" if space == "nats" else "darts_v2_cifar")))
-    seeds.search(replace(plan, bench=replace(plan.bench, data=large)), Path("new"))
+    seeds.search(replace(plan, context=replace(plan.context, data=large)), Path("new"))
     printed = capsys.readouterr().out
     assert f"timm.create_model('{model}', genotype='new/genotype.json', num_classes=3)" in printed
     assert f"train:  nasarch train new/genotype.json --data some/photos{recipe}\n" in printed

@@ -92,7 +92,7 @@ def test_a_command_is_the_method_of_its_name(method: str, title: str, recipe: An
     assert (plan.command, plan.method) == (method, METHODS[method])
     assert plan.method[:2] == (title, recipe.PAPER) and plan.method[3:] == (recipe.search, recipe.derive)
     assert plan.words == f"nasarch search {method} --seed 1"
-    assert plan.bench.name == f"{recipe.__name__.rsplit('.', 1)[1]}_digits"
+    assert plan.context.name == f"{recipe.__name__.rsplit('.', 1)[1]}_digits"
     assert plan.preset is None and plan.remarks == ()
 
 
@@ -102,9 +102,9 @@ def test_a_command_is_the_method_of_its_name(method: str, title: str, recipe: An
 def test_without_flags_a_search_is_of_the_digits_in_darts_space(told: CapturedCall) -> None:
     plan = plan_of(told)
     assert told.load == {"name": "digits", "size": None, "root": None, "download": False, "in_memory": None}
-    bench = plan.bench
-    assert (bench.space, bench.seed, bench.amp, bench.parts, bench.workers) == (DARTS, 0, "off", None, None)
-    assert (bench.hessian, bench.hessian_every, str(bench.device)) == (False, None, "cpu")
+    context = plan.context
+    assert (context.space, context.seed, context.amp, context.parts, context.workers) == (DARTS, 0, "off", None, None)
+    assert (context.hessian, context.hessian_every, str(context.device)) == (False, None, "cpu")
     assert plan.job == SearchOptions() and told.tf32 == [False]
     assert told.folder.parent == Path("runs") and told.folder.name.startswith("ftso-digits-")
 
@@ -113,7 +113,7 @@ def test_data_and_how_they_are_read(told: CapturedCall) -> None:
     flags = ["--data", "some/photos.tar", "--size", "48", "--root", "cache", "--download", "--in-memory", "False"]
     plan = plan_of(told, *flags)
     assert told.load == {"name": "some/photos.tar", "size": 48, "root": Path("cache"), "download": True, "in_memory": False}
-    assert plan.bench.data.name == "photos" and plan.bench.name == "ftso_photos"
+    assert plan.context.data.name == "photos" and plan.context.name == "ftso_photos"
     assert told.folder.name.startswith("ftso-photos-")
     plan_of(told, "--in-memory", "True")
     assert told.load["in_memory"] is True
@@ -133,9 +133,9 @@ BENCH: dict[str, tuple[list[str], dict[str, Any]]] = {
 @pytest.mark.parametrize("flag", BENCH)
 def test_a_flag_changes_its_part_of_the_workplace_alone(flag: str, told: CapturedCall) -> None:
     flags, expected = BENCH[flag]
-    plan, usual = plan_of(told, *flags), plan_of(told).bench
+    plan, usual = plan_of(told, *flags), plan_of(told).context
     others = [field.name for field in fields(SearchContext) if field.name not in ("data", "checkpoint")]
-    assert {name: getattr(plan.bench, name) for name in others} == {name: getattr(usual, name) for name in others} | expected
+    assert {name: getattr(plan.context, name) for name in others} == {name: getattr(usual, name) for name in others} | expected
 
 
 JOB: dict[str, tuple[list[str], Any]] = {
@@ -216,10 +216,10 @@ def test_the_lists_of_a_split_are_the_two_sides(told: CapturedCall, tmp_path: Pa
     write_split(listing, (0.5, 0.25), 0, tmp_path / "two")
     write_split(listing, (0.2, 0.2, 0.2), 0, tmp_path / "three")
     plan = plan_of(told, "--split", str(tmp_path / "two"))
-    assert plan.bench.parts is not None and plan.job == SearchOptions(split=tmp_path / "two")
-    for part, number in zip(plan.bench.parts, (1, 2), strict=True):
+    assert plan.context.parts is not None and plan.job == SearchOptions(split=tmp_path / "two")
+    for part, number in zip(plan.context.parts, (1, 2), strict=True):
         assert [f"train/{i:06}" for i in part.tolist()] == (tmp_path / "two" / f"part-{number}.txt").read_text().split()
-    assert [len(part) for part in plan.bench.parts] == [24, 12]
+    assert [len(part) for part in plan.context.parts] == [24, 12]
     assert main(["search", "ftso", "--split", str(tmp_path / "three")]) == 2
     assert "three has 3 parts: a search takes two" in capsys.readouterr().err
 
@@ -275,12 +275,12 @@ def test_a_folder_tells_all_of_a_search_again(method: str, told: CapturedCall, t
     ]
     plan = plan_of(told, *flags, method=method)
     config = {"method": plan.method.title, "settings": changes | {"epochs": 2 * changes["epochs"]}, "job": to_dict(plan.job)}
-    config["data"] = run._about(plan.bench)
+    config["data"] = run._about(plan.context)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps(config))
     again = plan_of(told, "--resume", str(tmp_path / "run"), "--seed", "9", method=method)
     assert told.folder == tmp_path / "run" and told.tf32 == [True, True]
     assert again.settings == kind(**config["settings"])  # scaled before, and not once more
     assert again.job == updated(plan.job, {"resume": tmp_path / "run"}) and again.remarks == ()
-    assert again.bench.name == "mine" and again.bench.hessian and again.bench.parts is not None
+    assert again.context.name == "mine" and again.context.hessian and again.context.parts is not None
     assert main(["search", "darts", "--resume", str(tmp_path / "run")]) == 2

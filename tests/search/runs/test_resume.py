@@ -28,10 +28,10 @@ FLAGS = ["--data", "digits", "--size", "8", "--layers", "3", "--channels", "4", 
 
 
 def follow(
-    recipe: Any, settings: Any, checkpoint: Checkpoint, stop_at: int | None = None, **bench: Any
+    recipe: Any, settings: Any, checkpoint: Checkpoint, stop_at: int | None = None, **context: Any
 ) -> tuple[list[Progress], SearchResult | None]:
     """Run to the end, or ask for a stop at the report of that number."""
-    reports, running = [], recipe.search(SearchContext(data=data(), checkpoint=checkpoint, **bench), settings)
+    reports, running = [], recipe.search(SearchContext(data=data(), checkpoint=checkpoint, **context), settings)
     while True:
         try:
             reports.append(next(running))
@@ -214,9 +214,9 @@ def test_a_full_disk_is_said_and_leaves_the_last_checkpoint(tmp_path: Path, monk
         raise OSError(errno.ENOSPC, "No space left on device")
 
     checkpoint = Checkpoint(tmp_path / "checkpoint.pt")
-    checkpoint.keep("a", {"epochs": 1})
+    checkpoint.save("a", {"epochs": 1})
     kept = checkpoint.path.read_bytes()
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(ValueError, match="can't write .*checkpoint.pt: No space left on device; free some space"):
-        checkpoint.keep("a", {"epochs": 2})
+        checkpoint.save("a", {"epochs": 2})
     assert checkpoint.path.read_bytes() == kept and [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]

@@ -80,16 +80,16 @@ def test_the_images_of_a_search_are_those_to_train(told: CapturedCall) -> None:
     plan = plan_of(told)
     whole = colours()
     assert whole.test is not None
-    with_test, without = (run._about(replace(plan.bench, data=replace(whole, test=test))) for test in (whole.test, None))
+    with_test, without = (run._about(replace(plan.context, data=replace(whole, test=test))) for test in (whole.test, None))
     assert with_test["images"] == without["images"] == 48 and with_test["sha256"] != without["sha256"]
 
 
 def test_the_sides_of_a_split_are_part_of_the_data(told: CapturedCall) -> None:
     plan = plan_of(told)
     parts = (torch.tensor([0, 2, 4]), torch.tensor([1, 47]))
-    about = run._about(replace(plan.bench, parts=parts))
+    about = run._about(replace(plan.context, parts=parts))
     assert about["split"] == [3, 2] and about["split_sha256"] == hashlib.sha256(b"0 2 4/1 47").hexdigest()
-    assert about.keys() - run._about(plan.bench).keys() == {"split", "split_sha256"}
+    assert about.keys() - run._about(plan.context).keys() == {"split", "split_sha256"}
 
 
 @pytest.mark.parametrize(
@@ -150,8 +150,8 @@ class Recipe:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, Any]] = []
 
-    def search(self, bench: Any, settings: Any) -> Iterator[Progress]:
-        self.calls.append((bench, settings))
+    def search(self, context: Any, settings: Any) -> Iterator[Progress]:
+        self.calls.append((context, settings))
         self.threads = torch.get_num_threads()
         said = {"epochs": 2, "steps": 4, "accuracy": 0.5, "images_per_second": 9.0, "learning_rate": 0.1, "temperature": 1.0}
         warm = {"stage": "a", "is_warmup": True, "epoch": 1} | said
@@ -175,9 +175,9 @@ def played(told: CapturedCall, folder: Path, seed: int = 6) -> tuple[Plan, Recip
 def test_a_run_hands_seed_and_checkpoint_on_and_writes_every_epoch(told: CapturedCall, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     plan, recipe, result, reports = played(told, folder)
-    ((bench, settings),) = recipe.calls
-    assert settings == plan.settings and bench.seed == 6 and bench.checkpoint.path == folder / "checkpoint.pt"
-    assert replace(bench, seed=plan.bench.seed, checkpoint=plan.bench.checkpoint) == plan.bench
+    ((context, settings),) = recipe.calls
+    assert settings == plan.settings and context.seed == 6 and context.checkpoint.path == folder / "checkpoint.pt"
+    assert replace(context, seed=plan.context.seed, checkpoint=plan.context.checkpoint) == plan.context
     assert [place.loss for place in reports] == [3.0, 2.0, 2.5, 1.0]
     metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [(line["stage"], line["epoch"], line["loss"], line["skips"]["normal"]) for line in metrics] == [
@@ -224,7 +224,7 @@ def test_a_search_that_goes_on_takes_its_threads_and_drops_what_was_written_afte
     for name in ("metrics", "weights"):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     identity = {key: config[key] for key in ("method", "settings", "seed", "name", "data", "space", "amp", "processes")}
-    Checkpoint(folder / "checkpoint.pt", identity).keep("a", {"epochs": 1})
+    Checkpoint(folder / "checkpoint.pt", identity).save("a", {"epochs": 1})
     try:
         _, recipe, _, _ = played(told, folder)
         assert recipe.threads == threads + 1

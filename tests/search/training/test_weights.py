@@ -95,7 +95,7 @@ def test_the_order_of_edges_counts_as_the_names_of_weights_depend_on_it(net: Cel
 
 def test_the_checkpoint_of_a_training_of_other_cells_is_refused(net: CellNetwork, tmp_path: Path) -> None:
     learner = Learner(net, SETTINGS, seed=0, mean_std=((0.5,) * 3, (0.25,) * 3))
-    Checkpoint(tmp_path / "checkpoint.pt").keep("training", learner.state_dict() | {"epochs": 1})
+    Checkpoint(tmp_path / "checkpoint.pt").save("training", learner.state_dict() | {"epochs": 1})
     load_weights(network(PUBLISHED), tmp_path / "checkpoint.pt")
     with pytest.raises(ValueError, match="holds weights of other cells than those of mine"):
         load_weights(network(rewired("mine")), tmp_path / "checkpoint.pt")
@@ -128,7 +128,7 @@ def with_head(seed: int) -> CellNetwork:
 def test_the_auxiliary_head_of_a_file_is_taken_where_there_is_one_and_kept_where_the_file_has_none(tmp_path: Path) -> None:
     first = with_head(1)
     learner = Learner(first, SETTINGS, seed=0, mean_std=((0.5,) * 3, (0.25,) * 3))
-    Checkpoint(tmp_path / "checkpoint.pt").keep("training", learner.state_dict() | {"epochs": 1})
+    Checkpoint(tmp_path / "checkpoint.pt").save("training", learner.state_dict() | {"epochs": 1})
     both = with_head(2)
     load_weights(both, tmp_path / "checkpoint.pt")
     assert all(torch.equal(value, first.state_dict()[key]) for key, value in both.state_dict().items())
