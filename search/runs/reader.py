@@ -141,7 +141,7 @@ def read_run(folder: Path) -> Run:
 
 
 def _config(path: Path) -> dict[str, Any]:
-    config = read_object(path, GIVE)
+    config = read_object(path, MEND)
     if "seed" not in config and "job" in config:
         raise ValueError(f"no search in {path.parent}: none of its seeds has begun; {GIVE}")
     with reading(path, f"{GIVE}, with the config.json that the search wrote"):

@@ -99,7 +99,9 @@ def run(plan: Plan, seed: int, path: Path, report: Report) -> SearchResult:
         return found
     with RunFolder.begin(path, _config(plan, seed), SAME) as folder:
         found = _follow(plan.begin(seed, folder.checkpoint), folder, report)
-        found = found._replace(genotype=replace(found.genotype, provenance=_provenance(plan, folder.config, folder.last["seconds"])))
+        found = found._replace(
+            genotype=replace(found.genotype, provenance=_provenance(plan, folder.config, folder.last.get("seconds", 0.0)))
+        )
         folder.finish(lambda: _write_found(found, path))
     return found
 

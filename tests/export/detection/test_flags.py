@@ -405,8 +405,12 @@ def test_a_resumed_run_has_its_own_settings_whatever_is_said_beside(tmp_path: Pa
     assert backbone.normalization == {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     seen = list[Any]()
     monkeypatch.setattr(detect_command, "_train", lambda *given: seen.append(given))
-    train(replace(SETTINGS, epochs=99), updated(DetectOptions(), {"resume": tmp_path / "run", "seed": 1, "data": tmp_path / "other"}))
+    beside = updated(DetectOptions(), {"resume": tmp_path / "run", "seed": 1})
+    train(replace(SETTINGS, epochs=99), beside)
     assert seen[0][0].settings == settings and seen[0][0].job.seed == 7 and seen[0][1] == tmp_path / "run"
+    with pytest.raises(ValueError, match="can't read the annotations .*other: No such file"):
+        train(SETTINGS, updated(beside, {"data": tmp_path / "other"}))  # data that were moved
+    assert len(seen) == 1
 
 
 # --- nasarch detect eval -----------------------------------------------------------------------------------------------------

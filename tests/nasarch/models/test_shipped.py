@@ -124,7 +124,7 @@ def test_the_command_on_a_card_is_without_the_folders_of_the_machine(words: str,
 
 
 def test_only_a_finished_training_of_a_network_of_the_zoo_is_shipped(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ship.main([str(tmp_path)]) == 2 and "no finished training" in capsys.readouterr().err
+    assert ship.main([str(tmp_path)]) == 2 and "give the folder that `nasarch train` wrote" in capsys.readouterr().err
     for name, change, words in (
         ("config.json", {"settings": {"cells": 4, "channels": 16}}, "4 cells and 16 channels are no network of the zoo"),
         ("result.json", {"test": None}, "--no-test"),

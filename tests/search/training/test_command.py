@@ -212,7 +212,11 @@ def test_the_folder_of_a_search_is_its_genotype(tmp_path: Path, capsys: pytest.C
     assert main(["train", str(tmp_path / "found" / "seed-1"), *flags]) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["source"] == str(tmp_path / "found" / "seed-1" / "genotype.json") and config["genotype"]["name"] == "seed-1"
-    assert "give the folder of a finished search" in refused(capsys, str(tmp_path / "run"), *COMMAND)
+    again = [*flags[:-1], str(tmp_path / "again")]
+    assert main(["train", str(tmp_path / "run"), *again]) == 0  # a training's folder is its cells, too
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["genotype"] == config["genotype"]
+    (tmp_path / "empty").mkdir()
+    assert "give the folder of a finished search or training" in refused(capsys, str(tmp_path / "empty"), *COMMAND)
 
 
 def test_two_processes_leave_one_run(tmp_path: Path) -> None:
