@@ -24,8 +24,9 @@ lint: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# mypy follows no editable install of mapped folders, so it sees the package as users do
+# mypy follows no editable install of mapped folders, so it sees the package as users do; setuptools keeps modules that are gone in build/
 types: .venv/dev
+	rm -rf build
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/types .
 	MYPYPATH=build/types $(BIN)/mypy -p nasarch
 
