@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -30,8 +30,8 @@ from nasarch.data.image_files import File
 from nasarch.data.workers import forking, ignore_interrupts
 
 from .coco import Scene, Scenes
+from .settings import Augmentation
 
-Augmentation = Literal["ssd", "ssdlite", "flip", "none"]
 AUGMENTATIONS = ("ssd", "ssdlite", "flip", "none")
 
 

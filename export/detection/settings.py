@@ -22,7 +22,7 @@ from nasarch.export.ssd.design import EXTRAS, SCALES, Head
 from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.runtime.schedules import Schedule, cosine, warmed_up
 
-from .loader import Augmentation
+Augmentation = Literal["ssd", "ssdlite", "flip", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,16 +43,18 @@ COMMANDS: dict[str, Command | Group] = {
     "demo": Command("nasarch.cli.demo:demo", "Search on the digits, build the model, profile and export it, in about a minute."),
     "presets": Command("nasarch.search.recipes.command:presets", "List the presets of the searches, with the papers' results."),
     "cost": Command("nasarch.search.recipes.command:cost", "Compute the search cost of DARTS and FTSO (FTSO, Theorems 1 and 2)."),
-    "report": Command("nasarch.search.report.report:report", "Write an HTML report on searches: curves, cells, margins, stability."),
-    "gather": Command("nasarch.search.runs.gather:gather", "Combine searches with different seeds: stability and consensus cell."),
+    "report": Command("nasarch.search.report.command:report", "Write an HTML report on searches: curves, cells, margins, stability."),
+    "gather": Command("nasarch.search.report.command:gather", "Combine searches with different seeds: stability and consensus cell."),
     "split": Command("nasarch.cli.commands:split", "Split the training images into class-balanced random parts."),
     "train": Command("nasarch.search.training.flags:command", "Train and test a model or the network of a genotype.", parses=True),
-    "rank-paths": Command("nasarch.search.ranking.paths:rank_paths", "Rank all topologies of a cell by short trainings (eDARTS' --path)."),
-    "correlate": Command(
-        "nasarch.search.ranking.correlate:correlate", "Correlate a search's ranking of edge pairs with their trained accuracy."
+    "rank-paths": Command(
+        "nasarch.search.ranking.commands:rank_paths", "Rank all topologies of a cell by short trainings (eDARTS' --path)."
     ),
-    "select": Command("nasarch.search.ranking.select:select", "Select the best of several found cells by short trainings."),
-    "compare": Command("nasarch.search.ranking.compare:compare", "Compare cells, also random ones, under one shallow training recipe."),
+    "correlate": Command(
+        "nasarch.search.ranking.commands:correlate", "Correlate a search's ranking of edge pairs with their trained accuracy."
+    ),
+    "select": Command("nasarch.search.ranking.commands:select", "Select the best of several found cells by short trainings."),
+    "compare": Command("nasarch.search.ranking.commands:compare", "Compare cells, also random ones, under one shallow training recipe."),
     "search": Group(
         "Search for a cell: darts, pc-darts, dots, ftso, edarts.",
         {

@@ -1,24 +1,18 @@
-"""Training budget of a ranking's networks, alike in all its commands, and the ranking task: a command with its budget and facts."""
+"""Training budget of a ranking's networks, alike in all its commands. Needs no PyTorch, so that flags are parsed at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated
 
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
-from nasarch.runtime import distributed
-from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading
-from nasarch.runtime.options import MachineOptions, OutputOptions, updated
-from nasarch.runtime.recorded_data import moved_data
+from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.search.training.recipes import SHALLOW, Training
 
 AUTO = "auto"  # data set of the searches that are ranked, or `DEFAULT_DATA`
 DEFAULT_DATA = "digits"
-FROM_SEARCHES = ("data", "size", "root", "in_memory")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,55 +65,3 @@ class Budget:
         """The recipe with the changes."""
         names = ("epochs", "batch_size", "lr", "drop_path", "cells", "channels")
         return replace(SHALLOW, **{name: getattr(self, name) for name in names})
-
-
-Facts = dict[str, Any]  # of a command besides the budget, for JSON
-
-
-class RankingTask(NamedTuple):
-    """A command, its budget, its other arguments, and its folder, which has no name until it is claimed if the user gave none."""
-
-    command: str
-    budget: Budget
-    facts: Facts
-    out: Path | None
-
-    @property
-    def folder(self) -> Path:
-        assert self.out is not None
-        return self.out
-
-
-def ranking_task(command: str, budget: Budget, facts: Callable[[], Facts]) -> RankingTask:
-    """The task that the flags describe, `facts` being called only then; or the one in the folder to resume.
-
-    What the flags leave open of the data set is taken from the fact `searched` (origin.py), if there is one.
-
-    Raises:
-        ValueError: there is nothing of this command to resume; several processes without a folder in common.
-    """
-    if budget.output.resume is not None:
-        task = _resumed(command, budget.output.resume)
-        return task._replace(budget=moved_data(task.budget, budget, Budget()))
-    if budget.output.out is None and distributed.rank_and_world_size()[1] > 1:
-        raise ValueError("several processes work into one folder: name it with --out DIR, on a disk that all of them see")
-    found = facts()
-    budget = replace(budget, dataset=_data_of_searches(budget.dataset, found.get("searched") or {}))
-    return RankingTask(command, budget, found, budget.output.out)
-
-
-def _data_of_searches(options: DataOptions, searched: Facts) -> DataOptions:
-    """The options, with what they leave open as in the searches: with data set `auto` all of it, otherwise the size alone."""
-    names = FROM_SEARCHES if options.data == AUTO else ("size",)
-    known = {"data": DEFAULT_DATA} | {name: searched[name] for name in FROM_SEARCHES if name in searched}
-    return updated(options, {name: known.get(name) for name in names if getattr(options, name) in (None, AUTO)})
-
-
-def _resumed(command: str, folder: Path) -> RankingTask:
-    remedy = f"give the folder of `nasarch {command}`, with its config.json"
-    config = read_object(folder / CONFIG, remedy, tournament=str, budget=dict, facts=dict)
-    with reading(folder / CONFIG, remedy):
-        budget = check_types(updated(Budget(), config["budget"] | {"resume": folder}))
-    if config["tournament"] != command:
-        raise ValueError(f"{folder} is of `nasarch {config['tournament']}`, not of `nasarch {command}`: resume it with that command")
-    return RankingTask(command, budget, config["facts"], folder)

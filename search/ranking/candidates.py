@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
-
-import tyro
+from typing import Any
 
 from nasarch.cells.genotype import Genotype
 from nasarch.models.source import find_sources
 
-from .budget import Budget, Facts, RankingTask
+from .budget import Budget
 from .origin import in_common
+from .task import Facts, RankingTask
 from .tournament import Candidate
-
-Sources = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN|FILE|NAME ...")]
 
 
 def origins(cells: Sequence[Candidate], budget: Budget) -> Facts:

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 
 from nasarch.atomic import write_text
@@ -25,29 +23,19 @@ from nasarch.models.zoo import MODELS
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 
-from .budget import Budget, Facts, ranking_task
-from .candidates import Sources, comparable, from_facts, load_candidates, origins, to_facts
+from .budget import Budget
+from .candidates import comparable, from_facts, load_candidates, origins, to_facts
 from .console import prepare, ranking_table, train_candidates
 from .protocol import budget_summary, summary_line
 from .standings import markdown, standings
+from .task import Facts, ranking_task
 from .tournament import Candidate
 
-DEFAULT_BUDGET = Budget()
 ZOO = ("darts_v1_cifar", "darts_v2_cifar", "p_darts_cifar", "pc_darts_cifar", "dots_cifar", "ftso_cifar", "edarts_cifar")
 
 
-def compare(
-    sources: Sources = (),
-    *,
-    budget: Annotated[Budget, tyro.conf.arg(name="")] = DEFAULT_BUDGET,
-    drawn: Annotated[int, tyro.conf.arg(name="random", metavar="N")] = 0,
-) -> None:
-    """Compare cells by test accuracy under one shallow recipe: mean and standard deviation over seeds, beside random cells.
-
-    Args:
-        sources: Names that `nasarch models` lists, genotype files or run folders (default: the papers' cells for CIFAR-10).
-        drawn: Number of random cells to add, drawn by SEED.
-    """
+def run(sources: Sequence[str], drawn: int, budget: Budget) -> None:
+    """Run `nasarch compare`; the arguments are those of the command (commands.py)."""
     task = ranking_task("compare", budget, lambda: _facts(sources, drawn, budget))
     with prepare(task, by_test=True) as (task, protocol):
         seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)

@@ -14,9 +14,9 @@ from nasarch.runtime import distributed
 from nasarch.runtime.progress import ProgressDisplay
 from nasarch.search.training.learner import Progress
 
-from .budget import RankingTask
 from .protocol import EvaluationProtocol, evaluation_protocol, summary_line
 from .standings import Standing
+from .task import RankingTask
 from .tournament import Candidate, Line, TrainingGroup, is_over, open_tournament, train_groups, training_groups
 
 

@@ -28,9 +28,8 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import tyro
 from rich.console import Console
 
 from nasarch.atomic import write_text
@@ -44,16 +43,14 @@ from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.runs.reader import Run, find_runs
 from nasarch.search.runs.run import read_found
 
-from .budget import Budget, ranking_task
+from .budget import Budget
 from .charts import scatter
 from .console import prepare, ranking_table, train_candidates
 from .origin import in_common
 from .protocol import budget_summary
 from .standings import Standing, standings
+from .task import ranking_task
 from .tournament import Candidate
-
-DEFAULT_BUDGET = Budget()
-Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 class Pair(NamedTuple):
@@ -68,18 +65,8 @@ class Pair(NamedTuple):
         return f"{self.sources[0]}, {self.sources[1]}"
 
 
-def correlate(
-    run: Source = "",
-    *,
-    budget: Annotated[Budget, tyro.conf.arg(name="")] = DEFAULT_BUDGET,
-    cell: Literal["normal", "reduction"] = "normal",
-) -> None:
-    """Rank correlation of edge importance and accuracy: the found cell with every pair of edges into its last node, on the test images.
-
-    Args:
-        run: Folder of a finished search.
-        cell: Cell whose last node is varied: normal or reduction.
-    """
+def run(run: str, cell: str, budget: Budget) -> None:
+    """Run `nasarch correlate`; the arguments are those of the command (commands.py)."""
     task = ranking_task("correlate", budget, lambda: _facts(run, cell, budget))
     with prepare(task, by_test=True) as (task, protocol):
         pairs = [Candidate(pair["name"], Genotype.from_dict(pair["genotype"])) for pair in task.facts["pairs"]]

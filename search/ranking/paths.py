@@ -26,9 +26,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
 from rich.console import Console
 
 from nasarch.atomic import write_text
@@ -37,35 +36,18 @@ from nasarch.cells.topology import canonical, chain, pooled, read_path, topologi
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 
-from .budget import Budget, RankingTask, ranking_task
+from .budget import Budget
 from .charts import accuracy_map
 from .console import prepare, train_candidates
 from .protocol import EvaluationProtocol, budget_summary, summary_line
 from .selection import SelectionVerdict, best_and_worst, by_other_seeds, gap_in_words, markdown, selection_verdict
 from .standings import Standing, standings
+from .task import RankingTask, ranking_task
 from .tournament import Candidate, Line
 
-DEFAULT_BUDGET = Budget()
 
-
-def rank_paths(
-    budget: Annotated[Budget, tyro.conf.arg(name="")] = DEFAULT_BUDGET,
-    *,
-    best: int = 20,
-    ends: int = 3,
-    nodes: int = DARTS.nodes,
-    reduction: str | None = None,
-) -> None:
-    """Rank all topologies of a cell by the validation accuracy of small networks (eDARTS, Fig. 3).
-
-    The first seed selects the best and the worst, the other seeds evaluate how far they are apart.
-
-    Args:
-        best: Number of paths that go on to stage two, the same path in both cells (sec. IV-D).
-        ends: Number of the best and of the worst of stage one, and of the best of stage two, that are trained with the other seeds, too.
-        nodes: Number of inner nodes of a cell, 2 or more; 4 have 180 topologies.
-        reduction: Path of the reduction cell of max pooling in stage one (default: each node reads the two before it).
-    """
+def run(best: int, ends: int, nodes: int, reduction: str | None, budget: Budget) -> None:
+    """Run `nasarch rank-paths`; the arguments are those of the command (commands.py)."""
     task = ranking_task("rank-paths", budget, lambda: _facts(best, ends, nodes, reduction))
     with prepare(task, by_test=False) as (task, protocol):
         lines = _stages(task, protocol)

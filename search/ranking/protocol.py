@@ -27,8 +27,9 @@ from nasarch.runtime.recorded_data import with_recorded_data
 from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.training.recipes import Training
 
-from .budget import Budget, Facts, RankingTask
+from .budget import Budget
 from .origin import check_data
+from .task import Facts, RankingTask
 
 HALVES = (0.5, 0.5)
 IN_SUMMARY = ("epochs", "batch_size", "lr", "drop_path", "cells", "channels", "seeds", "seed")

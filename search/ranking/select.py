@@ -16,9 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 
 from nasarch.atomic import write_text
@@ -26,25 +24,17 @@ from nasarch.console import print_rich
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 
-from .budget import Budget, Facts, RankingTask, ranking_task
-from .candidates import Sources, comparable, from_facts, load_candidates, origins, to_facts
+from .budget import Budget
+from .candidates import comparable, from_facts, load_candidates, origins, to_facts
 from .console import prepare, ranking_table, train_candidates
 from .protocol import EvaluationProtocol, budget_summary
 from .standings import Standing, standings, verdict
+from .task import Facts, RankingTask, ranking_task
 from .tournament import Candidate
 
-DEFAULT_BUDGET = Budget()
 
-
-def select(sources: Sources = (), *, budget: Annotated[Budget, tyro.conf.arg(name="")] = DEFAULT_BUDGET) -> None:
-    """Rank searched cells by validation accuracy: trained on one half of the training images, evaluated on the other.
-
-    The halves are the train and validation splits of the searches where all share them, otherwise halves drawn by --seed. The test
-    images are never read.
-
-    Args:
-        sources: Run folders, genotype files, or names that `nasarch models` lists; a folder of several seeds stands for all of them.
-    """
+def run(sources: Sequence[str], budget: Budget) -> None:
+    """Run `nasarch select`; the arguments are those of the command (commands.py)."""
     task = ranking_task("select", budget, lambda: _facts(sources, budget))
     with prepare(task, by_test=False) as (task, protocol):
         cells = from_facts(task)

@@ -43,8 +43,8 @@ from nasarch.search.fused.network import FusedNetwork, edges_per_node
 from nasarch.search.training.evaluate import evaluate
 from nasarch.search.training.learner import Learner, Progress, fit
 
-from .budget import RankingTask
 from .protocol import EvaluationProtocol
+from .task import RankingTask
 
 PATIENCE, PAUSE = 60.0, 0.5  # seconds until a disk shows what another machine wrote, and between two looks
 Line = dict[str, Any]  # a network that was trained and judged

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import mean
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
@@ -28,16 +28,6 @@ from .summary import last, memory, paper_row, skips_now
 
 MANY = 5  # runs whose sections make a page of 3 MB
 NAMES = tyro.conf.arg(metavar="RUN [RUN ...]")
-
-
-def report(runs: Annotated[tuple[Path, ...], tyro.conf.Positional, NAMES], *, out: Path | None = None) -> None:
-    """Write an HTML report on searches: settings, curves, architecture weights over time, cells, margins, stability, cost.
-
-    Args:
-        runs: Folders of searches, finished or not, or of several seeds; several are compared.
-        out: Folder of the report and its images (default: report/ in the folder of the first run).
-    """
-    print(f"wrote {write_report(runs, out)}")
 
 
 def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:

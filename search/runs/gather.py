@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
@@ -81,19 +80,8 @@ def _provenance(runs: Sequence[Genotype], rows: Sequence[Agreement]) -> dict[str
     return runs[0].to_dict()["provenance"] | {"source": shared | whole | halves}
 
 
-def gather(
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")],
-    *,
-    out: Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")],
-    stability_only: bool = False,
-) -> None:
-    """Combine searches with different seeds, from this machine or others: stability, and the consensus cell of their mean weights.
-
-    Args:
-        runs: Folders of finished searches, or folders that hold such as seed-N.
-        out: Folder to write, a new one.
-        stability_only: Stability alone: no consensus cell, and no agreement between halves of the runs.
-    """
+def combine(runs: Sequence[Path], out: Path, *, stability_only: bool = False) -> None:
+    """Combine finished searches that differ in the seed into the new folder `out`; arguments and errors are those of `nasarch gather`."""
     folders = [folder for run in runs for folder in (_seeds(run) or [run])]
     if len(folders) < 2:
         raise ValueError(f"{len(folders)} run is nothing to bring together: name two at least, such as runs/a runs/b")

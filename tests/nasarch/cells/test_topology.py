@@ -13,9 +13,10 @@ from nasarch.cells.space import DARTS
 from nasarch.cells.topology import canonical, chain, pooled, read, read_path, topologies, unified, written
 from nasarch.cli.main import main
 from nasarch.search.ranking import paths as rank_paths
-from nasarch.search.ranking.budget import Budget, RankingTask
+from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.selection import SelectionVerdict
 from nasarch.search.ranking.standings import Verdict, standings
+from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, Line
 
 

@@ -351,6 +351,13 @@ QUICK += [
     ["split", "--help"],
     ["demo", "--help"],
     ["detect", "eval", "--help"],
+    ["detect", "train", "--wrong"],
+    ["report", "--help"],
+    ["gather", "--wrong"],
+    ["rank-paths", "--epochs", "0"],
+    ["correlate", "--help"],
+    ["select", "--help"],
+    ["compare", "--wrong"],
 ]
 
 

@@ -28,9 +28,10 @@ from nasarch.data.options import DataOptions
 from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.ranking import compare, console, select
-from nasarch.search.ranking.budget import Budget, RankingTask
+from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.compare import ZOO, random_cells
 from nasarch.search.ranking.protocol import EvaluationProtocol
+from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, Line
 from tests.helpers.datasets import as_tree, two_classes
 

@@ -16,9 +16,10 @@ from torch import multiprocessing
 from nasarch.cells.topology import unified
 from nasarch.runtime.options import updated
 from nasarch.search.ranking import tournament
-from nasarch.search.ranking.budget import Budget, RankingTask
+from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.console import TournamentProgress
 from nasarch.search.ranking.protocol import evaluation_protocol
+from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, open_tournament, read_group, train_groups, training_groups
 
 PROCESSES = 2

@@ -20,8 +20,9 @@ from nasarch.data.load import load
 from nasarch.models.network import CellNetwork
 from nasarch.search.fused.learner import FusedLearner
 from nasarch.search.ranking import tournament
-from nasarch.search.ranking.budget import Budget, RankingTask
+from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.protocol import EvaluationProtocol, balanced
+from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, TrainingGroup, train_groups, training_groups
 from nasarch.search.training.learner import Progress
 from nasarch.search.training.recipes import Training

@@ -15,10 +15,11 @@ from nasarch.data.load import listing, load
 from nasarch.data.split import read_split, write_split
 from nasarch.runtime.options import MachineOptions, updated
 from nasarch.runtime.run_folder import as_json
-from nasarch.search.ranking.budget import Budget, RankingTask, ranking_task
+from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.origin import in_common
 from nasarch.search.ranking.protocol import EvaluationProtocol, budget_summary, evaluation_protocol, summary_line
 from nasarch.search.ranking.select import _facts
+from nasarch.search.ranking.task import RankingTask, ranking_task
 from tests.helpers.datasets import as_tree, two_classes
 
 SMALL = Budget(batch_size=4, epochs=3, machine=MachineOptions(device="cpu"))

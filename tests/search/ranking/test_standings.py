@@ -13,9 +13,10 @@ import torch
 from nasarch.cells.genotype import resolve
 from nasarch.data.dataset import Images
 from nasarch.runtime.options import MachineOptions, to_dict
-from nasarch.search.ranking.budget import Budget, RankingTask
+from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.protocol import balanced, default_together, evaluation_protocol
 from nasarch.search.ranking.standings import Verdict, by_chance, markdown, rivals, standings, verdict
+from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, training_groups
 from tests.helpers.small_training import colours
 

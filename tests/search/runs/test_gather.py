@@ -10,7 +10,7 @@ import pytest
 
 from nasarch.cells.genotype import Genotype
 from nasarch.cli.main import main
-from nasarch.search.runs.gather import gather
+from nasarch.search.runs.gather import combine
 
 FLAGS = [
     "--data",
@@ -71,7 +71,7 @@ def test_the_consensus_says_which_runs_it_is_of(runs: Path) -> None:
 
 @pytest.mark.parametrize("as_one", [True, False], ids=["a folder of several", "folders by themselves"])
 def test_runs_gathered_later_give_the_same(runs: Path, as_one: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gather((runs,) if as_one else tuple(copies(runs, tmp_path, 4)), out=tmp_path / "all")
+    combine((runs,) if as_one else tuple(copies(runs, tmp_path, 4)), out=tmp_path / "all")
     for name in ("stability.json", "consensus/genotype.json", "consensus/agreement.json", "consensus/cell.png"):
         assert (tmp_path / "all" / name).read_bytes() == (runs / name).read_bytes()
     printed = capsys.readouterr().out
@@ -79,7 +79,7 @@ def test_runs_gathered_later_give_the_same(runs: Path, as_one: bool, tmp_path: P
 
 
 def test_without_a_consensus_the_counts_alone_are_written(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    gather((runs,), out=tmp_path / "all", stability_only=True)
+    combine((runs,), out=tmp_path / "all", stability_only=True)
     assert [p.name for p in (tmp_path / "all").iterdir()] == ["stability.json"]
     assert capsys.readouterr().out.rstrip().endswith(f"wrote {tmp_path / 'all'}".splitlines()[-1])
 
@@ -90,7 +90,7 @@ def test_what_can_not_be_brought_together_is_said(runs: Path, tmp_path: Path) ->
 
     def refused(words: str, *folders: Path) -> None:
         with pytest.raises(ValueError, match=words) as caught:
-            gather(folders or (first, second), out=out)
+            combine(folders or (first, second), out=out)
         assert len(str(caught.value).splitlines()) == 1 and not out.exists()
 
     refused("1 run is nothing to bring together: name two at least", first)
@@ -112,12 +112,12 @@ def test_what_can_not_be_brought_together_is_said(runs: Path, tmp_path: Path) ->
 def test_a_folder_in_use_is_left_alone(runs: Path, tmp_path: Path) -> None:
     before = sorted(runs.rglob("*"))
     with pytest.raises(ValueError, match="exists already: choose another folder with --out"):
-        gather((runs,), out=runs)
+        combine((runs,), out=runs)
     assert sorted(runs.rglob("*")) == before
 
 
 def test_seeds_come_in_the_order_of_their_numbers(runs: Path, tmp_path: Path) -> None:
-    gather((runs,), out=tmp_path / "all")
+    combine((runs,), out=tmp_path / "all")
     source = Genotype.load(tmp_path / "all" / "consensus" / "genotype.json").to_dict()["provenance"]["source"]
     assert source["seeds"] == [7, 8, 9, 10]
 
