@@ -182,3 +182,10 @@ def test_nothing_to_resume_is_said(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=f"nothing to resume in .*{name}: {words}"), claimed(tmp_path / name, None):
             pytest.fail("resumed")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_file_at_the_place_of_a_new_folder_is_in_use_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(ValueError, match="run exists already: choose another folder with --out"), claimed(None, tmp_path / "run"):
+        pass
+    assert (tmp_path / "run").read_text() == "mine"
