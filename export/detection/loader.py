@@ -32,8 +32,6 @@ from nasarch.data.workers import forking, ignore_interrupts
 from .coco import Scene, Scenes
 from .settings import Augmentation
 
-AUGMENTATIONS = ("ssd", "ssdlite", "flip", "none")
-
 
 class Batch(NamedTuple):
     """uint8 images [B, 3, size, size], and for each its boxes [N, 4] (corners, pixels) and labels [N]."""

@@ -1,4 +1,4 @@
-"""What a training says of itself while it runs, on a terminal, in a file and for TensorBoard."""
+"""Progress of a training, on a terminal, in a file and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from .learner import Progress
 FIGURES = ("loss", "accuracy", "learning_rate", "drop_path", "images_per_second")
 
 
-def report(live: ProgressDisplay, title: str, place: Progress) -> None:
-    """Where the training is, and its figures."""
-    live.say(
-        f"{title}, epoch {place.epoch} of {place.epochs}",
-        f"loss {place.loss:.4f}, accuracy {place.accuracy:.3f}, {place.images_per_second:,.0f} images/s",
-        (place.epoch - 1) * place.steps + place.step,
-        place.steps * place.epochs,
-        ends=place.ends_epoch,
-        step=f", step {place.step} of {place.steps}",
+def report(display: ProgressDisplay, title: str, progress: Progress) -> None:
+    """Show the epoch, the step and the metrics of a training."""
+    display.say(
+        f"{title}, epoch {progress.epoch} of {progress.epochs}",
+        f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.3f}, {progress.images_per_second:,.0f} images/s",
+        (progress.epoch - 1) * progress.steps + progress.step,
+        progress.steps * progress.epochs,
+        ends=progress.ends_epoch,
+        step=f", step {progress.step} of {progress.steps}",
     )
 
 
