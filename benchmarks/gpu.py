@@ -48,10 +48,10 @@ def _stage(name: str, least: float, most: float = math.inf) -> Stage:
 
 DATA = {"data": _stage("images", 5, 60)}
 STAGES = {
-    "smoke": _stage("smoke", 20, 100),
-    "exact": _stage("exact", 10, 40),
-    "kernels": _stage("kernels", 10, 50),
-    "steps": _stage("steps", 20, 120),
+    "smoke": _stage("smoke", 20, 70),
+    "exact": _stage("exact", 10, 30),
+    "kernels": _stage("kernels", 10, 40),
+    "steps": _stage("steps", 20, 90),
     "graph": _stage("graph", 20, 90),
     "whole": _stage("whole", 20),
     "resume": _stage("resume", 15, 60),

@@ -66,7 +66,7 @@ within_limits() { # FOLDER REST: moves what can't come back from the folder to R
 copy_package() { # FOLDER: what the package is made of as it is now, without what earlier builds left
   local file
   cd "$ROOT"
-  git ls-files -z --cached --others --exclude-standard -- "${PACKAGE[@]}" pyproject.toml README.md LICENSE |
+  git ls-files -z --cached --others --exclude-standard -- "${PACKAGE[@]}" setup.py pyproject.toml README.md LICENSE |
     while IFS= read -r -d '' file; do
       [[ ! -e "$file" ]] || cp --parents "$file" "$1"
     done

@@ -1,7 +1,8 @@
 """Stage kernels: the convolutions of a PC-DARTS step at batch 256, in both formats and two precisions, as multiples of the memory floor.
 
 The floor is the time in which the card copies as many bytes as a convolution has to read and write, its kernel included; a card's cache may
-go below it where a map is small. Forward is x, w -> y; `input` is y', w -> x'; `kernel` is y', x -> w'. tests/benchmarks/test_gpu.py holds
+go below it where a map is small. Forward is x, w -> y; `input` is y', w -> x'; `kernel` is y', x -> w'. Beside the formats of a
+convolution, bmm is a grouped 1x1 convolution as a batch of products of matrices, one a group. tests/benchmarks/test_gpu.py holds
 that each of SHAPES takes part in a step; ALTERNATIVES are what nasarch avoids because it is slow on a CPU.
 """
 
@@ -74,22 +75,39 @@ def run(context: Context) -> None:
         for kind in TYPES:
             for form in FORMATS:
                 context.attempt(f"{shape}, {kind}, {form}", partial(measured, context, shape, kind, form, rate))
+            if shape.kernel == 1 < shape.groups:
+                context.attempt(f"{shape}, {kind}, bmm", partial(measured, context, shape, kind, "bmm", rate))
 
 
 def measured(context: Context, shape: Shape, kind: str, form: str, rate: float) -> dict[str, Any]:
     """Microseconds of each direction, and how many times the floor that is."""
     shape = shape._replace(batch=SMALL_BATCH) if context.small else shape
     found: dict[str, Any] = {}
-    for name, (call, tensors) in directions(shape, TYPES[kind], FORMATS[form], context.device).items():
+    calls = products(shape, TYPES[kind], context.device) if form == "bmm" else directions(shape, TYPES[kind], FORMATS[form], context.device)
+    for name, (call, tensors) in calls.items():
         us = back_to_back_us(call, context.device, SMALL_CALLS if context.small else CALLS)
         floor = 1e6 * sum(tensor.nbytes for tensor in tensors) / rate
         found |= {f"{name}_us": us, f"{name}_floors": us / floor}
     return found
 
 
-def directions(
-    shape: Shape, dtype: torch.dtype, form: torch.memory_format, device: str
-) -> dict[str, tuple[Callable[[], Any], tuple[Tensor, ...]]]:
+Directions = dict[str, tuple[Callable[[], Any], tuple[Tensor, ...]]]
+
+
+def products(shape: Shape, dtype: torch.dtype, device: str) -> Directions:
+    """The same of a grouped 1x1 convolution as products of matrices [outputs, inputs] @ [inputs, pixels], one an image and a group."""
+    x = torch.randn(shape.batch, shape.groups, shape.channels // shape.groups, shape.side**2, device=device, dtype=dtype)
+    w = torch.randn(shape.groups, shape.outputs // shape.groups, shape.channels // shape.groups, device=device, dtype=dtype)
+    y = torch.matmul(w, x)
+    g = torch.randn_like(y)
+    return {
+        "forward": (lambda: torch.matmul(w, x), (x, w, y)),
+        "input": (lambda: torch.matmul(w.mT, g), (g, w, x)),
+        "kernel": (lambda: torch.matmul(g, x.mT).sum(0), (g, x, w)),
+    }
+
+
+def directions(shape: Shape, dtype: torch.dtype, form: torch.memory_format, device: str) -> Directions:
     """Of each direction a call that computes it, and tensors as large as those that it has to read and write."""
     x = torch.randn(shape.batch, shape.channels, shape.side, shape.side, device=device, dtype=dtype).to(memory_format=form)
     size = (shape.outputs, shape.channels // shape.groups, shape.kernel, shape.kernel)

@@ -14,7 +14,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.measure import KernelCount, seconds_of
 
 WARM = 2  # calls before those that count
-TOP = 8  # kernels by name in a report
+TOP = 24  # kernels by name in a report
 SPIN = 4_000_000  # cycles in which the GPU is kept busy while the host queues what is measured: about 2 ms
 NO_GPU = "left out: a CPU has no kernels to look at"
 COPIED = {"cuda": 2**30, "cpu": 2**24}  # bytes, more than any cache holds
@@ -74,6 +74,6 @@ def launched(run: Callable[[], Any], device: str) -> dict[str, Any]:
     copies = [event for event in events if event.name.startswith(("Memcpy", "Memset"))]
     spent: Counter[str] = Counter()
     for event in events:
-        spent[event.name[:80]] += event.time_range.elapsed_us() / 1e3
+        spent[event.name[:120]] += event.time_range.elapsed_us() / 1e3
     busy = {"busy_ms": sum(spent.values()), "kernels": len(events) - len(copies), "copies": len(copies)}
     return {"operations": count.kernels, **busy, "peak_MB": peak, "longest": dict(spent.most_common(TOP))}

@@ -272,6 +272,19 @@ def test_the_directions_of_a_convolution_are_its_gradients(form: torch.memory_fo
     assert torch.equal(calls["input"][0]()[0], of_x) and torch.equal(calls["kernel"][0]()[1], of_w)
 
 
+def test_products_of_matrices_are_a_grouped_convolution_and_its_gradients() -> None:
+    shape = kernels.Shape(2, 6, 4, 9, 1, groups=3)
+    calls = kernels.products(shape, torch.float64, "cpu")
+    x, w, y = calls["forward"][1]
+    g = calls["input"][1][0]
+    image, kernel = x.reshape(2, 6, 4, 4).requires_grad_(), w.reshape(9, 2, 1, 1).requires_grad_()
+    out = F.conv2d(image, kernel, groups=3)
+    of_x, of_w = torch.autograd.grad(out, (image, kernel), g.reshape(out.shape))
+    assert y.shape == (2, 3, 3, 16)
+    for name, expected in (("forward", out), ("input", of_x), ("kernel", of_w)):
+        torch.testing.assert_close(calls[name][0]().flatten(), expected.flatten(), rtol=1e-12, atol=1e-12)
+
+
 def graph_of(case: Case) -> tuple[graph.Captured, list[Any]]:
     two = batches(case, "cpu", 2, small=True)
     return graph.Captured(case, state_of(case, "cpu", "off", small=True), two), two
@@ -411,7 +424,8 @@ def test_the_rehearsed_steps_are_plausible(rehearsal: Path) -> None:
         assert figures["agrees"] and figures["float64"] < 1e-12 and 1e-8 < figures["float32"] < 1e-3
         assert (figures["float64"] > 0) == name.endswith("NCHW")  # which is another way to compute it, on the same CPU
     assert measured.pop("copy rate")["GB_per_s"] > 0
-    assert len(measured) == 4 * len(kernels.SHAPES + kernels.ALTERNATIVES)
+    pointwise = [shape for shape in kernels.SHAPES if shape.kernel == 1 < shape.groups]
+    assert len(measured) == 4 * len(kernels.SHAPES + kernels.ALTERNATIVES) + 2 * len(pointwise)
     assert all(figures[key] > 0 for figures in measured.values() for key in ("forward_floors", "input_floors", "kernel_floors"))
     assert len(eager) == 2 * (len(CASES) - 1) + 1 + 4
     assert all(figures["median_ms"] > 0 and figures["gpu"].startswith("left out") for figures in eager.values())
