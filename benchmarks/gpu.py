@@ -105,6 +105,7 @@ def main() -> int:
     parser.add_argument("--device", default="cuda", choices=("cuda", "cpu"))
     parser.add_argument("--small", action="store_true", help="everything tiny, to see that it runs")
     parser.add_argument("--tf32", action="store_true", help="let the GPU round the factors of products to 10 bits")
+    parser.add_argument("--autotune", action="store_true", help="let cuDNN try its algorithms on each new shape")
     parser.add_argument("--contiguous", action="store_true", help="whole searches in NCHW order (see the figures of `steps` first)")
     parser.add_argument("--epochs", type=int, help="of the trainings; by default as many as the time allows")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="results of an earlier run, whose unfinished trainings go on")

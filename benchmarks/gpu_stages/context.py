@@ -24,6 +24,7 @@ class Context:
         device: cuda or cpu.
         small: everything tiny, to see that it runs.
         tf32: let the GPU round the factors of float32 products to 10 bits.
+        autotune: let cuDNN try its algorithms on each new shape and keep the fastest, instead of its own guess.
         contiguous: whole searches run in NCHW order instead of channels_last.
         data: name or path, as `nasarch search --data` takes it.
         scratch: folder for what one stage hands on to another.
@@ -38,6 +39,7 @@ class Context:
     device: str = "cpu"
     small: bool = False
     tf32: bool = False
+    autotune: bool = False
     contiguous: bool = False
     data: str = "digits"
     scratch: Path = Path()

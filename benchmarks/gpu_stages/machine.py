@@ -25,6 +25,7 @@ def about(context: Context) -> dict[str, Any]:
         "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "data": Path(context.data).name,
         "tf32": context.tf32,
+        "autotune": context.autotune,
         "searches_in": "NCHW" if context.contiguous else "channels_last",
         "small": context.small,
     }
@@ -62,6 +63,7 @@ def prepare(context: Context) -> None:
     from nasarch.compute import keep_freed_memory, pick_device, set_tf32
 
     set_tf32(context.tf32)
+    torch.backends.cudnn.benchmark = context.autotune
     if context.device == "cpu":
         torch.set_num_threads(1)
         keep_freed_memory()
