@@ -58,6 +58,7 @@ STAGES = {
     "train": _stage("train", 30),
     "export": _stage("export", 15, 60),
 }
+FORMS = Context().forms
 NEED_DATA = {"smoke", "whole", "resume", "train"}
 CHILD = "--child"
 
@@ -106,6 +107,8 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="everything tiny, to see that it runs")
     parser.add_argument("--tf32", action="store_true", help="let the GPU round the factors of products to 10 bits")
     parser.add_argument("--autotune", action="store_true", help="let cuDNN try its algorithms on each new shape")
+    parser.add_argument("--cases", nargs="+", default=(), metavar="CASE", help="steps that are measured; by default all")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="memory formats in which they are")
     parser.add_argument("--contiguous", action="store_true", help="whole searches in NCHW order (see the figures of `steps` first)")
     parser.add_argument("--epochs", type=int, help="of the trainings; by default as many as the time allows")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="results of an earlier run, whose unfinished trainings go on")

@@ -23,6 +23,7 @@ from nasarch.search.recipes.pc_darts import PcDarts
 from nasarch.search.supernet.candidates import all_candidates, on, only
 from nasarch.search.supernet.network import Supernet
 
+from .context import Context
 from .formats import FORMATS
 
 COMBINATIONS: tuple[tuple[Precision, str], ...] = tuple(product(("off", "bf16"), FORMATS))  # type: ignore[arg-type]
@@ -101,6 +102,7 @@ def batches(case: Case, device: str, count: int, *, small: bool) -> list[Batch]:
     return found
 
 
-def combinations(*, small: bool) -> tuple[tuple[Precision, str], ...]:
+def combinations(context: Context) -> list[tuple[Precision, str]]:
     """Precisions and formats of a step: all pairs, in a rehearsal each of both once."""
-    return COMBINATIONS[::3] if small else COMBINATIONS
+    pairs = COMBINATIONS[::3] if context.small else COMBINATIONS
+    return [(amp, form) for amp, form in pairs if form in context.forms]

@@ -25,6 +25,8 @@ class Context:
         small: everything tiny, to see that it runs.
         tf32: let the GPU round the factors of float32 products to 10 bits.
         autotune: let cuDNN try its algorithms on each new shape and keep the fastest, instead of its own guess.
+        cases: names of the steps that the stages steps and graph measure; none are all.
+        forms: memory formats in which they do.
         contiguous: whole searches run in NCHW order instead of channels_last.
         data: name or path, as `nasarch search --data` takes it.
         scratch: folder for what one stage hands on to another.
@@ -40,6 +42,8 @@ class Context:
     small: bool = False
     tf32: bool = False
     autotune: bool = False
+    cases: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ("channels_last", "NCHW")
     contiguous: bool = False
     data: str = "digits"
     scratch: Path = Path()

@@ -44,7 +44,7 @@ NO_GRAPH = "pc-darts, random channels"  # drawn on the CPU in every pass
 def run(context: Context) -> None:
     """All of them in one precision and format, then in the next."""
     context.note(NO_GRAPH, {"left_out": "its channels are drawn on the CPU within a step, which a graph can't hold"})
-    for (amp, form), name in product(combinations(small=context.small), NAMES):
+    for (amp, form), name in product(combinations(context), context.cases or NAMES):
         context.attempt(f"{name}, {amp}, {form}", partial(captured, context, CASES[name], amp, form))
 
 

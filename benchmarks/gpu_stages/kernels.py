@@ -2,7 +2,8 @@
 
 The floor is the time in which the card copies as many bytes as a convolution has to read and write, its kernel included; a card's cache may
 go below it where a map is small. Forward is x, w -> y; `input` is y', w -> x'; `kernel` is y', x -> w'. Beside the formats of a
-convolution, bmm is a grouped 1x1 convolution as a batch of products of matrices, one a group. tests/benchmarks/test_gpu.py holds
+convolution, a grouped 1x1 convolution is measured as products of matrices: bmm has one for each group and image, and dense one of all
+pixels with a matrix that is zero outside of the groups' blocks. tests/benchmarks/test_gpu.py holds
 that each of SHAPES takes part in a step; ALTERNATIVES are what nasarch avoids because it is slow on a CPU.
 """
 
@@ -75,15 +76,18 @@ def run(context: Context) -> None:
         for kind in TYPES:
             for form in FORMATS:
                 context.attempt(f"{shape}, {kind}, {form}", partial(measured, context, shape, kind, form, rate))
-            if shape.kernel == 1 < shape.groups:
-                context.attempt(f"{shape}, {kind}, bmm", partial(measured, context, shape, kind, "bmm", rate))
+            for form in PRODUCTS if shape.kernel == 1 < shape.groups else ():
+                context.attempt(f"{shape}, {kind}, {form}", partial(measured, context, shape, kind, form, rate))
 
 
 def measured(context: Context, shape: Shape, kind: str, form: str, rate: float) -> dict[str, Any]:
     """Microseconds of each direction, and how many times the floor that is."""
     shape = shape._replace(batch=SMALL_BATCH) if context.small else shape
     found: dict[str, Any] = {}
-    calls = products(shape, TYPES[kind], context.device) if form == "bmm" else directions(shape, TYPES[kind], FORMATS[form], context.device)
+    if form in PRODUCTS:
+        calls = PRODUCTS[form](shape, TYPES[kind], context.device)
+    else:
+        calls = directions(shape, TYPES[kind], FORMATS[form], context.device)
     for name, (call, tensors) in calls.items():
         us = back_to_back_us(call, context.device, SMALL_CALLS if context.small else CALLS)
         floor = 1e6 * sum(tensor.nbytes for tensor in tensors) / rate
@@ -94,7 +98,7 @@ def measured(context: Context, shape: Shape, kind: str, form: str, rate: float) 
 Directions = dict[str, tuple[Callable[[], Any], tuple[Tensor, ...]]]
 
 
-def products(shape: Shape, dtype: torch.dtype, device: str) -> Directions:
+def per_group(shape: Shape, dtype: torch.dtype, device: str) -> Directions:
     """The same of a grouped 1x1 convolution as products of matrices [outputs, inputs] @ [inputs, pixels], one an image and a group."""
     x = torch.randn(shape.batch, shape.groups, shape.channels // shape.groups, shape.side**2, device=device, dtype=dtype)
     w = torch.randn(shape.groups, shape.outputs // shape.groups, shape.channels // shape.groups, device=device, dtype=dtype)
@@ -105,6 +109,33 @@ def products(shape: Shape, dtype: torch.dtype, device: str) -> Directions:
         "input": (lambda: torch.matmul(w.mT, g), (g, w, x)),
         "kernel": (lambda: torch.matmul(g, x.mT).sum(0), (g, x, w)),
     }
+
+
+def as_dense(shape: Shape, dtype: torch.dtype, device: str) -> Directions:
+    """The same in channels_last order as a product [pixels, C] @ [C, outputs] with a matrix of blocks."""
+    x = torch.randn(shape.batch * shape.side**2, shape.channels, device=device, dtype=dtype)
+    w = torch.randn(shape.groups, shape.channels // shape.groups, shape.outputs // shape.groups, device=device, dtype=dtype)
+    y = x @ block_diagonal(w)
+    g = torch.randn_like(y)
+    return {
+        "forward": (lambda: x @ block_diagonal(w), (x, w, y)),
+        "input": (lambda: g @ block_diagonal(w).mT, (g, w, x)),
+        "kernel": (lambda: blocks_of(x.mT @ g, shape.groups).contiguous(), (g, x, w)),
+    }
+
+
+def block_diagonal(w: Tensor) -> Tensor:
+    """The matrix of blocks [G, inputs, outputs]: torch.block_diag by one product, not a launch for each block."""
+    eye = torch.eye(len(w), dtype=w.dtype, device=w.device)
+    return (eye[:, None, :, None] * w[:, :, None, :]).flatten(2).flatten(0, 1)
+
+
+def blocks_of(matrix: Tensor, groups: int) -> Tensor:
+    """The blocks [G, inputs, outputs] on the diagonal of a matrix."""
+    return matrix.unflatten(1, (groups, -1)).unflatten(0, (groups, -1)).diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+
+
+PRODUCTS = {"bmm": per_group, "dense": as_dense}
 
 
 def directions(shape: Shape, dtype: torch.dtype, form: torch.memory_format, device: str) -> Directions:

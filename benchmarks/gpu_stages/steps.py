@@ -35,18 +35,21 @@ from .formats import FORMATS, in_format
 from .timing import launched, median_ms
 
 ROUNDS, SMALL_ROUNDS = 7, 1
-FIRST = ("ftso", "pc-darts")  # with the twin beside, before the others
+FIRST = ("ftso", "pc-darts")  # before the others, with the twin of each
+TWINS = {f"{name}'s twin": name for name in FIRST}
 
 
 def run(context: Context) -> None:
     """The steps of FTSO and PC-DARTS, then the twin's, then those of the others."""
-    pairs, others = combinations(small=context.small), [name for name in CASES if name not in FIRST]
-    for names in (FIRST, others):
+    pairs, names = combinations(context), context.cases or tuple(CASES)
+    twins = [name for name in TWINS if not context.cases or name in names]
+    first, others = [name for name in FIRST if name in names], [name for name in names if name not in (*FIRST, *TWINS)]
+    for names in (first, others):
         for name, (amp, form) in product(names, pairs):
             if not CASES[name].shape.get("random_channels") or form == "channels_last":  # drawing goes by way of NHWC
                 context.attempt(f"{name}, {amp}, {form}", partial(step, context, CASES[name], amp, form))
-        for name, (amp, form) in product(FIRST if names == FIRST else (), pairs):
-            context.attempt(f"{name}'s twin, {amp}, {form}", partial(twin, context, CASES[name], amp, form))
+        for name, (amp, form) in product(twins if names == first else (), pairs):
+            context.attempt(f"{name}, {amp}, {form}", partial(twin, context, CASES[TWINS[name]], amp, form))
 
 
 def step(context: Context, case: Case, amp: Precision, form: str) -> dict[str, Any]:

@@ -111,9 +111,10 @@ class _Norm(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale, *statistics = ctx.saved_tensors
         y = F.conv2d(x, weight, None, *ctx.geometry)
-        mask = [*ctx.needs_input_grad[:2], False]
-        of_y, of_scale, _ = torch.ops.aten.native_batch_norm_backward(g, y, scale, *statistics, ctx.training, ctx.eps, mask)
-        return of_y, of_scale, None, None, None
+        wanted = ctx.needs_input_grad[:2]
+        found = torch.ops.aten.native_batch_norm_backward(g, y, scale, *statistics, ctx.training, ctx.eps, [*wanted, False])
+        # in channels_last order CUDA's kernel gives a gradient of the scale even where there is none
+        return *(gradient if is_wanted else None for gradient, is_wanted in zip(found, wanted, strict=False)), None, None, None
 
 
 class _Kernel(Function):

@@ -274,7 +274,7 @@ def test_the_directions_of_a_convolution_are_its_gradients(form: torch.memory_fo
 
 def test_products_of_matrices_are_a_grouped_convolution_and_its_gradients() -> None:
     shape = kernels.Shape(2, 6, 4, 9, 1, groups=3)
-    calls = kernels.products(shape, torch.float64, "cpu")
+    calls = kernels.per_group(shape, torch.float64, "cpu")
     x, w, y = calls["forward"][1]
     g = calls["input"][1][0]
     image, kernel = x.reshape(2, 6, 4, 4).requires_grad_(), w.reshape(9, 2, 1, 1).requires_grad_()
@@ -282,6 +282,20 @@ def test_products_of_matrices_are_a_grouped_convolution_and_its_gradients() -> N
     of_x, of_w = torch.autograd.grad(out, (image, kernel), g.reshape(out.shape))
     assert y.shape == (2, 3, 3, 16)
     for name, expected in (("forward", out), ("input", of_x), ("kernel", of_w)):
+        torch.testing.assert_close(calls[name][0]().flatten(), expected.flatten(), rtol=1e-12, atol=1e-12)
+
+
+def test_a_product_with_a_matrix_of_blocks_is_a_grouped_convolution_and_its_gradients() -> None:
+    shape = kernels.Shape(2, 6, 4, 9, 1, groups=3)
+    calls = kernels.as_dense(shape, torch.float64, "cpu")
+    x, w, _ = calls["forward"][1]
+    g = calls["input"][1][0]
+    assert torch.equal(kernels.block_diagonal(w), torch.block_diag(*w))
+    image, kernel = x.reshape(2, 4, 4, 6).permute(0, 3, 1, 2).requires_grad_(), w.mT.reshape(9, 2, 1, 1).requires_grad_()
+    out = F.conv2d(image, kernel, groups=3)
+    of_x, of_w = torch.autograd.grad(out, (image, kernel), g.reshape(2, 4, 4, 9).permute(0, 3, 1, 2))
+    rows = {"forward": out.permute(0, 2, 3, 1), "input": of_x.permute(0, 2, 3, 1), "kernel": of_w.reshape(3, 3, 2).mT}
+    for name, expected in rows.items():
         torch.testing.assert_close(calls[name][0]().flatten(), expected.flatten(), rtol=1e-12, atol=1e-12)
 
 
@@ -425,7 +439,7 @@ def test_the_rehearsed_steps_are_plausible(rehearsal: Path) -> None:
         assert (figures["float64"] > 0) == name.endswith("NCHW")  # which is another way to compute it, on the same CPU
     assert measured.pop("copy rate")["GB_per_s"] > 0
     pointwise = [shape for shape in kernels.SHAPES if shape.kernel == 1 < shape.groups]
-    assert len(measured) == 4 * len(kernels.SHAPES + kernels.ALTERNATIVES) + 2 * len(pointwise)
+    assert len(measured) == 4 * len(kernels.SHAPES + kernels.ALTERNATIVES) + 4 * len(pointwise)
     assert all(figures[key] > 0 for figures in measured.values() for key in ("forward_floors", "input_floors", "kernel_floors"))
     assert len(eager) == 2 * (len(CASES) - 1) + 1 + 4
     assert all(figures["median_ms"] > 0 and figures["gpu"].startswith("left out") for figures in eager.values())
