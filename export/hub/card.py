@@ -134,7 +134,8 @@ def _model(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "timm architecture", f"`{facts.architecture}`, {', '.join(f'{key} {value}' for key, value in facts.sizes.items())}"
     yield "parameters", f"{facts.cost.parameters:,}"
     yield "multi-adds", f"{facts.cost.multi_adds / 1e6:.1f} M (convolutions and linear layers, one image)"
-    yield "images", f"{channels} x {height} x {width}, {config['interpolation']}, crop {config['crop_pct']:g}"
+    mode = "" if config.get("crop_mode", "center") == "center" else f", {config['crop_mode']}"
+    yield "images", f"{channels} x {height} x {width}, {config['interpolation']}, crop {config['crop_pct']:g}{mode}"
     yield "mean, std", f"{_numbers(config['mean'])}; {_numbers(config['std'])}"
     yield "classes", f"{facts.num_classes}" + ("" if names is None else f": {', '.join(names[:10])}{', ...' * (len(names) > 10)}")
     trained = f"trained on {facts.trained_on}" if facts.trained_on else "trained, on what is not stated"

@@ -17,6 +17,7 @@ from nasarch.models.source import ModelSource
 
 KEPT = (
     "crop_pct",
+    "crop_mode",
     "interpolation",
     "first_conv",
     "classifier",

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -50,7 +51,12 @@ class Images:
     @property
     def size(self) -> tuple[int, int]:
         """Height and width in pixels of what they show."""
-        return self.shown or (self.pixels.shape[2], self.pixels.shape[3])
+        return self.shown or self.frame
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Height and width in pixels of the images themselves."""
+        return self.pixels.shape[2], self.pixels.shape[3]
 
     def subset(self, indices: Tensor) -> Images:
         """The images at `indices` (int64 [M]), copied, in that order."""
@@ -145,6 +151,27 @@ class Dataset:
     def size(self) -> tuple[int, int]:
         """Height and width in pixels."""
         return self.train.size
+
+    @property
+    def crop_pct(self) -> float:
+        """Side of the centre crop over the side that images are resized to, as timm counts it, rounded down to four places."""
+        frame = self.parts[-1].frame or self.size
+        return math.floor(min(self.size) / min(frame) * 10_000) / 10_000
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """Preprocessing of the images in evaluation, as timm's `create_transform` takes it.
+
+        The only source of these values: trained models, model cards, ONNX properties and calibration state them unchanged.
+        """
+        return {
+            "input_size": (3, *self.size),
+            "mean": self.mean,
+            "std": self.std,
+            "interpolation": "bilinear",
+            "crop_pct": self.crop_pct,
+            "crop_mode": "center",
+        }
 
     @property
     def mean(self) -> tuple[float, ...]:

@@ -18,7 +18,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from .augment import random_box, resized
@@ -96,8 +96,20 @@ def shape_of(file: File) -> tuple[int, int]:
 
 
 def fit(image: Image.Image, shape: tuple[int, int]) -> Image.Image:
-    """The centre of `image`, as much as has the proportions of `shape` (H, W), resized to it bilinearly."""
-    return image if image.size == shape[::-1] else ImageOps.fit(image, shape[::-1], Image.Resampling.BILINEAR)
+    """Evaluation transform of timm's crop mode "center": resized bilinearly until it covers `shape` (H, W), then cropped at the centre.
+
+    The sizes are rounded as torchvision's Resize and CenterCrop, or timm's ResizeKeepRatio where `shape` is no square, round them.
+    """
+    down, across = shape
+    if image.size == (across, down):
+        return image
+    if down == across:
+        width, height = (down * side // min(image.size) for side in image.size)
+    else:
+        ratio = min(image.width / across, image.height / down)
+        width, height = round(image.width / ratio), round(image.height / ratio)
+    left, top = round((width - across) / 2), round((height - down) / 2)
+    return image.resize((width, height), Image.Resampling.BILINEAR).crop((left, top, left + across, top + down))
 
 
 def tensor(image: Image.Image) -> Tensor:

@@ -10,7 +10,7 @@
 |---|---|---|
 | all of one size, none asked for | stay as they are | by that size, as below |
 | below 64 pixels | the size asked for: shorter side resized, centre cut out | crops with an eighth of the side as padding, flips |
-| 64 pixels and more | shorter side 8/7 of the size asked for (256 for 224), the centre shown | random resized crops, flips |
+| 64 pixels and more | shorter side about 8/7 of the size asked for (256 for 224), the centre shown | random resized crops, flips |
 | of different sizes, most above 64 pixels, none asked for | 224 | likewise |
 
 In memory a random resized crop is taken of the centre square (256x256 for 224), on disk of the whole image.
@@ -34,7 +34,6 @@ NAMES = ("digits", "cifar10", "cifar100")
 SIZES = range(8, 1025)
 IMAGENET_STEM_SIZE = 64  # pixels a side from which images are treated as ImageNet's
 LARGE_SIZE = 224  # of what they show, if nothing else is said
-MARGIN = 8 / 7  # of the side that is kept to the one that is shown: 256 to 224
 CROP_SCALE = (0.08, 1.0)  # of the area; torchvision's, and that of the published ImageNet searches
 PROBED = 100  # images whose sizes are looked at
 TRAIN_DIGITS = 150  # of each class; the other 24 to 33 are the test part: 1,500 + 297
@@ -150,7 +149,8 @@ def _sizes(parts: list[Members], size: int | None) -> tuple[tuple[int, int], tup
 
 
 def _frame(size: int) -> tuple[int, int]:
-    side = round(size * MARGIN) if size >= IMAGENET_STEM_SIZE else size
+    """About 8/7 of a large `size`, 256 for 224; larger by a multiple of 4, so that its centre crop is that of the image to the pixel."""
+    side = size + 4 * round(size / 28) if size >= IMAGENET_STEM_SIZE else size
     return side, side
 
 

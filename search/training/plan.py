@@ -125,16 +125,11 @@ def _check_images(model: Model, name: str, settings: Training, data: Dataset) ->
 
 def _inputs(model: Model, data: Dataset) -> dict[str, Any]:
     """What timm writes beside the weights of how images are prepared."""
-    height, width = data.size
-    reduction = model.network.reduction
     return {
-        "input_size": (3, height, width),
-        "pool_size": (-(-height // reduction), -(-width // reduction)),
+        **data.preprocessing,
+        "pool_size": tuple(-(-side // model.network.reduction) for side in data.size),
         "num_classes": data.num_classes,
-        "mean": data.mean,
-        "std": data.std,
-        "interpolation": "bilinear",
-        "crop_pct": 0.875 if min(data.size) >= IMAGENET_STEM_SIZE else 1.0,
+        "license": None,  # the user's choice: the zoo's is not that of other weights
         "description": f"trained by nasarch on {data.name}",
     }
 

@@ -33,7 +33,7 @@ from .plan import resumed
 from .recipes import recipe
 
 NEEDED = "give the folder that `nasarch train` wrote, with all of its files"
-INPUTS = ("mean", "std", "interpolation", "crop_pct")  # of timm's configuration: how the images were prepared
+INPUTS = ("mean", "std", "interpolation", "crop_pct", "crop_mode")  # of timm's configuration: how the images were prepared
 
 
 def ship(run: Path, folder: Path = shipped.FOLDER) -> Path:

@@ -302,12 +302,30 @@ def test_the_configuration_says_all_that_timm_and_transformers_need() -> None:
     }
     assert config == {
         **{"input_size": [3, 30, 41], "pool_size": [8, 11], "num_classes": 5, "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6]},
-        **{"crop_pct": 1.0, "interpolation": "bicubic", "first_conv": "stem.0.0", "classifier": "fc", "license": "apache-2.0"},
+        **{
+            "crop_pct": 1.0,
+            "crop_mode": "center",
+            "interpolation": "bicubic",
+            "first_conv": "stem.0.0",
+            "classifier": "fc",
+            "license": "apache-2.0",
+        },
         "description": "FTSO cells searched on imagenet: 3 cells, 4 channels, 30x41 images",
     }
     unnamed = model_config(model, origin_of(), Labels(("a",) * 5, {}), 12)
     assert unnamed["pretrained_cfg"]["input_size"] == [3, 12, 12] and unnamed["pretrained_cfg"]["pool_size"] == [3, 3]
     assert "label_descriptions" not in unnamed and "label_names" not in model_config(model, origin_of(), None, None)
+
+
+def test_the_crop_mode_goes_into_config_json() -> None:
+    model = network()
+    model.pretrained_cfg = {**model.pretrained_cfg, "crop_mode": "squash"}
+    assert model_config(model, origin_of(), None, None)["pretrained_cfg"]["crop_mode"] == "squash"
+
+
+def test_a_crop_mode_of_its_own_is_named() -> None:
+    for mode, named in (("center", ""), ("squash", ", squash")):
+        assert f"bicubic, crop 0.875{named} |" in card(facts(config={**facts().config, "crop_mode": mode}))
 
 
 def test_statistics_are_those_of_the_data_that_are_named_and_one_for_one_channel() -> None:

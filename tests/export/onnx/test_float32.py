@@ -120,6 +120,7 @@ def test_the_properties_say_what_the_model_is_and_what_to_feed_it(exported: Call
     else:
         assert "mean" not in found and "std" not in found, "three means don't fit one channel"
     assert (found["interpolation"], float(found["crop_pct"])) == (config["interpolation"], config["crop_pct"])
+    assert found["crop_mode"] == config.get("crop_mode") == "center"
     assert nasarch.Genotype.from_dict(json.loads(found["genotype"])) == model.genotype
     assert found["weights_sha256"] == hashlib.sha256((tmp_path / "w.safetensors").read_bytes()).hexdigest()
     assert found["nasarch_version"] == nasarch.__version__

@@ -161,20 +161,22 @@ def noise(height: int, width: int) -> Dataset:
 
 
 @pytest.mark.parametrize(
-    ("model", "recipe", "size", "pool", "crop"),
+    ("model", "recipe", "size", "pool"),
     [
-        ("pc_darts_cifar", "cifar", (32, 32), (8, 8), 1.0),
-        ("pc_darts_cifar", "cifar", (30, 41), (8, 11), 1.0),
-        ("pc_darts_cifar", "cifar", (63, 90), (16, 23), 1.0),
-        ("pc_darts_cifar", "cifar", (64, 64), (16, 16), 0.875),
-        ("pc_darts_imagenet", "imagenet", (64, 224), (2, 7), 0.875),
+        ("pc_darts_cifar", "cifar", (32, 32), (8, 8)),
+        ("pc_darts_cifar", "cifar", (30, 41), (8, 11)),
+        ("pc_darts_cifar", "cifar", (63, 90), (16, 23)),
+        ("pc_darts_cifar", "cifar", (64, 64), (16, 16)),
+        ("pc_darts_imagenet", "imagenet", (64, 224), (2, 7)),
     ],
 )
-def test_timm_is_told_how_images_are_prepared(model: str, recipe: str, size: Any, pool: Any, crop: float) -> None:
+def test_timm_is_told_how_images_are_prepared(model: str, recipe: str, size: Any, pool: Any) -> None:
     on = noise(*size)
     told = subject(model, RECIPES[recipe], BASE, on).arguments
-    expected = {"input_size": (3, *size), "pool_size": pool, "crop_pct": crop, "num_classes": 2, "mean": on.mean, "std": on.std}
-    assert told["pretrained_cfg_overlay"] == expected | {"interpolation": "bilinear", "description": "trained by nasarch on pets"}
+    expected = {"input_size": (3, *size), "pool_size": pool, "crop_pct": 1.0, "num_classes": 2, "mean": on.mean, "std": on.std}
+    assert told["pretrained_cfg_overlay"] == expected | {
+        **{"interpolation": "bilinear", "crop_mode": "center", "license": None, "description": "trained by nasarch on pets"}
+    }
     assert {key: told[key] for key in ("num_classes", "cells", "channels")} == {"num_classes": 2, "cells": 3, "channels": 4}
     whole = replace(BASE, cells=None, channels=None)
     for change, is_whole in (({}, True), ({"cells": 3}, False), ({"channels": 4}, False)):
