@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import re
-import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from nasarch.data.image_files import File
+from nasarch.data.trees import Tree, normalized_path, read_tree
 from nasarch.strict_json import shown
 
 
@@ -33,14 +33,18 @@ def find_files(path: Path, images: Path | None, names: Sequence[str]) -> dict[st
     candidates = [images] if images is not None else [folder_or_tar for folder_or_tar in _candidates(path) if folder_or_tar.exists()]
     best: dict[str, File] = {}
     for folder_or_tar in candidates:
-        found = _in_tar(folder_or_tar, names) if folder_or_tar.is_file() else _in_folder(folder_or_tar, names)
+        try:
+            found = _in_tar(folder_or_tar, names) if folder_or_tar.is_file() else _in_folder(folder_or_tar, names)
+        except OSError as error:
+            raise ValueError(f"can't read {folder_or_tar}: {error.strerror or error}; check its permissions") from error
         best = max(best, found, key=len)
         if len(best) == len(set(names)):
             return best
     missing = [name for name in names if name not in best]
+    first = missing[0] if missing[0].isprintable() and len(missing[0]) <= 100 else shown(missing[0])
     where = ", ".join(map(str, candidates)) or str(path.parent)
     raise ValueError(
-        f"{len(missing):,} of {len(names):,} images are missing, the first is {missing[0]} (looked in {where}); say where with --images"
+        f"{len(missing):,} of {len(names):,} images are missing, the first is {first} (looked in {where}); say where with --images"
     )
 
 
@@ -57,14 +61,19 @@ def _candidates(path: Path) -> Iterator[Path]:
 
 
 def _in_folder(folder: Path, names: Sequence[str]) -> dict[str, File]:
-    return {name: File(str(folder), name) for name in names if (folder / name).is_file()}
+    found = {name: File(str(folder), name) for name in names if os.path.isfile(folder / name)}
+    missing = [name for name in names if name not in found and not name.isascii()]  # that the folder may have in another normal form
+    entries = read_tree(folder, with_system_files=True).entries if missing else {}
+    return found | {name: file for name in missing if (file := entries.get(normalized_path(name))) is not None}
 
 
 def _in_tar(path: Path, names: Sequence[str]) -> dict[str, File]:
-    requested = set(names)
-    try:
-        with tarfile.open(path, "r:") as tar:
-            members = {member.name.removeprefix("./"): member for member in tar if member.isfile()}
-    except (OSError, tarfile.TarError) as error:
-        raise ValueError(f"can't read {path} as a tar file ({error}); it has to be uncompressed") from error
-    return {name: File(str(path), name, member.offset_data, member.size) for name, member in members.items() if name in requested}
+    """Members by their names in the tar file, or in the folder around everything that packing a folder leaves."""
+    tree: Tree | None = read_tree(path, with_system_files=True)
+    found: dict[str, File] = {}
+    while tree is not None and not found:
+        files = {name: tree.entries.get(normalized_path(name)) for name in names}
+        found = {name: file._replace(member=name) for name, file in files.items() if file is not None}
+        tops = {name.split("/")[0] for name in tree.entries}
+        tree = tree.below(tops.pop()) if len(tops) == 1 else None
+    return found

@@ -116,6 +116,7 @@ def _logits_of(folders: Sequence[str], class_names: Sequence[str] | None, num_cl
 def _find(source: str | os.PathLike[str]) -> _ImageSet:
     from nasarch.data.folders import LAYOUTS, find_parts
     from nasarch.data.load import NAMES, load
+    from nasarch.data.options import print_left_out
 
     if source in NAMES:
         try:
@@ -132,9 +133,10 @@ def _find(source: str | os.PathLike[str]) -> _ImageSet:
     if flat is not None:
         return _ImageSet(path.resolve().name, [flat], ())
     try:
-        parts, class_names, _ = find_parts(path)
+        parts, class_names, found = find_parts(path)
     except ValueError as error:
         raise ValueError(f"{error}; or a folder of images alone".replace(LAYOUTS, f"images in {LAYOUTS}")) from error
+    print_left_out(found)
     return _ImageSet(path.resolve().name, [_of_files(part.places, part.labels) for part in parts], class_names)
 
 

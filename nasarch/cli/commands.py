@@ -127,9 +127,12 @@ def split(
         download: Download the CIFAR files if they are missing.
     """
     from nasarch.data.load import listing
+    from nasarch.data.options import print_left_out
     from nasarch.data.split import RECORD, write_split
 
-    record = write_split(listing(data, root=root, download=download), fractions, seed, out)
+    found = listing(data, root=root, download=download)
+    print_left_out(found.source)
+    record = write_split(found, fractions, seed, out)
     print(f"{record['data']}: {record['images']:,} training images, {record['classes']} classes; seed {seed}")
     for part in record["parts"]:
         least, most = part["images_per_class"]

@@ -214,7 +214,7 @@ class Dataset:
     @property
     def listing(self) -> Listing:
         """Names and labels of the training images."""
-        return Listing(self.name, self.names or numbered(len(self.train)), self.train.labels)
+        return Listing(self.name, self.names or numbered(len(self.train)), self.train.labels, self.source)
 
 
 def _histogram(pixels: Tensor) -> Tensor:

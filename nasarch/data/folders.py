@@ -2,48 +2,37 @@
 
 | given | training part | test part |
 |---|---|---|
-| a folder with train/ or train.tar | its class folders | those of val, valid or test, folder or .tar, the first that exists |
+| a folder with train/ or train.tar | its class folders | those of val, valid, validation, eval, test or testing, the first that exists |
 | any other folder, a .tar of class folders | its class folders | none |
-| a .tar with train/ inside | its class folders | those of val/, valid/ or test/ inside |
+| a .tar with train/ inside | its class folders | those of val/, ..., test/ inside, likewise |
+
+The names of parts are read in any case, and training is train. A folder train/ that holds images itself or stands among two or more
+folders of images, without a test part, is a class. What is left aside is named in the source text.
 
 A class is a folder, named by it; images may lie deeper in it. Classes and the images in each are sorted by name, so order, digest
-and splits are the same on every machine. Hidden files and the litter of desktops are passed over; files whose suffix is not one of
-an image are left out and counted in the source text. Tar files are never unpacked: their images are read in place, and links or
-members that point outside are passed over.
+and splits are the same on every machine. Hidden and system files are passed over, as are files whose suffix is not one of an image
+(trees.py); they are counted in the source text. Tar files are never unpacked: their images are read in place.
 
 100,000 names in 100 folders take 0.8 s (one core, after the first time).
 """
 
 from __future__ import annotations
 
-import os
-import tarfile
-from collections.abc import Iterator, Sequence
-from functools import partial
-from pathlib import Path, PurePosixPath
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from .image_files import File
+from .trees import OTHER, Tree, read_tree
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
-TEST_PARTS = ("val", "valid", "test")
+TRAIN_PARTS = ("train", "training")
+TEST_PARTS = ("val", "valid", "validation", "eval", "test", "testing")
 LAYOUTS = "train/<class>/<image>, <class>/<image>, train.tar (with val.tar or test.tar), or one .tar of class folders"
-
-
-class Tree(NamedTuple):
-    """What lies below a root, by path relative to it ("airplane/0001.jpg"); a folder itself has the value None."""
-
-    root: Path
-    entries: dict[str, File | None]
-
-    def below(self, name: str) -> Tree | None:
-        """What lies below the folder `name` of the root; None if there is no such folder."""
-        prefix = f"{name}/"
-        inside = {path.removeprefix(prefix): file for path, file in self.entries.items() if path.startswith(prefix)}
-        return Tree(self.root / name, inside) if inside else None
 
 
 class Members(NamedTuple):
@@ -55,95 +44,105 @@ class Members(NamedTuple):
 
 
 def find_parts(path: Path) -> tuple[list[Members], tuple[str, ...], str]:
-    """The training part below `path` and, if there is one, the test part; the class names; and in words what was found.
+    """The training part below `path` and, if there is one, the test part; the class names; and in words what was found and left out.
 
     Raises:
-        ValueError: no images, fewer than two classes, an empty class folder, different classes in the two parts, an unreadable file or
-            folder.
+        ValueError: no images, fewer than two classes, an empty class folder, different classes in the two parts, folders that may be parts
+            or classes, an unreadable file or folder.
     """
     try:
-        trees = _trees(path)
+        trees, aside = _trees(path)
     except OSError as error:
         raise ValueError(f"can't read {error.filename or path}: {error.strerror or error}; check the path and its permissions") from error
     parts = [_classes(tree) for tree in trees]
     _check_classes(trees, parts)
     source = ", ".join(_describe(path, tree, part) for tree, part in zip(trees, parts, strict=True))
+    source += f"; left out: {', '.join(aside)}" if aside else ""
     return [_members(tree, part) for tree, part in zip(trees, parts, strict=True)], tuple(parts[0]), source
 
 
 # ---- finding
 
 
-def _trees(path: Path) -> list[Tree]:
-    """The training part and, if there is one, the test part."""
-    whole = None if path.is_dir() else _tar_tree(path)
-    find = whole.below if whole else partial(_part, path)
-    train = find("train")
-    if train is None:
-        return [whole or _folder_tree(path)]
-    test = next(filter(None, map(find, TEST_PARTS)), None)
-    return [train, test] if test else [train]
+def _trees(path: Path) -> tuple[list[Tree], list[str]]:
+    """The training part and, if there is one, the test part; and what lies beside them.
 
-
-def _part(path: Path, name: str) -> Tree | None:
-    if (path / name).is_dir():
-        return _folder_tree(path / name)
-    return _tar_tree(path / f"{name}.tar") if (path / f"{name}.tar").is_file() else None
-
-
-def _folder_tree(root: Path) -> Tree:
-    place = str(root)
-    return Tree(root, {name: None if is_folder else File(place, name) for name, is_folder in _walk(place, "", set())})
-
-
-def _walk(folder: str, prefix: str, seen: set[str]) -> Iterator[tuple[str, bool]]:
-    """Files and folders below `folder`, `prefix` before their names, and which is a folder; without litter.
-
-    Links are followed, but no folder is entered twice.
+    Raises:
+        ValueError: two training parts, none beside a test part, or a folder train/ that may be a part or a class.
     """
-    if (real := os.path.realpath(folder)) in seen:
-        return
-    seen.add(real)
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if _is_litter(entry.name):
-                continue
-            if entry.is_dir():
-                yield prefix + entry.name, True
-                yield from _walk(entry.path, f"{prefix}{entry.name}/", seen)
-            elif entry.is_file():
-                yield prefix + entry.name, False
+    tree = _unwrapped(read_tree(path))
+    depths = _depths(tree)
+    tars = {} if tree.root.is_file() else {name[:-4]: name for name in tree.entries if "/" not in name and name.lower().endswith(".tar")}
+    names = [*depths, *(stem for stem in tars if stem not in depths)]
+    trains, tests = _named(names, TRAIN_PARTS), _named(names, TEST_PARTS)
+    others = [name for name in depths if name not in (*trains, *tests) and depths[name]]
+    if not trains:
+        _check_classes_alone(tree, depths, tests)
+        return [tree], []
+    of_images, train = [name for name in others if 0 in depths[name]], trains[0]
+    inside = depths.get(train, {1})
+    if others and 0 in inside or len(of_images) > 1 and not tests:
+        return [tree], []
+    if of_images and not tests:
+        raise ValueError(
+            f"{tree.root}: {train} is the training part or a class beside {of_images[0]}; give {tree.root / train} if it is the "
+            f"training part, or leave no folders in it if it is a class"
+        )
+    if len(trains) > 1:
+        raise ValueError(f"{tree.root} has two training parts, {' and '.join(trains)}; move one of them away")
+    used = [train, *tests[:1]]
+    loose = sum(is_image(name) for name, file in tree.entries.items() if file is not None and "/" not in name)
+    aside = [*tests[1:], *others, *(tars[name] for name in used if name in tars and name in depths)]
+    return [_part(tree, name, tars) for name in used], [*aside, *([f"{loose} images beside {train}"] if loose else [])]
 
 
-def _tar_tree(path: Path) -> Tree:
-    try:
-        with tarfile.open(path, "r:") as tar:
-            members = tar.getmembers()
-    except tarfile.TarError as error:
-        raise ValueError(f"{path} is neither a folder nor an undamaged, uncompressed tar file ({error}); expected {LAYOUTS}") from error
-    entries: dict[str, File | None] = {}
-    for member in members:
-        parts = [part for part in PurePosixPath(member.name).parts if part != "/"]
-        if parts and (member.isreg() or member.isdir()) and not any(_is_litter(part) for part in parts):
-            file = File(str(path), member.name, member.offset_data, member.size) if member.isreg() else None
-            entries["/".join(parts)] = file
-    return _unwrapped(Tree(path, entries))
+def _depths(tree: Tree) -> dict[str, set[int]]:
+    """For each top folder whether images lie in it (0) and in folders in it (1); an empty set if there are none. Sorted by name."""
+    depths: dict[str, set[int]] = {path: set() for path, file in sorted(tree.entries.items()) if file is None and "/" not in path}
+    for path, file in tree.entries.items():
+        if file is not None and "/" in path:
+            top, rest = path.split("/", 1)
+            depths.setdefault(top, set()).update({min(rest.count("/"), 1)} if is_image(path) else ())
+    return depths
+
+
+def _named(names: Sequence[str], parts: Sequence[str]) -> list[str]:
+    """The `names` of one of the `parts`, in any case, in their order."""
+    return [name for part in parts for name in names if name.casefold() == part]
+
+
+def _check_classes_alone(tree: Tree, depths: dict[str, set[int]], tests: Sequence[str]) -> None:
+    """Refuse parts without a training part: folders of the same folders, some named as parts are."""
+    inside = [{path.split("/")[1] for path in tree.entries if path.startswith(f"{name}/") and path.count("/") > 1} for name in depths]
+    words = {word for name in depths for word in name.casefold().replace("-", "_").replace(" ", "_").split("_")}
+    deep = len(depths) > 1 and all(found == {1} for found in depths.values()) and words & {*TRAIN_PARTS, *TEST_PARTS}
+    if deep and (len(tests) == len(depths) or all(names == inside[0] for names in inside)):
+        raise ValueError(
+            f"{tree.root}: {', '.join(depths)} are parts of a data set, not classes, each with folders such as "
+            f"{min(inside[0])}; name the training part train, the other val or test"
+        )
+
+
+def _part(tree: Tree, name: str, tars: dict[str, str]) -> Tree:
+    return tree.below(name) or (_unwrapped(read_tree(tree.root / tars[name])) if name in tars else Tree(tree.root / name, {}, {}))
 
 
 def _unwrapped(tree: Tree) -> Tree:
-    """The tree without the folder around everything that packing a folder leaves ("cifar/train/cat/1.png")."""
+    """The tree without the folder around everything that packing a folder leaves ("cifar/train/cat/1.png").
+
+    In a folder it is left only if there is a training part in it.
+    """
     tops = {path.split("/")[0] for path in tree.entries}
-    deep = all(path.count("/") >= 2 for path in tree.entries if _is_image(path))
-    below = tree.below(tops.pop()) if len(tops) == 1 and deep else None
-    return tree if below is None else _unwrapped(Tree(tree.root, below.entries))
+    deep = all(path.count("/") >= 2 for path in tree.entries if is_image(path))
+    below = tree.below(top := tops.pop()) if len(tops) == 1 and deep else None
+    if below is None or tree.root.is_dir() and (_named([top], TRAIN_PARTS) or not _named([*_depths(below)], TRAIN_PARTS)):
+        return tree
+    left_out = {path.removeprefix(f"{top}/"): reason for path, reason in tree.left_out.items()}
+    return _unwrapped(Tree(below.root if tree.root.is_dir() else tree.root, below.entries, left_out))
 
 
-def _is_litter(name: str) -> bool:
-    """Hidden, left by a desktop, or ".." in a tar file."""
-    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
-
-
-def _is_image(path: str) -> bool:
+def is_image(path: str) -> bool:
+    """Whether a file has one of the suffixes of images, in any case."""
     return path.lower().endswith(SUFFIXES)
 
 
@@ -155,7 +154,7 @@ def _classes(tree: Tree) -> dict[str, list[str]]:
     folders = {path.split("/")[0] for path, file in tree.entries.items() if file is None or "/" in path}
     classes: dict[str, list[str]] = {name: [] for name in sorted(folders)}
     for path, file in sorted(tree.entries.items()):
-        if file is not None and "/" in path and _is_image(path):
+        if file is not None and "/" in path and is_image(path):
             classes[path.split("/")[0]].append(path)
     if not any(classes.values()):
         raise ValueError(f"{tree.root} has no images in class folders; expected {LAYOUTS}, images being {' '.join(SUFFIXES)}")
@@ -184,8 +183,9 @@ def _members(tree: Tree, part: dict[str, list[str]]) -> Members:
 
 def _describe(path: Path, tree: Tree, part: dict[str, list[str]]) -> str:
     count = sum(map(len, part.values()))
-    others = sum(file is not None for file in tree.entries.values()) - count
-    ignored = f" ({others} other file{'s' * (others > 1)} left out)" if others else ""
+    others = Counter({OTHER: sum(file is not None for file in tree.entries.values()) - count}) + Counter(tree.left_out.values())
+    words = [f"{number} {reason.format('s' * (number > 1))}" for reason, number in sorted(others.items(), reverse=True)]
+    ignored = f" ({', '.join(words)} left out)" if words else ""
     name = path.resolve().name
-    where = name if tree.root == path else f"{name}/{tree.root.name}"
+    where = name if tree.root == path else f"{name}/{tree.root.relative_to(path)}"
     return f"{count} images of {where}{ignored}"

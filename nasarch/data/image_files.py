@@ -92,6 +92,7 @@ class Listing(NamedTuple):
     data: str  # name of the data set
     names: tuple[str, ...]
     labels: Tensor
+    source: str = ""  # what was found and left out, in words
 
     @property
     def digest(self) -> str:

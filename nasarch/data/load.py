@@ -95,8 +95,8 @@ def listing(name_or_path: str | os.PathLike[str], *, download: bool = False, roo
     if name_or_path in NAMES:
         return load(name_or_path, download=download, root=root).listing
     path = _existing(name_or_path)
-    train = find_parts(path)[0][0]
-    return Listing(_name(path), train.names, train.labels)
+    parts, _, source = find_parts(path)
+    return Listing(_name(path), parts[0].names, parts[0].labels, source)
 
 
 def cache_folder() -> Path:
@@ -162,6 +162,10 @@ def _in_memory(part: Members, shape: tuple[int, int], frame: tuple[int, int] | N
 
 
 def _on_disk(part: Members, shape: tuple[int, int], frame: tuple[int, int] | None) -> Files:
+    """All images of `part` left on disk; without a frame each has to have the `shape`, as in memory."""
+    for place in part.places if frame is None else ():
+        if (own := shape_of(place)) != shape:
+            raise ValueError(DIFFERENT.format(place, *own, *shape))
     return Files(part.places, part.labels, part.names, shape, frame)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +41,15 @@ class DataOptions:
             raise ValueError(f"--workers {self.workers}: choose 0 (decode in the main process) or more")
 
     def load(self) -> Dataset:
-        """The data set; errors as in `nasarch.data.load.load`."""
+        """The data set; prints what of it is left out. Errors as in `nasarch.data.load.load`."""
         from .load import load
 
-        return load(self.data, size=self.size, root=self.root, download=self.download, in_memory=self.in_memory)
+        data = load(self.data, size=self.size, root=self.root, download=self.download, in_memory=self.in_memory)
+        print_left_out(data.source)
+        return data
+
+
+def print_left_out(source: str) -> None:
+    """Print on stderr what of a data set is left out, if anything is, in the first process of several."""
+    if "left out" in source and os.environ.get("RANK", "0") == "0":
+        print(f"nasarch: note: data: {source}", file=sys.stderr)

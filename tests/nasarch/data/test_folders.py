@@ -83,7 +83,7 @@ def test_litter_is_passed_over_and_other_files_are_counted(pack: Callable[[Path,
     junk = dict.fromkeys(litter + others, b"no image")
     data = load(pack(tmp_path / "pets.tar", {**junk, **two_classes()}))
     assert data.digest == load(as_tree(tmp_path / "clean", two_classes())).digest
-    assert data.source == "6 images of pets.tar (3 other files left out)"
+    assert data.source == "6 images of pets.tar (3 other files, 5 hidden or system files left out)"
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
@@ -198,7 +198,7 @@ def test_a_compressed_or_cut_tar_is_refused(tmp_path: Path) -> None:
             load(path)
 
 
-def test_links_and_outside_members_of_a_tar_are_passed_over(tmp_path: Path) -> None:
+def test_links_in_a_tar_are_followed_and_outside_members_passed_over(tmp_path: Path) -> None:
     outside = as_tree(tmp_path / "secret", {"0.png": encoded()}) / "0.png"
     link, hard, device = tarfile.TarInfo("cat/link.png"), tarfile.TarInfo("cat/hard.png"), tarfile.TarInfo("cat/device.png")
     link.type, link.linkname = tarfile.SYMTYPE, str(outside)
@@ -210,7 +210,11 @@ def test_links_and_outside_members_of_a_tar_are_passed_over(tmp_path: Path) -> N
     path = as_tar(
         tmp_path / "pets.tar", {**two_classes(), "../cat/up.png": encoded(), "cat/../../up.png": encoded()}, link, hard, device, newest
     )
-    assert len(load(path).train) == 6
+    data = load(path)
+    assert data.names == tuple(
+        f"{name}/{i}.png" for name in ("cat", "dog", "newest") for i in (0, 1, 2, "hard") if (name, i) != ("dog", "hard")
+    )
+    assert data.source == "11 images of pets.tar (4 other files, 2 links without a target left out)"
     assert sorted(tmp_path.rglob("*")) == sorted([*before, path])
 
 

@@ -338,15 +338,16 @@ def test_images_of_different_sizes_are_imagenets_if_most_are_larger_than_64_pixe
         assert data.augmentation == IMAGENETS
 
 
-def test_every_second_image_of_more_than_a_hundred_is_looked_at(tmp_path: Path) -> None:
+def test_an_image_of_another_size_is_named_wherever_the_images_are(tmp_path: Path) -> None:
     small, large = encoded(size=(8, 8)), encoded(size=(9, 9))
     files = {f"{name}/{i:03}.png": small for name in ("cat", "dog") for i in range(60)}
-    seen, passed = dict(files) | {"cat/004.png": large}, dict(files) | {"cat/003.png": large}
-    with pytest.raises(ValueError, match="cat/004.png has 9x9 pixels, the first image 8x8"):
-        load(as_tree(tmp_path / "seen", seen), in_memory=False)
-    assert load(as_tree(tmp_path / "passed", passed), in_memory=False).size == (8, 8)
-    with pytest.raises(ValueError, match="cat/003.png has 9x9 pixels, the first image 8x8"):
-        load(tmp_path / "passed", in_memory=True)
+    for number in ("003", "004"):
+        root = as_tree(tmp_path / number, dict(files) | {f"cat/{number}.png": large})
+        for in_memory in (False, True):
+            with pytest.raises(ValueError, match=f"cat/{number}.png has 9x9 pixels, the first image 8x8"):
+                load(root, in_memory=in_memory)
+    huge = dict(files) | {"cat/003.png": encoded(size=(90, 90))}  # not probed, so the others are small images of one size
+    assert load(as_tree(tmp_path / "huge", huge), size=8, in_memory=False).size == (8, 8)
 
 
 def test_memory_takes_what_just_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
