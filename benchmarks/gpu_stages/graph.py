@@ -1,14 +1,12 @@
-"""Stage graph: steps captured as CUDA graphs and replayed, against the same steps run eagerly.
+"""Stage graph: steps captured as CUDA graphs and replayed (nasarch/runtime/captured.py), against the same steps run eagerly.
 
-What a graph needs and nasarch's eager steps do not have: a learning rate in a tensor with a fused SGD, an Adam that counts its steps on
-the GPU, gradients that lie as their weights do (the fused SGD asks for that), and batches that are copied to one place. On a CPU the same
-steps on the same buffers run without a graph, so that everything but the capture is rehearsed.
+On a CPU the same steps run without a graph, so that everything but the capture is rehearsed.
 
 | figure | meaning |
 |---|---|
 | eager_ms, replay_ms | a step of nasarch as it is, and a replay |
 | capture_s | seconds of the capture |
-| from_eager | relative difference of the weights after as many steps from the same start with nasarch's own optimisers |
+| from_eager | relative difference of the weights after as many eager steps from the same start |
 | eager_twice | the same of two eager runs: what chance on the GPU does |
 | moved | how far these steps moved the weights, likewise |
 | rate_is_read | with the rate 0 in its tensor a replay leaves the weights alone, with another rate it moves them |
@@ -25,8 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from nasarch.runtime.captured import WARM_UP, Captured
+from nasarch.runtime.optimizers import set_rate
 from nasarch.runtime.options import Precision
-from nasarch.search.engine.updates import Batch, State, Step
+from nasarch.search.engine.updates import Batch, State, Step, Update
 from nasarch.search.recipes.pc_darts import PcDarts
 
 from .cases import CASES, Case, batches, combinations, state_of
@@ -34,7 +34,6 @@ from .context import Context
 from .formats import in_format
 from .timing import median_ms
 
-WARM = 3  # eager steps before the capture, which are real ones
 STEPS, SMALL_STEPS = 8, 1  # replays that are compared
 ROUNDS, SMALL_ROUNDS = 15, 1
 NAMES = ("ftso", "pc-darts", "pc-darts, weights only", "dots, topology", "darts, first order", "darts, second order")
@@ -48,65 +47,6 @@ def run(context: Context) -> None:
         context.attempt(f"{name}, {amp}, {form}", partial(captured, context, CASES[name], amp, form))
 
 
-class Captured:
-    """A step on buffers that stay where they are."""
-
-    def __init__(self, case: Case, state: State, start: Sequence[Batch]) -> None:
-        self.state, self.update, self.device = state, case.update, start[0][0].device.type
-        self.buffers = [tuple(tensor.clone() for tensor in batch) for batch in start]
-        self.rate = torch.full((), PcDarts.lr, device=self.device)
-        ((weights,), (arch,)) = (optimizer.param_groups for optimizer in (state.weight_optimizer, state.arch_optimizer))
-        state.weight_optimizer = torch.optim.SGD([weights | {"lr": self.rate, "fused": True}])
-        state.weight_optimizer.register_step_pre_hook(like_weights)
-        state.arch_optimizer = torch.optim.Adam([arch | {"capturable": self.device == "cuda"}])
-        self.graph: Any = None
-        self.result: Step | None = None
-
-    def eager(self, two: Sequence[Batch]) -> None:
-        """A step on these batches, without the graph."""
-        for buffer, batch in zip(self.buffers, two, strict=True):
-            for place, tensor in zip(buffer, batch, strict=True):
-                place.copy_(tensor)
-        self.result = self.update(self.state, *self.buffers)  # type: ignore[arg-type]
-
-    def warm(self, pairs: Sequence[Sequence[Batch]]) -> None:
-        """Steps on a stream of their own, as capture wants them before."""
-        if self.device == "cpu":
-            for two in pairs:
-                self.eager(two)
-            return
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for two in pairs:
-                self.eager(two)
-        torch.cuda.current_stream().wait_stream(stream)
-
-    def capture(self) -> None:
-        """Record a step, which is not run."""
-        if self.device == "cuda":
-            self.graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self.graph):
-                self.result = self.update(self.state, *self.buffers)  # type: ignore[arg-type]
-
-    def replay(self, two: Sequence[Batch]) -> None:
-        """A step on these batches."""
-        if self.graph is None:
-            return self.eager(two)
-        for buffer, batch in zip(self.buffers, two, strict=True):
-            for place, tensor in zip(buffer, batch, strict=True):
-                place.copy_(tensor)
-        return self.graph.replay()
-
-
-def like_weights(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-    """Give each gradient the strides of its weight."""
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            if p.grad is not None and p.grad.stride() != p.stride():
-                p.grad = torch.empty_like(p).copy_(p.grad)
-
-
 def captured(context: Context, case: Case, amp: Precision, form: str) -> dict[str, Any]:
     """The figures of one step."""
     with in_format(form):
@@ -114,29 +54,33 @@ def captured(context: Context, case: Case, amp: Precision, form: str) -> dict[st
 
 
 def _captured(context: Context, case: Case, amp: Precision) -> dict[str, Any]:
-    steps = WARM + (SMALL_STEPS if context.small else STEPS)
+    steps = WARM_UP + 1 + (SMALL_STEPS if context.small else STEPS)
     pairs = in_pairs(batches(case, context.device, 4, small=context.small), steps)
-    build = partial(state_of, case, context.device, amp, small=context.small)
+    build, rounds = partial(state_of, case, context.device, amp, small=context.small), SMALL_ROUNDS if context.small else ROUNDS
     before = weights(build())
     first, second = (eager(case, build(), pairs) for _ in range(2))
-    one = Captured(case, build(), pairs[0])
-    one.warm(pairs[:WARM])
-    begin = time.perf_counter()
-    one.capture()
-    seconds = time.perf_counter() - begin
-    for two in pairs[WARM:]:
-        one.replay(two)
-    after = weights(one.state)
-    state, rounds = build(), SMALL_ROUNDS if context.small else ROUNDS
+    state = build()
+    one = Captured(partial(on_batches, case.update, state))
+    for number, two in enumerate(pairs):
+        begin = time.perf_counter()
+        one(*two[0], *two[1])
+        if number == WARM_UP:
+            seconds = time.perf_counter() - begin
+    after, again = weights(state), build()
     found = {
-        "eager_ms": median_ms(lambda: case.update(state, *pairs[0]), context.device, rounds),
-        "replay_ms": median_ms(lambda: one.replay(pairs[0]), context.device, rounds),
+        "eager_ms": median_ms(lambda: case.update(again, *pairs[0]), context.device, rounds),
+        "replay_ms": median_ms(lambda: one(*pairs[0][0], *pairs[0][1]), context.device, rounds),
         "from_eager": difference(after, first),
         "eager_twice": difference(second, first),
         "moved": difference(before, first),
-        "rate_is_read": rate_is_read(one, pairs[0]),
+        "rate_is_read": rate_is_read(one, state, pairs[0]),
     }
-    return found | ({"graph": "left out: a CPU has none"} if one.graph is None else {"capture_s": seconds})
+    return found | {"graph": "left out: a CPU has none"} if context.device == "cpu" else found | {"capture_s": seconds}
+
+
+def on_batches(update: Update, state: State, *tensors: Tensor) -> Step:
+    """The update on two batches whose tensors are given one after the other."""
+    return update(state, tensors[:2], tensors[2:])  # type: ignore[arg-type]
 
 
 def in_pairs(given: Sequence[Batch], steps: int) -> list[Sequence[Batch]]:
@@ -162,12 +106,12 @@ def difference(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
     return (apart / sum(float(b.double().square().sum()) for b in theirs)) ** 0.5
 
 
-def rate_is_read(one: Captured, two: Sequence[Batch]) -> bool:
+def rate_is_read(one: Captured, state: State, two: Sequence[Batch]) -> bool:
     """Whether the weights of the network stay with a rate of 0, and move with another one."""
     found = []
     for rate in (0.0, PcDarts.lr):
-        one.rate.fill_(rate)
-        before = [p.detach().clone() for p in one.state.net.parameters()]
-        one.replay(two)
-        found.append(all(torch.equal(a, b) for a, b in zip(before, one.state.net.parameters(), strict=True)))
+        set_rate(state.weight_optimizer, rate)
+        before = [p.detach().clone() for p in state.net.parameters()]
+        one(*two[0], *two[1])
+        found.append(all(torch.equal(a, b) for a, b in zip(before, state.net.parameters(), strict=True)))
     return found == [True, False]

@@ -24,10 +24,12 @@ class MachineOptions:
     Args:
         device: Device: cpu, cuda, cuda:1, ...; auto is the first accelerator, or the CPU.
         tf32: TF32 on NVIDIA GPUs: float32 convolutions and matrix products round their factors to 10 bits; faster, but less exact.
+        capture: Steps recorded as CUDA graphs and replayed: the same results without the time to launch thousands of kernels a step.
     """
 
     device: str = "auto"
     tf32: bool = False
+    capture: bool = False
 
     def start(self) -> torch.device:
         """Join the processes that torchrun started, if it did, and set TF32; returns the device of this process.

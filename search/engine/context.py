@@ -48,6 +48,7 @@ class SearchContext:
         workers: number of image-decoding worker processes, None for one per CPU core.
         hessian: measure the largest eigenvalue of the architecture's Hessian after every epoch.
         hessian_every: measure it after every so many steps of an epoch, too.
+        capture: record the steps as CUDA graphs and replay them, where `device` is one of CUDA.
     """
 
     data: Dataset
@@ -61,6 +62,7 @@ class SearchContext:
     workers: int | None = None
     hessian: bool = False
     hessian_every: int | None = None
+    capture: bool = False
 
     def cells(self, nodes: int) -> Space:
         """The space with so many inner nodes a cell; NATS-Bench's cell always has its three."""
@@ -179,5 +181,6 @@ class SearchContext:
             temperature=temperature,
             measure=Sharpness(loaders) if self.hessian else None,
             measure_every=self.hessian_every,
+            capture=self.capture,
         )
         return run_epochs(search_stage, self.checkpoint)

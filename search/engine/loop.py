@@ -1,5 +1,7 @@
 """A stage of a search: when weights and architecture parameters are trained, by which rates. Knows no method, no gradients.
 
+Every step runs through nasarch/runtime/captured.py, which on CUDA can record it once and replay it.
+
 The epochs are driven by nasarch/runtime/loop.py.
 """
 
@@ -7,17 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
+
+from torch import Tensor
 
 from nasarch.cells.genotype import Genotype
 from nasarch.data.loader import BatchLoader, endless
 from nasarch.runtime import distributed
+from nasarch.runtime.captured import Captured
 from nasarch.runtime.loop import Position
 from nasarch.runtime.meter import REMEDY, Meter
+from nasarch.runtime.optimizers import load_state, set_rate, state_of
 from nasarch.runtime.schedules import Schedule, constant
 
 from .result import SearchResult
-from .updates import Batch, State, Update, weights_only
+from .updates import PASSES, Batch, State, Step, Update, weights_only
 
 Measure = Callable[[State], Mapping[str, float]]
 
@@ -64,6 +71,7 @@ class SearchStage:
         temperature: of the softmaxes, by epoch.
         measure: called with the state at the end of every epoch; returns figures by name.
         measure_every: number of steps after which it is called within an epoch, too.
+        capture: record the steps as CUDA graphs and replay them, where the device is one of CUDA.
 
     Raises:
         ValueError: the epochs have fewer steps than `iterations`.
@@ -86,12 +94,14 @@ class SearchStage:
         temperature: Schedule | None = None,
         measure: Measure | None = None,
         measure_every: int | None = None,
+        capture: bool = False,
     ) -> None:
         self.state, self.update, self.derive = state, update, derive
         self.name, self.epochs, self.warmup, self.sparse = name, epochs, warmup, sparse
         self.learning_rate, self.temperature = learning_rate, temperature or constant(1.0)
         self.measure = measure
         self.report_steps = measure_every if measure is not None else None
+        self.captures, self.captured = capture, dict[Update, Captured]()
         self.device, self.remedy = next(state.net.parameters()).device, REMEDY
         self.batches: Iterable[Batch] = train
         self.loaders = {"train": train} | ({} if valid is None else {"valid": valid})
@@ -106,8 +116,7 @@ class SearchStage:
     def start_epoch(self, epoch: int) -> None:
         """Set the learning rate and the temperature."""
         self.is_warmup, self.rate = epoch < self.warmup, self.learning_rate(epoch)
-        for group in self.state.weight_optimizer.param_groups:
-            group["lr"] = self.rate
+        set_rate(self.state.weight_optimizer, self.rate)
         self._set_temperature(epoch)
 
     def step(self, batch: Batch, number: int, meter: Meter) -> None:
@@ -116,9 +125,17 @@ class SearchStage:
         steps = min(self.steps, self.total_steps - epoch * self.steps)
         other = batch if self.valid_batches is None or self.is_warmup else next(self.valid_batches)
         is_weights_only = self.is_warmup or (self.sparse and step + 1 != max(1, steps - 1))
-        loss, correct = (weights_only if is_weights_only else self.update)(self.state, batch, other)
+        loss, correct = self._updated(*((weights_only, batch, batch) if is_weights_only else (self.update, batch, other)))
         count = len(batch[1])
         meter.add(loss, (loss * count, correct), count, images=count + (0 if other is batch else len(other[1])))
+
+    def _updated(self, update: Update, train: Batch, valid: Batch) -> Sequence[Tensor]:
+        """Make the step; channels that are sampled are drawn before it."""
+        if update not in self.captured:
+            self.captured[update] = Captured(partial(_step, update, self.state), enabled=self.captures)
+        sampler = getattr(self.state.net, "sampler", None)
+        drawn = [] if sampler is None else [sampler.draw(PASSES[update]).to(self.device, non_blocking=True)]
+        return self.captured[update](*train, *(() if valid is train else valid), *drawn)
 
     def report(self, position: Position, means: Sequence[float]) -> Progress:
         """The progress, with the present cell at the end of an epoch; the processes have to agree on the cell."""
@@ -134,7 +151,7 @@ class SearchStage:
             loss=means[0],
             accuracy=means[1],
             learning_rate=self.rate,
-            temperature=self.state.arch.temperature,  # type: ignore[arg-type]
+            temperature=self.degrees,
             result=result,
             figures=self.measure(self.state) if self.measure is not None and measures else {},
         )
@@ -151,8 +168,8 @@ class SearchStage:
         return {
             "arch": arch,
             "net": state.net.state_dict(),
-            "weight_optimizer": state.weight_optimizer.state_dict(),
-            "arch_optimizer": state.arch_optimizer.state_dict(),
+            "weight_optimizer": state_of(state.weight_optimizer),
+            "arch_optimizer": state_of(state.arch_optimizer),
             "loaders": {name: loader.state_dict() for name, loader in self.loaders.items()},
             "scaler": state.scaler.state_dict(),
         }
@@ -168,12 +185,21 @@ class SearchStage:
             self._set_temperature(saved["epochs"] - 1)
             return
         state.net.load_state_dict(saved["net"])
-        state.weight_optimizer.load_state_dict(saved["weight_optimizer"])
-        state.arch_optimizer.load_state_dict(saved["arch_optimizer"])
+        load_state(state.weight_optimizer, saved["weight_optimizer"])
+        load_state(state.arch_optimizer, saved["arch_optimizer"])
         if saved["scaler"]:  # empty where nothing is scaled
             state.scaler.load_state_dict(saved["scaler"])
         for name, loader in self.loaders.items():
             loader.load_state_dict(saved["loaders"][name])
 
     def _set_temperature(self, epoch: int) -> None:
-        self.state.arch.temperature = self.temperature(epoch)  # type: ignore[assignment]
+        self.degrees = self.temperature(epoch)
+        self.state.arch.temperature.fill_(self.degrees)  # type: ignore[operator]
+
+
+def _step(update: Update, state: State, *tensors: Tensor) -> Step:
+    """The update on training and validation images and labels (one batch is both), and the drawn channels if they are sampled."""
+    if len(tensors) % 2:
+        state.net.sampler.use(tensors[-1])  # type: ignore[operator,union-attr]
+    (x, y), others = tensors[:2], tensors[2:4]
+    return update(state, (x, y), (others[0], others[1]) if len(others) == 2 else (x, y))

@@ -30,8 +30,8 @@ class Relaxation(nn.Module):
     """All architecture parameters of a search: `alpha` [Z, E, O] and, if `subset` > 0, `beta` [Z, N, S].
 
     N inner nodes have up to S subsets of incoming edges each; surplus entries of `beta` are never read. Parameters start at
-    `init_std` * randn, drawn from `generator` (0: all weights equal). `temperature` may be set at any time; that of the operations
-    is `operation_scale` times as high.
+    `init_std` * randn, drawn from `generator` (0: all weights equal). `temperature` is a tensor, to be filled at any time, also between
+    replays of a captured step; that of the operations is `operation_scale` times as high.
 
     Raises:
         ValueError: a group names an unknown operation, groups overlap or leave a candidate out, or `subset` is negative.
@@ -40,6 +40,7 @@ class Relaxation(nn.Module):
     candidates_ZEO: Tensor
     groups_GO: Tensor
     bias: Tensor
+    temperature: Tensor
     members_ZNSE: Tensor
     legal_ZNS: Tensor
 
@@ -58,7 +59,8 @@ class Relaxation(nn.Module):
         super().__init__()
         if subset < 0:
             raise ValueError(f"subset={subset}: 0 weighs no edges, 1 weighs edges one by one, 2 weighs pairs of edges")
-        self.space, self.subset, self.temperature, self.operation_scale = space, subset, 1.0, operation_scale
+        self.space, self.subset, self.operation_scale = space, subset, operation_scale
+        self.register_buffer("temperature", torch.ones((), dtype=torch.float64), persistent=False)
         self.register_buffer("candidates_ZEO", candidates_ZEO, persistent=False)
         self.register_buffer("groups_GO", _group_masks(space, candidates_ZEO, groups or (space.operations,)), persistent=False)
         self.register_buffer("bias", torch.as_tensor(bias), persistent=False)

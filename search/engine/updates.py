@@ -28,6 +28,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 
 from nasarch.runtime.distributed import all_reduce_mean
+from nasarch.runtime.optimizers import adam, set_gradients, sgd
 
 Batch = tuple[Tensor, Tensor]
 
@@ -86,8 +87,8 @@ def initial_state(net: nn.Module, arch: nn.Module, settings: OptimizerSettings, 
     return State(
         net=net,
         arch=arch,
-        weight_optimizer=torch.optim.SGD(net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay),
-        arch_optimizer=torch.optim.Adam(arch.parameters(), settings.arch_lr, betas, weight_decay=settings.arch_weight_decay),
+        weight_optimizer=sgd(net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay),
+        arch_optimizer=adam(arch.parameters(), settings.arch_lr, betas, weight_decay=settings.arch_weight_decay),
         clip=settings.clip,
     )
 
@@ -171,6 +172,10 @@ def exact_second_order(state: State, train: Batch, valid: Batch) -> Step:
     return weights_only(state, train, valid)
 
 
+# passes through the network in training mode, for each of which channels are drawn where they are sampled
+PASSES: dict[Update, int] = {weights_only: 1, one_level: 1, first_order: 2, second_order: 5, exact_second_order: 3}
+
+
 def of_order(order: str, precision: str) -> Update:
     """DARTS' update of an order: first, second or exact.
 
@@ -188,7 +193,7 @@ def arch_second_order(state: State, train: Batch, valid: Batch, *, epsilon: floa
 
     w' = w - xi * step is the weight step that would follow (`_unrolled`), v = d L_val(w') / d w', w+- = w +- h v with h = epsilon / |v|.
     """
-    weights, arch = _weights(state), list[Tensor](state.arch.parameters())
+    weights, arch = _weights(state), list(state.arch.parameters())
     rate, unrolled = _unrolled(state, weights, _gradients(_loss(state, train, weights), list(weights.values())))
     both = _gradients(_loss(state, valid, unrolled), [*arch, *unrolled.values()])
     direct, v = both[: len(arch)], both[len(arch) :]
@@ -197,14 +202,13 @@ def arch_second_order(state: State, train: Batch, valid: Batch, *, epsilon: floa
     for sign in (1.0, -1.0):
         moved = {name: (w + sign * h * g).detach() for (name, w), g in zip(weights.items(), v, strict=True)}
         shifted.append(_gradients(_loss(state, train, moved), arch))
-    for p, d, plus, minus in zip(arch, direct, *shifted, strict=True):
-        p.grad = d - rate * (plus - minus) / (2 * h)
+    set_gradients(arch, [d - rate * (plus - minus) / (2 * h) for d, plus, minus in zip(direct, *shifted, strict=True)])
     state.arch_optimizer.step()
 
 
 def arch_exact_second_order(state: State, train: Batch, valid: Batch) -> None:
     """Liu et al. 2019, eq. 7 with its product v^T d^2 L_train / (d w d alpha) by automatic differentiation instead of eq. 8."""
-    weights, arch = _weights(state), list[Tensor](state.arch.parameters())
+    weights, arch = _weights(state), list(state.arch.parameters())
     slope = torch.autograd.grad(_loss(state, train, weights), list(weights.values()), create_graph=True)
     own = [g.detach().clone() for g in slope]
     all_reduce_mean(own)
@@ -214,8 +218,7 @@ def arch_exact_second_order(state: State, train: Batch, valid: Batch) -> None:
     product = torch.autograd.grad(slope, arch, v, allow_unused=True, materialize_grads=True)
     mean = [p.clone() for p in product]
     all_reduce_mean(mean)
-    for p, d, m in zip(arch, direct, mean, strict=True):
-        p.grad = d - rate * m
+    set_gradients(arch, [d - rate * m for d, m in zip(direct, mean, strict=True)])
     state.arch_optimizer.step()
 
 
@@ -223,7 +226,7 @@ def _weights(state: State) -> dict[str, Tensor]:
     return dict(state.net.named_parameters())
 
 
-def _unrolled(state: State, weights: dict[str, Tensor], slope: Sequence[Tensor]) -> tuple[float, dict[str, Tensor]]:
+def _unrolled(state: State, weights: dict[str, Tensor], slope: Sequence[Tensor]) -> tuple[float | Tensor, dict[str, Tensor]]:
     """xi, and the weights after the SGD step that would follow: momentum and weight decay as in DARTS' code, no clipping."""
     (group,) = state.weight_optimizer.param_groups
     after = {}
@@ -240,16 +243,15 @@ def _loss(state: State, batch: Batch, weights: dict[str, Tensor]) -> Tensor:
     return F.cross_entropy(state.logits(batch[0], state.arch(), weights), batch[1])
 
 
-def _gradients(loss: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+def _gradients(loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Gradients, averaged over the processes; zeros for what the loss does not depend on."""
     gradients = list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True))
     all_reduce_mean(gradients)
     return gradients
 
 
-def _set_gradients(state: State, parameters: list[Tensor], loss: Tensor) -> None:
+def _set_gradients(state: State, parameters: list[nn.Parameter], loss: Tensor) -> None:
     """Set `.grad` of these parameters and of no others, scaled as `state.scaler` has it."""
     gradients = torch.autograd.grad(state.scaler.scale(loss), parameters, allow_unused=True)
     all_reduce_mean(gradients)
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.grad = gradient
+    set_gradients(parameters, gradients)

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 from nasarch.data.dataset import Dataset, Images
 from nasarch.data.image_files import Files
 from nasarch.data.loader import Batch, in_order
+from nasarch.runtime.captured import Captured
+from nasarch.runtime.optimizers import load_state, state_of
 from nasarch.search.kernels.fast_depthwise import use_fast_depthwise
 from nasarch.search.training.learner import begin_epoch, sgd
 from nasarch.search.training.recipes import Training
@@ -33,7 +35,7 @@ class FusedLearner:
         ValueError: the settings ask for what fused networks are trained without.
     """
 
-    def __init__(self, net: FusedNetwork, settings: Training, *, seed: int) -> None:
+    def __init__(self, net: FusedNetwork, settings: Training, *, seed: int, capture: bool = False) -> None:
         for name, value in PLAIN.items():
             if getattr(settings, name) != value:
                 raise ValueError(f"{name}={getattr(settings, name)}: networks are trained together with {name}={value} alone")
@@ -46,15 +48,23 @@ class FusedLearner:
         self.optimizer = sgd(net, settings)
         self.owners = [[part.network for part in net.parts[name]] for name, _ in net.named_parameters()]
         self.owner = torch.tensor(sum(self.owners, []), device=self.device)
+        self.update, self.drop_path = Captured(self._update, enabled=capture), 0.0
 
     def start_epoch(self, epoch: int) -> tuple[float, float]:
         """Learning rate and drop path of the epoch, which are set here."""
-        return begin_epoch(self.net, self.optimizer, self.settings, epoch)
+        rate, drop = begin_epoch(self.net, self.optimizer, self.settings, epoch)
+        if drop != self.drop_path:  # a number in the step
+            self.update.reset()
+            self.drop_path = drop
+        return rate, drop
 
     def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
         """Step `number` of the training: mean loss and number of images classified rightly, of all networks on average."""
-        x, y = batch
         torch.manual_seed(random.Random(f"{self.seed} 0 {number}").getrandbits(63))
+        loss, correct = self.update(*batch)
+        return loss, correct
+
+    def _update(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if self.is_cpu:
             x = x.contiguous(memory_format=torch.channels_last)
         logits_NBK = self.net(x)
@@ -78,11 +88,11 @@ class FusedLearner:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on."""
-        return {"net": self.net.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {"net": self.net.state_dict(), "optimizer": state_of(self.optimizer)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_state(self.optimizer, state["optimizer"])
 
 
 def losses(logits_NBK: Tensor, y_B: Tensor) -> Tensor:

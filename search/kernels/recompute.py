@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
+from .pointwise import pointwise
 from .polyphase import to_polyphase
 
 
@@ -47,7 +48,13 @@ class Geometry(NamedTuple):
 def conv_norm(x: Tensor, weight: Tensor, norm: nn.BatchNorm2d, scale_C: Tensor | None, geometry: Geometry) -> Tensor:
     """scale * norm(conv(x, weight)), for a `norm` that is not affine."""
     x, weight = _lowered(x), _lowered(weight)
-    return _Norm.apply(F.conv2d(x, weight, None, *geometry), scale_C, (x, weight), geometry, norm)
+    return _Norm.apply(_convolution(x, weight, geometry), scale_C, (x, weight), geometry, norm)
+
+
+def _convolution(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+    if weight.shape[2:] == (1, 1) and geometry.stride == (1, 1) and geometry.padding == (0, 0):
+        return pointwise(x, weight, geometry.groups)
+    return F.conv2d(x, weight, None, *geometry)
 
 
 class Copies(NamedTuple):
@@ -110,7 +117,9 @@ class _Norm(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale, *statistics = ctx.saved_tensors
-        y = F.conv2d(x, weight, None, *ctx.geometry)
+        y = _convolution(x, weight, ctx.geometry)
+        if g.is_cuda:  # in another order the reductions take several times as long
+            g = g.contiguous(memory_format=torch.channels_last)
         wanted = ctx.needs_input_grad[:2]
         found = torch.ops.aten.native_batch_norm_backward(g, y, scale, *statistics, ctx.training, ctx.eps, [*wanted, False])
         # in channels_last order CUDA's kernel gives a gradient of the scale even where there is none

@@ -50,6 +50,7 @@ class EvaluationProtocol:
     device: torch.device
     workers: int | None
     together: int
+    capture: bool = False
 
     @property
     def stem(self) -> str:
@@ -89,6 +90,7 @@ def evaluation_protocol(task: RankingTask, *, by_test: bool) -> EvaluationProtoc
         device=device,
         workers=budget.dataset.workers,
         together=budget.together or default_together(budget, data, device),
+        capture=budget.machine.capture,
     )
 
 

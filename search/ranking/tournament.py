@@ -254,10 +254,11 @@ def network(protocol: EvaluationProtocol, genotype: Genotype, seed: int) -> Cell
 def _learner(protocol: EvaluationProtocol, nets: Sequence[CellNetwork], seed: int) -> Learner | FusedLearner:
     settings = protocol.settings
     if len(nets) == 1:
-        return Learner(nets[0].to(protocol.device), settings, seed=seed, mean_std=(protocol.data.mean, protocol.data.std))
+        mean_std = (protocol.data.mean, protocol.data.std)
+        return Learner(nets[0].to(protocol.device), settings, seed=seed, mean_std=mean_std, capture=protocol.capture)
     assert settings.cells is not None and settings.channels is not None
     fleet = FusedNetwork(nets, cells=settings.cells, channels=settings.channels)
-    return FusedLearner(fleet.to(protocol.device), settings, seed=seed)
+    return FusedLearner(fleet.to(protocol.device), settings, seed=seed, capture=protocol.capture)
 
 
 def _batches(protocol: EvaluationProtocol, seed: int) -> BatchLoader:

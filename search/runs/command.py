@@ -61,6 +61,7 @@ def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, st
         workers=job.dataset.workers,
         hessian=job.hessian or job.hessian_every is not None,
         hessian_every=job.hessian_every,
+        capture=job.machine.capture,
     )
     known = find(name, job.preset) if job.preset is not None else None
     return Plan(

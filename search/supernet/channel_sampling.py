@@ -10,7 +10,7 @@ channels in the published code without sampling: what leaves a node is then stil
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -30,18 +30,35 @@ class Sampler(nn.Module):
 
     The random numbers are of a generator on the CPU, seeded from the default one. Its state is part of the `state_dict`, so that
     a search that is resumed draws what it would have drawn.
+
+    Args:
+        widths: nodes, channels and taken channels of each cell.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, widths: Sequence[tuple[int, int, int]]) -> None:
         super().__init__()
         self.generator = torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+        self.widths = list(widths)
+        self.given: Iterator[Tensor] = iter(())
 
-    def forward(self, widths: Sequence[tuple[int, int, int]], device: torch.device) -> list[list[Choice]]:
-        """For cells of (nodes, channels, taken channels): the choices of their nodes. One copy to the device for all of them."""
-        orders = [self._orders(*width) for width in widths]
-        both = torch.cat([torch.stack([order, order.argsort(1)]).flatten() for order in orders]).to(device, non_blocking=True)
-        blocks = both.split([2 * order.numel() for order in orders])
-        return [[*map(Choice, *block.view(2, *order.shape))] for block, order in zip(blocks, orders, strict=True)]
+    def draw(self, passes: int) -> Tensor:
+        """The random choices of so many training passes, on the CPU: integers [passes, L], to be given to `use`."""
+        return torch.stack([self._drawn() for _ in range(passes)])
+
+    def use(self, drawn: Tensor) -> None:
+        """Let the next passes take these choices, which lie on the device, instead of drawing: a captured step can't draw."""
+        self.given = iter(drawn)
+
+    def forward(self, device: torch.device) -> list[list[Choice]]:
+        """For each cell the choices of its nodes. One copy to the device for all of them."""
+        both = next(self.given, None) if self.training else None
+        both = self._drawn().to(device, non_blocking=True) if both is None else both
+        blocks = both.split([2 * nodes * channels for nodes, channels, _ in self.widths])
+        return [[*map(Choice, *block.view(2, *width[:2]))] for block, width in zip(blocks, self.widths, strict=True)]
+
+    def _drawn(self) -> Tensor:
+        orders = [self._orders(*width) for width in self.widths]
+        return torch.cat([torch.stack([order, order.argsort(1)]).flatten() for order in orders])
 
     def _orders(self, nodes: int, channels: int, taken: int) -> Tensor:
         if not self.training:

@@ -27,11 +27,13 @@ from nasarch.models.cell import ResidualReduction
 from nasarch.models.operations import factorized_reduce, relu_conv_bn
 from nasarch.models.skeleton import RESIDUAL, cell_specs
 from nasarch.models.stem import build_stem
+from nasarch.search.kernels.pointwise import pointwise
 
 from .candidates import check_candidates
 from .channel_sampling import Choice, Sampler
 from .convolutions import NormedConv
 from .outgoing import OutgoingEdges, are_alike, shuffle_order
+from .selection import Selection
 
 
 class SearchCell(nn.Module):
@@ -123,9 +125,9 @@ class SearchCell(nn.Module):
         maps[self.inner[-1]] = reduce(add, received[self.inner[-1]])
         matrix = torch.cat([maps[j] for j in self.concat])[:, :, None, None]
         if not self.inputs_are_linear:
-            return F.conv2d(torch.cat(basis, dim=1), matrix)
+            return pointwise(torch.cat(basis, dim=1), matrix)
         # two products, not one of the concatenation, whose gradient would reach the inputs' BN as slices: slow
-        return reduce(add, map(F.conv2d, basis, matrix.split(self.channels, dim=1)))
+        return reduce(add, map(pointwise, basis, matrix.split(self.channels, dim=1)))
 
     def _unit(self, basis: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """The identity of the basis, in blocks of C rows."""
@@ -183,10 +185,11 @@ class Supernet(nn.Module):
                 self.cells.append(cell)
                 mix_index += [index + z * len(space.edges) * (len(space.operations) + 2) for own in cell.mix_index for index in own]
             widths, halved = [widths[1], c * (1 if kind == RESIDUAL else len(space.concat()))], stride == 2
-        self.sampler = Sampler() if random_channels else None
         self.search_cells = [cell for cell in self.cells if isinstance(cell, SearchCell)]
-        self.widths = [(len(cell.outgoing), cell.channels, cell.channels // partial) for cell in self.search_cells]
+        drawn = [(len(cell.outgoing), cell.channels, cell.channels // partial) for cell in self.search_cells]
+        self.sampler = Sampler(drawn) if random_channels else None
         self.sizes = [index.numel() for index in mix_index]
+        self.selection: Selection | None = None
         self.register_buffer("mix_index", torch.cat([index.flatten() for index in mix_index]), persistent=False)
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[1], num_classes))
         for norm in self.modules():
@@ -196,7 +199,7 @@ class Supernet(nn.Module):
 
     def forward(self, x_BCHW: Tensor, mix_ZEO: Tensor) -> Tensor:
         mixes = iter(self._gather(mix_ZEO))
-        choices = iter(self.sampler(self.widths, x_BCHW.device) if self.sampler else [()] * len(self.widths))
+        choices = iter(self.sampler(x_BCHW.device) if self.sampler else [()] * len(self.search_cells))
         states = [x_BCHW.contiguous(memory_format=torch.channels_last)]
         for block in self.stem:
             states.append(block(states[-1]))
@@ -213,10 +216,17 @@ class Supernet(nn.Module):
     def _gather(self, mix_ZEO: Tensor) -> list[list[list[Tensor]]]:
         """The mixing weights of each search cell, each of its `outgoing`, each of their branches: one gather for the whole network.
 
-        `index_select`, since the gradient of indexing is summed by racing threads on a CPU: the same seed gave other cells.
+        `index_select`, since the gradient of indexing is summed by racing threads on a CPU: the same seed gave other cells. On CUDA
+        that of `index_select` is, too; there a product with a constant matrix selects.
         """
         table = F.pad(torch.cat([mix_ZEO, mix_ZEO.sum(2, keepdim=True)], dim=2), (0, 1)).flatten()
-        slices = iter(table.index_select(0, self.mix_index).split(self.sizes))
+        if table.is_cuda:
+            if self.selection is None or self.selection.matrix.device != table.device:
+                self.selection = Selection.of(self.mix_index, mix_ZEO.shape[2] + 2, len(table))
+            gathered = self.selection.gather(table)
+        else:
+            gathered = table.index_select(0, self.mix_index)
+        slices = iter(gathered.split(self.sizes))
         return [[[next(slices).view(index.shape) for index in own] for own in cell.mix_index] for cell in self.search_cells]
 
 

@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from nasarch.cells.space import Space
 from nasarch.models.operations import build
+from nasarch.search.kernels.average_pool import AveragePool
+from nasarch.search.kernels.pointwise import pointwise
 
 from .channel_sampling import Choice, reordered, returned
 from .convolutions import Convolutions
@@ -44,13 +46,13 @@ class WeightFreeOperations(nn.Module):
         features = [pool(taken) for pool in self.pools]
         if bypassed.shape[1]:
             features.append(self.bypass(bypassed))
-        out = F.conv2d(torch.cat(features, dim=1), matrix[:, :, None, None])
+        out = pointwise(torch.cat(features, dim=1), matrix[:, :, None, None])
         return out.split(self.channels, dim=1)
 
 
 def _pool(name: str, channels: int, stride: int) -> nn.Module:
     """An operation without weights; in a search a BN that is not affine follows every pooling (Liu et al. 2019, code)."""
-    pool = build(name, channels, stride)
+    pool = AveragePool(stride) if name == "avg_pool_3x3" else build(name, channels, stride)
     return pool if name == "skip_connect" else nn.Sequential(pool, nn.BatchNorm2d(channels, affine=False))
 
 

@@ -31,10 +31,12 @@ from torch import Tensor, nn
 
 from nasarch.data.loader import Batch, BatchLoader
 from nasarch.models.network import CellNetwork
-from nasarch.runtime import distributed
+from nasarch.runtime import distributed, optimizers
+from nasarch.runtime.captured import Captured
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.runtime.loop import Position, run_epochs
 from nasarch.runtime.meter import REMEDY, Meter
+from nasarch.runtime.optimizers import load_state, set_rate, state_of
 from nasarch.search.kernels.fast_depthwise import use_fast_depthwise
 
 from .colour_jitter import jittered
@@ -94,6 +96,7 @@ class Learner:
         mean_std: by which the images were normalised.
         precision: autocast type of the network's arithmetic; None for that of the weights. float16 is trained with loss scaling.
         steps: number of steps in an epoch, for a warm-up of the learning rate within one; without it the rate changes by the epoch.
+        capture: record the steps as CUDA graphs and replay them, where the network is on CUDA.
     """
 
     def __init__(
@@ -105,6 +108,7 @@ class Learner:
         mean_std: tuple[tuple[float, ...], tuple[float, ...]],
         precision: torch.dtype | None = None,
         steps: int | None = None,
+        capture: bool = False,
     ) -> None:
         self.device = next(net.parameters()).device
         self.is_channels_last = self.device.type == "cpu" and precision is None
@@ -117,10 +121,15 @@ class Learner:
         self.loss: nn.Module = LabelSmoothingCrossEntropy(smoothing) if smoothing else nn.CrossEntropyLoss()
         self.mixup = Mixup(settings.mixup, label_smoothing=smoothing, num_classes=classes) if settings.mixup else None
         self.mean, self.std = torch.tensor(mean_std, device=self.device)[..., None, None]
+        self.update, self.drop_path = Captured(self._update, enabled=capture), 0.0
 
     def start_epoch(self, epoch: int) -> tuple[float, float]:
         """Learning rate and drop path of the epoch, which are set here."""
-        return begin_epoch(self.net, self.optimizer, self.settings, epoch)
+        rate, drop = begin_epoch(self.net, self.optimizer, self.settings, epoch)
+        if drop != self.drop_path:  # a number in the step
+            self.update.reset()
+            self.drop_path = drop
+        return rate, drop
 
     def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
         """Step `number` of the training: returns its mean loss, and how many of the images were classified correctly."""
@@ -135,9 +144,23 @@ class Learner:
         if self.mixup is not None:
             np.random.seed(chance.getrandbits(32))
             x, target = mixed(x, y, self.mixup)
+        loss, correct = self.update(x, target, y)
+        if self.ema is not None:
+            self.ema.update(self.net, step=number + 1)
+        return loss, correct
+
+    def _update(self, x: Tensor, target: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Descend the loss: it, and how many of the images were classified correctly."""
         logits, loss = self._loss(x, target)
         self.scaler.scale(loss).backward()
-        self._descend(number)
+        parameters = list(self.net.parameters())
+        distributed.all_reduce_mean(parameter.grad for parameter in parameters)
+        self.scaler.unscale_(self.optimizer)
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_(parameters, self.settings.clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
         return loss.detach(), (logits.detach().argmax(1) == y).sum()
 
     def _set_rate(self, number: int) -> None:
@@ -156,18 +179,6 @@ class Learner:
         logits, auxiliary = output
         return logits, criterion(logits.float(), target) + self.settings.aux_weight * criterion(auxiliary.float(), target)
 
-    def _descend(self, number: int) -> None:
-        parameters = list(self.net.parameters())
-        distributed.all_reduce_mean(parameter.grad for parameter in parameters)
-        self.scaler.unscale_(self.optimizer)
-        if self.settings.clip:
-            nn.utils.clip_grad_norm_(parameters, self.settings.clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.ema is not None:
-            self.ema.update(self.net, step=number + 1)
-
     def result(self) -> CellNetwork:
         """The network that is tested and saved: the trained one, or its exponential moving average."""
         return self.net if self.ema is None else self.ema.module
@@ -180,7 +191,7 @@ class Learner:
         return {
             "net": self.net.state_dict(),
             "ema": None if self.ema is None else self.ema.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": state_of(self.optimizer),
             "scaler": self.scaler.state_dict(),
             "cells": self.net.genotype.to_dict()["cells"],
         }
@@ -192,7 +203,7 @@ class Learner:
         self.net.load_state_dict(state["net"])
         if self.ema is not None:
             self.ema.module.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        load_state(self.optimizer, state["optimizer"])
         if state["scaler"]:  # empty where nothing is scaled
             self.scaler.load_state_dict(state["scaler"])
 
@@ -212,7 +223,8 @@ def sgd(net: nn.Module, settings: Training) -> torch.optim.SGD:
 
     Weight decay is of all weights, as in the papers' code; timm's `create_optimizer_v2` leaves biases and BN out by default.
     """
-    return torch.optim.SGD(net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay, nesterov=settings.nesterov)
+    decay, nesterov = settings.weight_decay, settings.nesterov
+    return optimizers.sgd(net.parameters(), settings.lr, settings.momentum, weight_decay=decay, nesterov=nesterov)
 
 
 def begin_epoch(net: DropPathNetwork, optimizer: torch.optim.Optimizer, settings: Training, epoch: int) -> tuple[float, float]:
@@ -222,11 +234,6 @@ def begin_epoch(net: DropPathNetwork, optimizer: torch.optim.Optimizer, settings
     net.set_drop_path(drop)
     net.train()
     return rate, drop
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def fit(learner: Trainable, loader: BatchLoader, checkpoint: Checkpoint) -> Iterator[Progress]:

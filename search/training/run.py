@@ -136,7 +136,15 @@ def _learner(plan: TrainPlan, seed: int, *, fresh: bool, steps: int | None = Non
     if fresh and plan.job.weights is not None:
         load_weights(net, plan.job.weights)
     mean_std = (plan.data.mean, plan.data.std)
-    return Learner(net.to(plan.device), plan.settings, seed=seed, mean_std=mean_std, precision=AUTOCAST_DTYPES[plan.job.amp], steps=steps)
+    return Learner(
+        net.to(plan.device),
+        plan.settings,
+        seed=seed,
+        mean_std=mean_std,
+        precision=AUTOCAST_DTYPES[plan.job.amp],
+        steps=steps,
+        capture=plan.job.machine.capture,
+    )
 
 
 def _batches(plan: TrainPlan, seed: int) -> BatchLoader:

@@ -77,7 +77,7 @@ class Staged(SearchContext):
             parameter.grad = given.get(f"{name}_gradient", torch.zeros_like(parameter)).double()
             parameter.data.copy_(given.get(name, torch.zeros_like(parameter)))
         if "temperature" in schedule:
-            arch.temperature = schedule["temperature"](schedule["epochs"] - 1)
+            arch.temperature.fill_(schedule["temperature"](schedule["epochs"] - 1))
         yield schedule["derive"]()
 
 

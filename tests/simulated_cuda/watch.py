@@ -39,6 +39,8 @@ VALUES = "_simulated_values"  # of a copy on the device: its version then, and t
 POINTERS = "Accessing the data pointer of FakeTensor"  # as `deepcopy` does, to no harm
 FREE = {"alias", "detach", "empty", "empty_like", "empty_strided", "lift_fresh", "new_empty", "new_empty_strided", "_unsafe_view"}
 
+FUSED = {"_fused_sgd_", "_fused_adam_"}  # change weights in place, and have no form for fake tensors
+
 
 class MixedDevices(RuntimeError):
     """As CUDA says it: expected all tensors to be on the same device."""
@@ -101,7 +103,10 @@ class SimulatedCuda(TorchDispatchMode):
         if _is_composite(func):  # which otherwise autograd takes apart, but not in inference mode
             with self._again():
                 return func.decompose(*args, **kwargs)
-        if name in ("_to_copy", "copy_"):
+        if name in FUSED:
+            self._check(name, inputs)
+            result = None
+        elif name in ("_to_copy", "copy_"):
             result = self._copied(func, args, kwargs, is_new=name == "_to_copy")
         else:
             self._check(name, inputs)

@@ -64,7 +64,7 @@ def test_what_is_no_candidate_weighs_nothing_and_the_rest_is_finite(subset: int)
 
 def test_logits_are_divided_by_the_temperature_and_those_of_operations_by_its_scale_too() -> None:
     arch = relaxed(subset=1, operation_scale=0.5, groups=(FREE, PARAMETRIC))
-    arch.temperature = 0.3
+    arch.temperature.fill_(0.3)
     logits = arch.alpha / 0.15
     expected = torch.cat([logits[..., :4].softmax(2), logits[..., 4:].softmax(2)], dim=2)
     torch.testing.assert_close(arch.operations(), expected, rtol=1e-12, atol=0)
@@ -75,7 +75,7 @@ def test_logits_are_divided_by_the_temperature_and_those_of_operations_by_its_sc
 
 def test_tables_are_as_they_are_now_but_pairs_as_at_temperature_one() -> None:
     arch = relaxed(subset=2)
-    arch.temperature = 0.2
+    arch.temperature.fill_(0.2)
     tables = arch.weights()
     assert torch.equal(tables.operations_ZEO, arch.operations()) and torch.equal(tables.edges_ZE, arch.edges())
     assert not any(table.requires_grad for table in tables)

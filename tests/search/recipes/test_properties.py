@@ -223,7 +223,8 @@ def test_dots_takes_the_other_candidate_where_none_holds_all_of_an_edge() -> Non
     candidates = torch.zeros(2, 14, 8, dtype=torch.bool)
     candidates[:, :, [0, 7]] = True
     arch = Relaxation(DARTS, candidates, subset=2, operation_scale=1e-3)
-    arch.alpha.data[:, :, 0], arch.temperature = 0.5, 0.02
+    arch.alpha.data[:, :, 0] = 0.5
+    arch.temperature.fill_(0.02)
     assert (arch.operations()[:, :, 7] == 0).all()
     found = dots.derive(DARTS, dots.Dots(), dots.traced(arch), "cell")
     assert {edge.operation for cell in found.genotype.cells.values() for node in cell.nodes for edge in node} == {"dil_conv_5x5"}
