@@ -27,7 +27,6 @@ import onnxruntime
 import timm
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from nasarch.compute import seeded
 from nasarch.export.onnx.float32 import Shape, checked, input_size, reference
@@ -35,6 +34,8 @@ from nasarch.export.onnx.session import run
 from nasarch.export.onnx.variants import to_int8
 from nasarch.export.source.config import describe
 from nasarch.export.source.find import find_model
+from nasarch.models.cost import measured as cost_of
+from nasarch.models.profile import check_positive, quartiles, threads_set
 
 from .errors import first_line
 from .samples import sample_images
@@ -112,20 +113,14 @@ def bench(
     Raises:
         ValueError: no such model, a number below 1, or a model that can't be exported.
     """
-    for name, number in {"batch": batch, "runs": runs, "threads": threads}.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{name} {number}; it has to be at least 1")
+    check_positive(batch=batch, runs=runs, threads=threads)
     model = find_model(source).model
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
+    with threads_set(threads):
         return _measured(model, input_size(model, size), batch, runs, compiled, clock)
-    finally:
-        torch.set_num_threads(before)
 
 
 def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: bool, clock: Clock) -> BenchmarkReport:
-    cost = _multi_adds(model, shape)
+    cost = cost_of(reference(model), torch.zeros(1, *shape)).multi_adds
     baseline = nearest(cost)
     with seeded(0):
         other = timm.create_model(baseline.name).eval()
@@ -155,14 +150,6 @@ def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: b
         skipped={} if isinstance(found, Variant) else {"torch.compile": found},
         notes=(SYNTHETIC, "weights don't matter to speed: they are random unless the source brings some"),
     )
-
-
-@torch.inference_mode()
-def _multi_adds(model: nn.Module, shape: Shape) -> int:
-    """Of convolutions and linear layers, for one image."""
-    with FlopCounterMode(display=False) as counter:
-        reference(model)(torch.zeros(1, *shape))
-    return counter.get_total_flops() // 2
 
 
 # ---- the sides
@@ -219,21 +206,13 @@ def _rows(sides: dict[str, Variant], batch: int, runs: int, clock: Clock) -> lis
         Row(
             name=name,
             latency_ms=1e3 * one[name],
-            latency_quartiles_ms=_quartiles(single[name]),
+            latency_quartiles_ms=quartiles([1e3 * seconds for seconds in single[name]]),
             images_per_second=batch / many[name],
             latency_ratio=one[EAGER] / one[name],
             throughput_ratio=many[EAGER] / many[name],
         )
         for name in sides
     ]
-
-
-def _quartiles(times: list[float]) -> tuple[float, float]:
-    """In milliseconds."""
-    if len(times) < 2:
-        return 1e3 * times[0], 1e3 * times[0]
-    low, _, high = statistics.quantiles(times, n=4, method="inclusive")
-    return 1e3 * low, 1e3 * high
 
 
 # ---- timm's nearest network
@@ -256,6 +235,4 @@ def _baseline(name: str) -> Baseline:
     with torch.device("meta"):
         model = timm.create_model(name).eval()
     size = model.pretrained_cfg["input_size"]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, *size, device="meta"))
-    return Baseline(name, tuple(size), counter.get_total_flops() // 2)
+    return Baseline(name, tuple(size), cost_of(model, torch.zeros(1, *size, device="meta")).multi_adds)

@@ -38,6 +38,7 @@ def card(
     """
     genotype = None if design.genotype is None else Genotype.from_dict(design.genotype)
     about, licence = {} if genotype is None else genotype.provenance, _licence(design, result)
+    rows = [(name, f"{100 * value:.2f} %" if value >= 0 else "-", FIGURES[name]) for name, value in _figures(result)]
     values = {
         "network": public(design.network),
         "num_names": len(design.class_names),
@@ -53,7 +54,7 @@ def card(
             "repository": UNNAMED,
             "arxiv": SSD_PAPER,
             "model": table(("", ""), _model(design, cost, agreement, score, weights)),
-            "measured": None if result is None else _measured(result),
+            "measured": None if result is None else table(("figure", "value", ""), rows),
             "origin": None if genotype is None else origin(genotype),
             "citation": bibtex(about),
         },
@@ -125,12 +126,6 @@ def _model(design: Design, cost: DetectorCost, agreement: SsdAgreement, score: f
     yield "ONNX", f"`onnx/model.onnx`, NMS inside, scores above {score:g}; compared with torchvision's SSD: {agreement}"
     yield "sha256 of model.safetensors", f"`{hashlib.sha256(weights).hexdigest()}`"
     yield "written by", f"nasarch {nasarch.__version__}"
-
-
-def _measured(result: Mapping[str, Any]) -> str:
-    """A table of COCO's figures."""
-    rows = [(name, f"{100 * value:.2f} %" if value >= 0 else "-", FIGURES[name]) for name, value in _figures(result)]
-    return table(("figure", "value", ""), rows)
 
 
 def _conditions(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -70,7 +70,9 @@ def predict(
     for path, name in zip(images, names, strict=True):
         image = upright(path)
         found[path.name] = detections(model, image)
-        _save(picture(image, found[path.name], model.design), out / name)
+        with atomic_path(out / name) as temporary:
+            options: dict[str, Any] = {"quality": 90} if temporary.suffix.lower() in JPEG else {"optimize": True}
+            picture(image, found[path.name], model.design).save(temporary, **options)
         yield f"{out / name}: {_summary(found[path.name])}"
     write_text(out / "detections.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
     yield f"{out / 'detections.json'}"
@@ -138,11 +140,6 @@ def _colour(index: int, count: int) -> tuple[int, int, int]:
     """Hues evenly apart, two levels in turn."""
     red, green, blue = colorsys.hsv_to_rgb((0.6 + index / max(count, 3)) % 1, 0.85, 0.95 if index % 2 else 0.8)
     return round(255 * red), round(255 * green), round(255 * blue)
-
-
-def _save(image: Image.Image, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        image.save(temporary, **({"quality": 90} if path.suffix.lower() in JPEG else {"optimize": True}))
 
 
 def _summary(found: Sequence[Mapping[str, Any]]) -> str:

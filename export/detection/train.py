@@ -40,7 +40,8 @@ def train(settings: DetectTraining, job: DetectOptions) -> None:
         raise ValueError("no data: give --data DIR with train.json, or a .json file with annotations in COCO's format")
     device = job.machine.start()
     try:
-        backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
+        found = find_backbone(job.backbone, cells=settings.cells, channels=settings.channels) if kept is None else kept
+        backbone = found._replace(weights=_weights(job))
         with claimed(job.output.resume, job.output.out, "detect", job.backbone, job.data) as folder:
             part = load_scenes(job.data, "train", job.images)
             if job.output.resume is not None:
@@ -55,10 +56,6 @@ def train(settings: DetectTraining, job: DetectOptions) -> None:
             _train(DetectPlan(backbone=backbone, settings=settings, job=job, train=part, val=val, device=device, words=words), folder)
     finally:
         distributed.destroy()
-
-
-def _backbone(settings: DetectTraining, job: DetectOptions) -> Backbone:
-    return find_backbone(job.backbone, cells=settings.cells, channels=settings.channels)._replace(weights=_weights(job))
 
 
 def _weights(job: DetectOptions) -> Path | None:
@@ -98,8 +95,9 @@ def _train(plan: DetectPlan, folder: Path) -> None:
     )
     console.print(f"loss {result['train']['loss']:.3f} in the last epoch; {duration(result['seconds'])}")
     if result["val"] is not None:
+        name = "the val part" if plan.val is None else plan.val.name
         figures = {name: value for name, value in result["val"].items() if isinstance(value, float)}
-        console.print("\n".join([f"on the {result['val']['images']} images of {_name(plan.val)}:", *figure_lines(figures)]))
+        console.print("\n".join([f"on the {result['val']['images']} images of {name}:", *figure_lines(figures)]))
     console.print(
         f"result: {folder / 'result.json'}\nnext:   nasarch detect predict {folder} IMAGE -o DIR; nasarch export ssd {folder} -o model.onnx"
     )
@@ -108,10 +106,6 @@ def _train(plan: DetectPlan, folder: Path) -> None:
 def _one(plan: DetectPlan, model: SSD, folder: Path, console: Console) -> dict[str, Any]:
     with ProgressDisplay(console) as display:
         return run(plan, model, folder, partial(report, display))
-
-
-def _name(part: Scenes | None) -> str:
-    return part.name if part is not None else "the val part"
 
 
 def _introduce(plan: DetectPlan, costs: str, console: Console) -> None:

@@ -68,7 +68,11 @@ def verify_detector(
             f"{file.path} was made of other weights (sha256 {stated[:12]}...) than {model} has ({own[:12]}...); give its own by --model"
         )
     found = [f"SSD on {detector.design.network} with the weights of sha256 {own[:12]}..."]
-    for name, batches in _shown(detector.design.size, images):
+    shown: dict[str, Iterable[Tensor]] = {"images made up": sample_batches(detector.design.size)}
+    if images is not None:
+        named = find_images(Path(images))
+        shown[f"{len(named):,} images of {named.name}"] = named
+    for name, batches in shown.items():
         agreement = compare(detector, file.session, batches)
         if not agreement.holds:
             raise ExportError(f"refused: on {name} {file.path} finds something else than torchvision's SSD: {agreement}; export it again")
@@ -81,14 +85,6 @@ def _thresholds(file: UntrustedModel) -> dict[str, float]:
         return {name: kind(json.loads(file.properties[name])) for name, kind in THRESHOLDS.items()}
     except (ValueError, TypeError, RecursionError) as error:
         raise ExportError(f"{file.path} has thresholds that are no numbers ({error}); export it again") from error
-
-
-def _shown(size: int, images: str | None) -> Iterator[tuple[str, Iterable[Tensor]]]:
-    """Batches uint8 [B, H, W, 3], and what they are."""
-    named = None if images is None else find_images(Path(images))
-    yield "images made up", sample_batches(size)
-    if named is not None:
-        yield f"{len(named):,} images of {named.name}", named
 
 
 # ---- the images

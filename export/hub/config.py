@@ -30,7 +30,9 @@ KEPT = (
 
 def model_config(model: CellNetwork, origin: ModelSource, labels: Labels | None, size: int | None) -> dict[str, Any]:
     """What stands in config.json."""
-    name, arguments = _architecture(model)
+    genotype = public_genotype(model.genotype).to_dict()
+    name, sizes = generic(model, genotype)
+    arguments = {"genotype": genotype, **sizes}
     config = {
         "architecture": name,
         "num_classes": model.num_classes,
@@ -43,13 +45,6 @@ def model_config(model: CellNetwork, origin: ModelSource, labels: Labels | None,
         config["label_names"] = list(labels.names)
         config |= {"label_descriptions": dict(labels.descriptions)} if labels.descriptions else {}
     return config
-
-
-def _architecture(model: CellNetwork) -> tuple[str, dict[str, Any]]:
-    """The generic model of the same network, and its arguments."""
-    genotype = public_genotype(model.genotype).to_dict()
-    name, arguments = generic(model, genotype)
-    return name, {"genotype": genotype, **arguments}
 
 
 def _pretrained_cfg(model: CellNetwork, origin: ModelSource, arguments: Mapping[str, Any], size: int | None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from typing import Any
 import timm
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from nasarch.atomic import new_folder, write_text
 from nasarch.cells.genotype import public_genotype
@@ -38,7 +37,7 @@ from nasarch.export.source.config import configuration
 from nasarch.export.source.find import build
 from nasarch.export.source.folder import is_detector, is_exported
 from nasarch.export.ssd.detector import read_design
-from nasarch.models.cost import Cost
+from nasarch.models.cost import measured
 from nasarch.models.labels import labels_of
 from nasarch.models.network import CellNetwork
 from nasarch.models.source import ModelSource, find_source
@@ -211,7 +210,7 @@ def _facts(origin: ModelSource, model: CellNetwork, config: dict[str, Any], onnx
         architecture=config["architecture"],
         sizes=sizes,
         config=cfg,
-        cost=_cost(model, cfg["input_size"]),
+        cost=measured(model, torch.zeros(1, *cfg["input_size"])),
         num_classes=model.num_classes,
         class_names=config.get("label_names"),
         random=origin.random,
@@ -220,10 +219,3 @@ def _facts(origin: ModelSource, model: CellNetwork, config: dict[str, Any], onnx
         onnx=f"{onnx.size_bytes / 1e6:.1f} MB, logits within {onnx.agreement.relative}, measured in onnxruntime",
         results=origin.results,
     )
-
-
-def _cost(model: CellNetwork, input_size: Sequence[int]) -> Cost:
-    """Parameters, and multi-adds as nasarch/models/cost.py counts them, for one image."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, *input_size))
-    return Cost(sum(parameter.numel() for parameter in model.parameters()), counter.get_total_flops() // 2)

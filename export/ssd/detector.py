@@ -30,6 +30,7 @@ from torchvision.ops import Conv2dNormActivation
 
 from nasarch.cells.genotype import Genotype
 from nasarch.export.source.config import configuration
+from nasarch.models.cost import measured
 from nasarch.models.weight_files import check_fit, read_weights, write_folder
 
 from .backbone import Backbone, body_of, build_body, find_backbone, silent_retries
@@ -186,13 +187,11 @@ def cost(model: SSD) -> DetectorCost:
     mode, parameter = model.training, next(model.parameters())
     image = torch.zeros(1, 3, model.design.size, model.design.size, device=parameter.device, dtype=parameter.dtype)
     model.eval()
-    with FlopCounterMode(display=False) as body:
-        model.backbone.body(image)
-    with FlopCounterMode(display=False) as whole:
+    body = measured(model.backbone.body, image)
+    with FlopCounterMode(display=False) as counter:
         model.head([*model.backbone(image).values()])
     model.train(mode)
-    counts = [sum(p.numel() for p in module.parameters()) for module in (model.backbone.body, model)]
-    return DetectorCost(body.get_total_flops() // 2, whole.get_total_flops() // 2, *counts)
+    return DetectorCost(body.multi_adds, counter.get_total_flops() // 2, body.parameters, sum(p.numel() for p in model.parameters()))
 
 
 def save(model: SSD, folder: Path) -> None:

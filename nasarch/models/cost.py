@@ -7,12 +7,12 @@ what fvcore counts for them too. That the sum is the cost of the real network, t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nasarch.cells.genotype import Cell, Genotype
@@ -58,10 +58,6 @@ def network_cost(genotype: Genotype, *, stem: str, cells: int, channels: int, si
             maps.append(_Map(len(cell.live_concat) * spec.channels, out))
     features = maps[-1].channels
     costs.append(Cost((features + 1) * num_classes + 2 * features * is_nats, features * num_classes))
-    return _total(costs)
-
-
-def _total(costs: Iterable[Cost]) -> Cost:
     return Cost(*map(sum, zip(*costs, strict=True)))
 
 
@@ -73,7 +69,7 @@ def _stem(name: str, channels: int, image: _Map) -> tuple[list[Cost], list[_Map]
     """The costs of the stem's blocks and their maps, the last two of which the first cell reads (a single one twice)."""
     costs, maps = [], [image]
     for block in build_stem(name, image.channels, channels, {"device": "meta"}):
-        costs.append(_measure(block.layers, maps[-1]))
+        costs.append(_of_maps(block.layers, maps[-1]))
         maps.append(_Map(block.channels, _smaller(maps[-1].size, block.stride)))
     return costs, maps[1:] if len(maps) > 2 else [maps[-1]] * 2
 
@@ -98,11 +94,16 @@ def _cell(cell: Cell, inputs: list[_Map], channels: int, stride: int, out: int) 
 @cache
 def _part(make: Callable[..., nn.Module], arguments: tuple[Any, ...], *maps: _Map) -> Cost:
     """The cost of the module `make(*arguments)`, which reads `maps`."""
-    return _measure(make(*arguments, device="meta"), *maps)
+    return _of_maps(make(*arguments, device="meta"), *maps)
 
 
-def _measure(module: nn.Module, *maps: _Map) -> Cost:
-    images = [torch.empty(1, x.channels, x.size, x.size, device="meta") for x in maps]
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module.eval()(*images)
-    return Cost(sum(p.numel() for p in module.parameters()), counter.get_total_flops() // 2)
+def _of_maps(module: nn.Module, *maps: _Map) -> Cost:
+    return measured(module.eval(), *(torch.empty(1, x.channels, x.size, x.size, device="meta") for x in maps))
+
+
+@torch.no_grad()
+def measured(module: nn.Module, *images: Tensor) -> Cost:
+    """Parameters of `module`, and multi-adds of its convolutions and linear layers for these images, by torch's FlopCounterMode."""
+    with FlopCounterMode(display=False) as counter:
+        module(*images)
+    return Cost(sum(parameter.numel() for parameter in module.parameters()), counter.get_total_flops() // 2)

@@ -18,7 +18,7 @@ import statistics
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -96,12 +96,12 @@ def profile_model(
     Raises:
         ValueError: a number is below 1, there is no such device, or the model can't run on such images.
     """
-    _check_positive(size=size, batch=batch, runs=runs, threads=threads)
+    check_positive(size=size, batch=batch, runs=runs, threads=threads)
     target = _device_of(model) if device is None else pick_device(device)
     twin = copy.deepcopy(model).to(target).float()
     shape = _input_size(twin, size)
     images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)).to(target)
-    with _threads(threads) as used, _runs(shape, batch):
+    with threads_set(threads) as used, _runs(shape, batch):
         times = _latencies(twin.eval(), images, runs)
         peak = peak_bytes(twin, images)
         with torch.random.fork_rng([target] if target.type == "cuda" else []):  # drop path draws
@@ -117,12 +117,13 @@ def profile_model(
         peak_bytes=peak,
         saved_bytes=saved,
         latency_ms=statistics.median(times),
-        latency_quartiles_ms=_quartiles(times),
+        latency_quartiles_ms=quartiles(times),
         runs=runs,
     )
 
 
-def _check_positive(**numbers: int | None) -> None:
+def check_positive(**numbers: int | None) -> None:
+    """Raise ValueError for a number below 1."""
     for name, number in numbers.items():
         if number is not None and number < 1:
             raise ValueError(f"{name} {number}; it has to be at least 1")
@@ -148,7 +149,7 @@ def _input_size(model: nn.Module, size: int | None) -> tuple[int, int, int]:
 
 
 @contextmanager
-def _threads(count: int | None) -> Iterator[int]:
+def threads_set(count: int | None) -> Iterator[int]:
     """PyTorch with `count` threads, and then as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(count or before)
@@ -165,14 +166,12 @@ def _runs(shape: tuple[int, int, int], batch: int) -> Iterator[None]:
         yield
     except RuntimeError as error:
         what = f"{batch} image{'s' if batch > 1 else ''} of {'x'.join(map(str, shape))}"
-        raise ValueError(f"the model can't run on {what}: {_first_line(error)}; choose another size or batch") from error
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise ValueError(f"the model can't run on {what}: {reason}; choose another size or batch") from error
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _quartiles(times: list[float]) -> tuple[float, float]:
+def quartiles(times: Sequence[float]) -> tuple[float, float]:
+    """The first and the third quartile; of a single time twice that."""
     if len(times) < 2:
         return times[0], times[0]
     low, _, high = statistics.quantiles(times, n=4, method="inclusive")
