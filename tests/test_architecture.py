@@ -15,12 +15,26 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = {"nasarch": "nasarch", "nasarch.search": "search", "nasarch.export": "export"}
 ROOMS = {  # each may import the rooms before it; those of search and export may import those of nasarch, too, except its last ones
-    "nasarch": ["strict_json", "atomic", "console", "flags", "compute", "cells", "drawing", "models", "data", "runtime", "cli", "__main__"],
+    "nasarch": [
+        "strict_json",
+        "atomic",
+        "console",
+        "ranges",
+        "flags",
+        "compute",
+        "cells",
+        "drawing",
+        "models",
+        "data",
+        "runtime",
+        "cli",
+        "__main__",
+    ],
     "nasarch.search": ["settings", "kernels", "supernet", "engine", "recipes", "training", "runs", "fused", "ranking", "report"],
     "nasarch.export": ["errors", "samples", "source", "onnx", "ssd", "hub", "detection", "verify", "benchmark", "commands"],
 }
 LAST = {"nasarch.cli", "nasarch.__main__"}  # the command line, which nothing else imports
-NO_TORCH = {"nasarch.cells", "nasarch.strict_json", "nasarch.atomic", "nasarch.search.settings"}  # values and files
+NO_TORCH = {"nasarch.cells", "nasarch.strict_json", "nasarch.atomic", "nasarch.ranges", "nasarch.search.settings"}  # values and files
 APART = ["nasarch.search.engine.relaxation", "nasarch.search.engine.discretize", "nasarch.search.engine.result"]  # know no network
 MAX_FILES, MAX_LINES = 16, 330
 

@@ -19,6 +19,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from nasarch.export.ssd.design import EXTRAS, SCALES, Head
+from nasarch.ranges import Count, Fraction, NonNegative, Positive, at_least, check_ranges
 from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.runtime.schedules import Schedule, cosine, warmed_up
 
@@ -50,15 +51,15 @@ class DetectTraining:
         ValueError: a value out of its range.
     """
 
-    epochs: int = 120
-    batch_size: int = 24
-    lr: float = 0.01875
-    warmup: float = 0.01
-    momentum: float = 0.9
-    weight_decay: float = 4e-5
-    clip: float = 0.0
+    epochs: Count = 120
+    batch_size: Annotated[int, at_least(2)] = 24
+    lr: Positive = 0.01875
+    warmup: Fraction = 0.01
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 4e-5
+    clip: NonNegative = 0.0
     augmentation: Augmentation = "ssdlite"
-    ema: float = 0.0
+    ema: Fraction = 0.0
     size: int = 320
     head: Head = "lite"
     extras: tuple[int, ...] = EXTRAS
@@ -67,17 +68,7 @@ class DetectTraining:
     channels: int | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: choose {least} or more")
-        if not 0 < self.lr < float("inf"):
-            raise ValueError(f"--lr {self.lr}: choose a number above 0, such as {DetectTraining.lr}")
-        for name in ("weight_decay", "clip"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: choose 0 or more")
-        for name in ("warmup", "momentum", "ema"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"--{name} {getattr(self, name)}: choose 0 or more, and less than 1")
+        check_ranges(self, flags=True)
 
     def learning_rate(self, steps: int) -> Schedule:
         """By step, of `steps` in all."""
@@ -114,7 +105,7 @@ class DetectOptions:
     images: Path | None = None
     val: Path | None = None
     val_images: Path | None = None
-    workers: int = 2
+    workers: Annotated[int, at_least(0)] = 2
     pretrained: bool = True
     weights: Path | None = None
     seed: int = 0
@@ -122,5 +113,4 @@ class DetectOptions:
     evaluate: bool = True
 
     def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise ValueError(f"--workers {self.workers}: choose 0 or more")
+        check_ranges(self, flags=True)

@@ -40,8 +40,7 @@ def train(settings: DetectTraining, job: DetectOptions) -> None:
         raise ValueError("no data: give --data DIR with train.json, or a .json file with annotations in COCO's format")
     device = job.machine.start()
     try:
-        found = find_backbone(job.backbone, cells=settings.cells, channels=settings.channels) if kept is None else kept
-        backbone = found._replace(weights=_weights(job))
+        backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
         with claimed(job.output.resume, job.output.out, "detect", job.backbone, job.data) as folder:
             part = load_scenes(job.data, "train", job.images)
             if job.output.resume is not None:
@@ -56,6 +55,10 @@ def train(settings: DetectTraining, job: DetectOptions) -> None:
             _train(DetectPlan(backbone=backbone, settings=settings, job=job, train=part, val=val, device=device, words=words), folder)
     finally:
         distributed.destroy()
+
+
+def _backbone(settings: DetectTraining, job: DetectOptions) -> Backbone:
+    return find_backbone(job.backbone, cells=settings.cells, channels=settings.channels)._replace(weights=_weights(job))
 
 
 def _weights(job: DetectOptions) -> Path | None:

@@ -44,15 +44,11 @@ def table(entries: Iterable[Entry]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0))
     for column in COLUMNS:
         fixed = column != "source"  # the only column that is folded in a narrow terminal
-        table.add_column(_heading(column), justify="right" if column in NUMBERS else "left", no_wrap=fixed, overflow="fold")
+        heading = "\n".join(column.rsplit(" ", 1))  # the unit or the last word below
+        table.add_column(heading, justify="right" if column in NUMBERS else "left", no_wrap=fixed, overflow="fold")
     for item in entries:
         table.add_row(*row(item))
     return table
-
-
-def _heading(column: str) -> str:
-    """In two lines, the unit or the last word below."""
-    return "\n".join(column.rsplit(" ", 1)) if " " in column else column
 
 
 def markdown(entries: Iterable[Entry]) -> str:
@@ -82,17 +78,12 @@ def _provenance(about: Mapping[str, Any]) -> Iterator[str]:
     if "method" in about:
         yield _line("method", about["method"])
     if "paper" in about:
-        yield _line("paper", ", ".join(_paper(about["paper"])))
+        yield _line("paper", ", ".join(f"arXiv:{value}" if key == "arxiv" else str(value) for key, value in about["paper"].items()))
     for label, key in (("searched on", "searched_on"), ("kind", "kind")):
         if key in about:
             yield _line(label, about[key])
     for rank, (key, value) in enumerate(about.get("source", {}).items()):
         yield _line("" if rank else "source", f"{key}: {_plain(value)}")
-
-
-def _paper(paper: Mapping[str, Any]) -> Iterator[str]:
-    for key, value in paper.items():
-        yield f"arXiv:{value}" if key == "arxiv" else str(value)
 
 
 def _plain(value: object) -> str:

@@ -95,7 +95,8 @@ def _figure(genotype: Genotype) -> Figure:
     from matplotlib.figure import Figure
 
     panels = {kind: lay_out(arrows(cell), cell.inputs, cell.live_concat, _text_width) for kind, cell in genotype.cells.items()}
-    width = 2 * MARGIN + max(max(panel.width, _heading_width(genotype, kind)) for kind, panel in panels.items())
+    headings = [_text_width(_title(genotype, kind), TITLE, "bold") + MARGIN + _text_width(NOTES.get(kind, "")) for kind in panels]
+    width = 2 * MARGIN + max(*headings, *(panel.width for panel in panels.values()))
     height = MARGIN / 2 + sum(HEADING + panel.height + 1.5 * MARGIN for panel in panels.values())
     figure = Figure(figsize=(width, height), facecolor="white")
     top = MARGIN
@@ -112,10 +113,6 @@ def _figure(genotype: Genotype) -> Figure:
 
 def _title(genotype: Genotype, kind: str) -> str:
     return f"{genotype.name}: {kind} cell"
-
-
-def _heading_width(genotype: Genotype, kind: str) -> float:
-    return _text_width(_title(genotype, kind), TITLE, "bold") + MARGIN + _text_width(NOTES.get(kind, ""))
 
 
 def _heading(figure: Figure, genotype: Genotype, kind: str, y: float) -> None:

@@ -89,16 +89,10 @@ def lay_out(arrows: Sequence[Arrow], inputs: int, concat: Iterable[int], text_wi
     return Layout(tuple(boxes), wires, grid.left[-1] + OUTPUT_WIDTH, height)
 
 
-def _depths(arrows: Sequence[Arrow], inputs: int) -> dict[int, int]:
-    """Node -> the most operations on a way from an input to it."""
-    depth = dict.fromkeys(range(inputs), 0)
+def _layers(arrows: Sequence[Arrow], inputs: int, concat: Sequence[int]) -> tuple[Layers, list[Link]]:
+    depth = dict.fromkeys(range(inputs), 0)  # node -> the most operations on a way from an input to it
     for target in sorted({arrow.target for arrow in arrows}):
         depth[target] = 1 + max(depth[arrow.source] for arrow in arrows if arrow.target == target)
-    return depth
-
-
-def _layers(arrows: Sequence[Arrow], inputs: int, concat: Sequence[int]) -> tuple[Layers, list[Link]]:
-    depth = _depths(arrows, inputs)
     last = 2 * max(depth.values()) + 1
     nodes = {node: Item("node", node, 2 * depth[node]) for node in depth}
     operations = [Item("operation", index, nodes[arrow.target].layer - 1) for index, arrow in enumerate(arrows)]

@@ -46,7 +46,10 @@ class Entry:
 def entry(model: Model) -> Entry:
     """What is known of `model`, which has a genotype."""
     genotype, cost, reported = genotype_of(model), cost_of(model), _reported(model)
-    about = genotype.provenance
+    about, value = genotype.provenance, reported.get("value")
+    error = value if value is None or reported["metric"] in ERRORS else round(100 - value, 6)
+    kind, url = about.get("kind", "unknown"), _url(about)
+    link = url.removeprefix("https://") if kind == "published" and url is not None else None
     return Entry(
         name=model.name,
         genotype=genotype.name,
@@ -56,11 +59,11 @@ def entry(model: Model) -> Entry:
         input_size=model.network.size,
         parameters=cost.parameters,
         multi_adds=cost.multi_adds,
-        reported_error=_error_of(reported),
+        reported_error=error,
         reported_spread=reported.get("spread"),
         reported_by=reported.get("reported_by"),
-        source=_source(about),
-        url=_url(about),
+        source=link or ("inferred from the paper" if _is_inferred(about) else kind),
+        url=url,
     )
 
 
@@ -153,21 +156,6 @@ def _reported(model: Model) -> Mapping[str, Any]:
         return {"metric": "test accuracy", "value": shipped.accuracy(model.name), "reported_by": "nasarch"}
     results = [r for r in genotype_of(model).provenance.get("results", ()) if r["dataset"] == DATA_SETS[model.data]]
     return next((r for metrics in (ERRORS, ACCURACIES) for r in results if r["metric"] in metrics), {})
-
-
-def _error_of(result: Mapping[str, Any]) -> float | None:
-    """The error in percent; that of an accuracy is what is missing to 100 %."""
-    if not result:
-        return None
-    return result["value"] if result["metric"] in ERRORS else round(100 - result["value"], 6)
-
-
-def _source(about: Mapping[str, Any]) -> str:
-    """Where the cells come from, in a few words."""
-    kind, url = about.get("kind", "unknown"), _url(about)
-    if kind == "published" and url is not None:
-        return url.removeprefix("https://")
-    return "inferred from the paper" if _is_inferred(about) else kind
 
 
 def _url(about: Mapping[str, Any]) -> str | None:

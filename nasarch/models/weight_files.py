@@ -65,14 +65,10 @@ def genotype_in(path: Path) -> Genotype | None:
                 return Genotype.from_dict(parse(stated.encode()))
             except ValueError as error:
                 raise ValueError(f"{path} says of its cells: {error}") from error
-    return _beside(path.with_name("config.json")) if path.name == NAME else None
-
-
-def _beside(config: Path) -> Genotype | None:
-    """The genotype of timm's configuration; None where there is none, or one of others."""
     try:
-        return Genotype.from_dict(json.loads(config.read_text(encoding="utf-8"))["model_args"]["genotype"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        config = json.loads(path.with_name("config.json").read_text(encoding="utf-8")) if path.name == NAME else {}
+        return Genotype.from_dict(config["model_args"]["genotype"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none there, or one of others
         return None
 
 

@@ -143,7 +143,8 @@ def _genotype_for(model: Model, given: Any) -> Genotype:
     """The model's own genotype, or for a generic model the given one."""
     if model.genotype is not None:
         if given is not None:
-            raise ValueError(f"{model.name} has a genotype; for another one use timm.create_model({_generic_name(model)!r}, genotype=...)")
+            name = next(generic.name for generic in _generic() if generic.network is model.network)
+            raise ValueError(f"{model.name} has a genotype; for another one use timm.create_model({name!r}, genotype=...)")
         return model.genotype
     if given is None:
         raise ValueError(
@@ -155,10 +156,6 @@ def _genotype_for(model: Model, given: Any) -> Genotype:
         takes = f"{model.name} takes genotypes of space {model.network.space!r}"
         raise ValueError(f"{takes}, {genotype.name} is of {genotype.space!r}: use {other}")
     return genotype
-
-
-def _generic_name(model: Model) -> str:
-    return next(generic.name for generic in _generic() if generic.network is model.network)
 
 
 def _entry_point(model: Model) -> Callable[..., nn.Module]:
@@ -240,14 +237,11 @@ def check_pretrained(name: str) -> None:
     data = {CIFAR10: "cifar10 --download", CIFAR100: "cifar100 --download"}.get(model.data, "IMAGENET")
     recipe = {IMAGENET: " --recipe imagenet", NATS_BENCH: " --recipe nats"}.get(model.network, "")
     what = "GENOTYPE.json" if model.genotype is None else name
+    known = ", ".join(sorted(shipped.names()))
     raise ValueError(
         f"there are no weights for {name} yet; `nasarch train {what} --data {data}{recipe} --out DIR` makes some, which "
-        f"timm.create_model('local-dir:DIR/model', pretrained=True) loads; or use pretrained=False (with weights: {_with_weights()})"
+        f"timm.create_model('local-dir:DIR/model', pretrained=True) loads; or use pretrained=False (with weights: {known or 'none'})"
     )
-
-
-def _with_weights() -> str:
-    return ", ".join(sorted(shipped.names())) or "none"
 
 
 def list_models(pattern: str = "*") -> list[str]:

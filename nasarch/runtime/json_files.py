@@ -123,11 +123,10 @@ class JsonLines:
     def __init__(self, path: Path, keep: int | None = None) -> None:
         self.path = path
         lines = path.read_bytes().splitlines() if path.exists() else []
-        self.values = [self._parsed(number, line) for number, line in enumerate(lines[:keep], 1)]
-
-    def _parsed(self, number: int, line: bytes) -> dict[str, Any]:
-        with reading(f"{self.path}, line {number}"):
-            return typed_keys(parse(line, limit=None))
+        self.values = list[dict[str, Any]]()
+        for number, line in enumerate(lines[:keep], 1):
+            with reading(f"{path}, line {number}"):
+                self.values.append(typed_keys(parse(line, limit=None)))
 
     @property
     def count(self) -> int:

@@ -8,6 +8,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
+from nasarch.ranges import Count, at_least, check_ranges
 from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.search.training.recipes import SHALLOW, Training
 
@@ -45,20 +46,17 @@ class Budget:
     images: int | None = None
     val_images: int | None = None
     epochs: int = SHALLOW.epochs
-    seeds: int = 3
-    seed: int = 0
+    seeds: Count = 3
+    seed: Annotated[int, at_least(0)] = 0
     batch_size: int = SHALLOW.batch_size
     lr: float = SHALLOW.lr
     drop_path: float = SHALLOW.drop_path
-    cells: int = 5
-    channels: int = 16
-    together: int = 0
+    cells: Annotated[int, at_least(3)] = 5
+    channels: Annotated[int, at_least(2)] = 16
+    together: Annotated[int, at_least(0)] = 0
 
     def __post_init__(self) -> None:
-        minima = {"seeds": 1, "seed": 0, "together": 0, "cells": 3, "channels": 2}
-        for name, minimum in minima.items():
-            if getattr(self, name) < minimum:
-                raise ValueError(f"--{name} {getattr(self, name)}: choose {minimum} or more")
+        check_ranges(self, flags=True)
         self.settings()  # checks the others
 
     def settings(self) -> Training:

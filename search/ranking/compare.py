@@ -36,7 +36,12 @@ ZOO = ("darts_v1_cifar", "darts_v2_cifar", "p_darts_cifar", "pc_darts_cifar", "d
 
 def run(sources: Sequence[str], drawn: int, budget: Budget) -> None:
     """Run `nasarch compare`; the arguments are those of the command (commands.py)."""
-    task = ranking_task("compare", budget, lambda: _facts(sources, drawn, budget))
+
+    def facts() -> Facts:
+        cells = _field(sources, drawn, budget.seed)
+        return {"cells": to_facts(cells), "searched": origins(cells, budget)["searched"]}
+
+    task = ranking_task("compare", budget, facts)
     with prepare(task, by_test=True) as (task, protocol):
         seeds = range(task.budget.seed, task.budget.seed + task.budget.seeds)
         ranked = standings(train_candidates(task, protocol, "cells", from_facts(task), seeds, "cells"))
@@ -47,11 +52,6 @@ def run(sources: Sequence[str], drawn: int, budget: Budget) -> None:
         write_text(task.folder / "table.md", f"{markdown(ranked, 'cell')}\n{summary_line(task, protocol)}\n")
         print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(protocol.val):,} test images"))
         Console().print(f"table: {task.folder / 'table.md'}, {task.folder / 'ranking.json'}", highlight=False, soft_wrap=True)
-
-
-def _facts(sources: Sequence[str], drawn: int, budget: Budget) -> Facts:
-    cells = _field(sources, drawn, budget.seed)
-    return {"cells": to_facts(cells), "searched": origins(cells, budget)["searched"]}
 
 
 def _field(sources: Sequence[str], drawn: int, seed: int) -> list[Candidate]:

@@ -35,10 +35,12 @@ class TournamentProgress:
         count = len(group.candidates)
         moved, ends = self.done * all_steps + count * steps, steps == all_steps
         self.done += count if ends else 0
+        first, *others = (candidate.name for candidate in group.candidates)
+        name = first if not others else f"{first} and {len(others)} more"
+        loss, accuracy = f"training loss {progress.loss:.4f}", f"accuracy {progress.accuracy:.3f}"
         self.display.say(
             f"{self.title}, seed {group.seed}, {self.done} of {self.total} networks",
-            f"{_named(group)}, epoch {progress.epoch} of {progress.epochs}, training loss {progress.loss:.4f}, "
-            f"accuracy {progress.accuracy:.3f}",
+            f"{name}, epoch {progress.epoch} of {progress.epochs}, {loss}, {accuracy}",
             moved,
             self.total * all_steps,
             ends=ends,
@@ -66,11 +68,6 @@ def train_candidates(
         words = shlex.join(["nasarch", task.command, "--resume", str(task.folder)])
         console.print(f"stopped; to go on: {words}", highlight=False, soft_wrap=True, markup=False)
         raise
-
-
-def _named(group: TrainingGroup) -> str:
-    first, *others = group.candidates
-    return first.name if not others else f"{first.name} and {len(others)} more"
 
 
 def ranking_table(ranked: Sequence[Standing], heading: str, measured: str) -> Table:

@@ -39,7 +39,7 @@ from nasarch.console import print_rich
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.engine.discretize import strongest_operations
-from nasarch.search.engine.result import ArchitectureWeights, SearchResult
+from nasarch.search.engine.result import SearchResult
 from nasarch.search.runs.reader import Run, find_runs
 from nasarch.search.runs.run import read_found
 
@@ -148,12 +148,9 @@ def _importance(space: Space, found: SearchResult, kind: str, chosen: Sequence[t
     (row,) = [margin.weights for margin in found.margins if margin.kind == kind and margin.node == space.inner_nodes[-1]]
     if len(row) != space.inner_nodes[-1]:
         raise ValueError(f"edges.json has {len(row)} weights for the last node of the {kind} cell, of {space.inner_nodes[-1]} edges")
-    return [row[i] + row[j] for i, j in chosen], _summed(weights)
-
-
-def _summed(weights: ArchitectureWeights) -> str:
     uniform = len(weights.edges_ZE.unique()) == 1
-    return f"sum of the two edges' {'largest operation weights' if uniform else 'weights, by which the search ranked them'}"
+    words = f"sum of the two edges' {'largest operation weights' if uniform else 'weights, by which the search ranked them'}"
+    return [row[i] + row[j] for i, j in chosen], words
 
 
 def _with_pair(genotype: Genotype, kind: str, pair: tuple[int, int], operations: dict[int, str]) -> Genotype:

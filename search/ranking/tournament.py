@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,11 +192,8 @@ def read_group(path: Path) -> list[Line]:
     Raises:
         ValueError: the file is damaged: names the line and the remedy.
     """
-    return read_lines(path, _checked, "remove it, and resume; its networks are then trained again")
-
-
-def _checked(line: Any) -> Line:
-    return typed_keys(line, name=str, seed=int, accuracy=float, loss=float)
+    checked = partial(typed_keys, name=str, seed=int, accuracy=float, loss=float)
+    return read_lines(path, checked, "remove it, and resume; its networks are then trained again")
 
 
 def _diverged(lines: Sequence[Line]) -> str:

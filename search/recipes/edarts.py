@@ -69,7 +69,9 @@ def search(context: SearchContext, settings: Edarts) -> Generator[Progress, None
         raise ValueError(
             f"eDARTS' paths and constants belong to space {DARTS.name!r}, not {space.name!r}: search it with darts, pc-darts or ftso"
         )
-    candidates = _candidates(space, settings)
+    candidates = only(space, *settings.operations)
+    if settings.path is not None:
+        candidates &= on(space, by_kind(given_edges(space, read_path(settings.path, space))))
     constants_O = torch.tensor([CONSTANTS.get(name, 0.0) for name in space.operations], device=context.device)
     bias = constants_O if settings.attention == "forward" else 0.0
     arch = context.relaxation(space, candidates, init_std=settings.init_std, bias=bias)
@@ -108,13 +110,6 @@ def attended(update: Update, constants_O: Tensor) -> Update:
         return result
 
     return step
-
-
-def _candidates(space: Space, settings: Edarts) -> Tensor:
-    candidates = only(space, *settings.operations)
-    if settings.path is None:
-        return candidates
-    return candidates & on(space, by_kind(given_edges(space, read_path(settings.path, space))))
 
 
 def _fractions(settings: Edarts, context: SearchContext) -> tuple[float, float]:

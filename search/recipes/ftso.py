@@ -67,18 +67,13 @@ def search(context: SearchContext, settings: Ftso) -> Generator[Progress, None, 
     if settings.operator == "replace":
         one_operation(space, settings.operation)  # refused before anything is searched
     if space.kept_edges is None:
-        result = _all_edges(space, settings, context.name)
+        every_edge = only(space, *settings.topology_operation).float()
+        result = derive(space, settings, ArchitectureWeights(every_edge, every_edge.amax(2)), context.name)
     else:
         result = yield from _search_topology(context, space, settings)
     if settings.operator == "gradient":
         result = yield from _search_operators(context, space, settings, result)
     return result
-
-
-def _all_edges(space: Space, settings: Ftso, name: str) -> SearchResult:
-    """Nothing is chosen: every edge stays."""
-    everything = only(space, *settings.topology_operation).float()
-    return derive(space, settings, ArchitectureWeights(everything, everything.amax(2)), name)
 
 
 def _search_topology(context: SearchContext, space: Space, settings: Ftso) -> Generator[Progress, None, SearchResult]:
@@ -144,11 +139,6 @@ def derive(space: Space, settings: Ftso, weights: ArchitectureWeights, name: str
     """
     score_ZE = weights.edges_ZE.log().masked_fill(~weights.operations_ZEO.any(2), -torch.inf)
     kept = strongest_edges(space, score_ZE, tie_breaker_ZE=descent_ZE, tie=TIE if descent_ZE is not None else 0.0)
-    operations = _operations(space, settings, weights.operations_ZEO)
+    replaced = settings.operator == "replace"
+    operations = one_operation(space, settings.operation) if replaced else strongest_operations(space, weights.operations_ZEO)
     return search_result(space, kept, operations, weights, score_ZE=weights.edges_ZE, name=name)
-
-
-def _operations(space: Space, settings: Ftso, weight_ZEO: Tensor) -> list[list[str]]:
-    if settings.operator == "replace":
-        return one_operation(space, settings.operation)
-    return strongest_operations(space, weight_ZEO)

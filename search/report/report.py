@@ -38,8 +38,12 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     """
     found = find_runs(runs)
     folder = out if out is not None else runs[0] / "report"
-    parts = _one(found[0], folder) if len(found) == 1 else _several(found, runs, folder)
-    write_text(folder / "index.html", page(_title(found), list(parts)))
+    one, *others = found
+    if others:
+        parts = [*_several(found, runs, folder)]
+    else:
+        parts = [heading(f"Seed {one.config['seed']}, {one.state}", level=2), *sections(one, Album(folder))]
+    write_text(folder / "index.html", page(_title(found), parts))
     return folder / "index.html"
 
 
@@ -50,14 +54,10 @@ def _title(runs: Sequence[Run]) -> str:
     return f"{len(runs)} searches: {', '.join(methods)}"
 
 
-def _one(run: Run, folder: Path) -> Iterator[Html]:
-    yield heading(f"Seed {run.config['seed']}, {run.state}", level=2)
-    yield from sections(run, Album(folder))
-
-
 def _several(runs: Sequence[Run], places: Sequence[Path], folder: Path) -> Iterator[Html]:
     """The comparison, the consensus that is in one of the places, then every run."""
-    labels = _labels(runs)
+    plain = [run.label for run in runs]  # with the folder where method and seed don't tell runs apart
+    labels = [label if plain.count(label) == 1 else f"{label} ({run.folder})" for run, label in zip(runs, plain, strict=True)]
     anchors = [f"run-{number}" for number in range(1, len(runs) + 1)]
     yield contents(dict(zip(anchors, labels, strict=True)))
     yield from _table(runs, labels, anchors)
@@ -69,12 +69,6 @@ def _several(runs: Sequence[Run], places: Sequence[Path], folder: Path) -> Itera
     for run, label, anchor in zip(runs, labels, anchors, strict=True):
         yield heading(label, level=2, anchor=anchor)
         yield from (sections if len(runs) <= MANY else brief)(run, Album(folder, f"{anchor}-"))
-
-
-def _labels(runs: Sequence[Run]) -> list[str]:
-    """Method and seed, and the folder where that does not tell runs apart."""
-    plain = [run.label for run in runs]
-    return [label if plain.count(label) == 1 else f"{label} ({run.folder})" for run, label in zip(runs, plain, strict=True)]
 
 
 def _table(runs: Sequence[Run], labels: Sequence[str], anchors: Sequence[str]) -> Iterator[Html]:

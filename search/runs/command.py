@@ -78,12 +78,9 @@ def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, st
 
 def remarks_on(settings: Any, preset: Any, job: SearchOptions) -> list[str]:
     """What a user may not have meant: flags that a split makes idle; another batch size with the learning rate of the preset's."""
-    return [*_idle(settings, preset, job), *_batch_size(settings, preset)]
-
-
-def _idle(settings: Any, preset: Any, job: SearchOptions) -> list[str]:
     shares = [name for name in ("fractions", "images") if getattr(settings, name, None) != getattr(preset, name, None)]
-    return [f"--{name} says nothing beside --split, whose lists are the two sides" for name in shares if job.split is not None]
+    idle = [f"--{name} says nothing beside --split, whose lists are the two sides" for name in shares if job.split is not None]
+    return [*idle, *_batch_size(settings, preset)]
 
 
 def _batch_size(settings: Any, preset: Any) -> list[str]:

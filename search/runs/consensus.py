@@ -56,7 +56,8 @@ def _agreement(
         first, second = (consensus(method, settings, space, half, "half") for half in halves)
         shares.append(_shared(first, second))
     edges, operations = torch.tensor(shares).double().mean(0).tolist()
-    return Agreement(size, edges, operations, _chance(first))
+    chances = [len(margin.kept) / len(margin.weights) for margin in _choices(first)]  # of a random choice
+    return Agreement(size, edges, operations, sum(chances) / len(chances))
 
 
 def _choices(found: SearchResult) -> list[Margin]:
@@ -74,9 +75,3 @@ def _shared(first: SearchResult, second: SearchResult) -> tuple[float, float]:
         operations += len(a & b)
         count += len(a)
     return edges / count, operations / count
-
-
-def _chance(found: SearchResult) -> float:
-    """The share of edges that two random choices have in common, over the nodes that choose."""
-    shares = [len(margin.kept) / len(margin.weights) for margin in _choices(found)]
-    return sum(shares) / len(shares)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
+from nasarch.ranges import Count, check_ranges
 from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision, updated
 from nasarch.search.settings.fields import from_dict
@@ -50,20 +51,17 @@ class SearchOptions:
     nats_table: Path | None = None
     scale: float = 1.0
     seed: int = 0
-    runs: int = 1
+    runs: Count = 1
     consensus: bool = False
     amp: Precision = "off"
     hessian: bool = False
-    hessian_every: int | None = None
+    hessian_every: Count | None = None
     max_macs: float = 600.0
     tensorboard: bool = False
     name: str | None = None
 
     def __post_init__(self) -> None:
-        if self.runs < 1:
-            raise ValueError(f"--runs {self.runs}: choose 1 or more")
-        if self.hessian_every is not None and self.hessian_every < 1:
-            raise ValueError(f"--hessian-every {self.hessian_every}: choose 1 or more steps")
+        check_ranges(self, flags=True)
         if self.name is not None and not self.name.isidentifier():
             raise ValueError(f"--name {self.name!r}: choose letters, digits and _, with a letter first")
         if self.consensus and self.runs < 2:

@@ -83,11 +83,9 @@ class Run:
 
     def skips(self) -> dict[str, list[float | None]]:
         """Skip connections of the present cell by epoch, for each cell kind."""
-        counts = [line.get("skips") or self._counted(epoch) for epoch, line in enumerate(self.metrics, 1)]
+        known = {epoch: operation_count(cell, "skip_connect") for epoch, cell in self.cells.items()}
+        counts = [line.get("skips") or known.get(epoch, {}) for epoch, line in enumerate(self.metrics, 1)]
         return {kind: [count.get(kind) for count in counts] for kind in self.space.kinds}
-
-    def _counted(self, epoch: int) -> Mapping[str, int]:
-        return operation_count(self.cells[epoch], "skip_connect") if epoch in self.cells else {}
 
 
 def find_runs(folders: Sequence[Path]) -> list[Run]:
@@ -123,7 +121,8 @@ def read_run(folder: Path) -> Run:
     done = folder / "genotype.json"
     genotype = Genotype.load(done) if done.exists() else None
     metrics = read_lines(folder / "metrics.jsonl", _checked_metrics, MEND, complete=genotype is not None)
-    cells = _cells(folder / "genotypes", len(metrics))
+    paths = {epoch: folder / "genotypes" / f"epoch-{epoch}.json" for epoch in range(1, len(metrics) + 1)}
+    cells = {epoch: Genotype.load(path) for epoch, path in paths.items() if path.exists()}
     space = _space(folder / "config.json", config, [genotype] if genotype else [*cells.values()])
     weights = folder / "weights.jsonl"
     tables = read_lines(weights, lambda line: _tables(line, space), MEND, complete=genotype is not None) if weights.exists() else None
@@ -188,12 +187,6 @@ def _has_shape(table: Any, shape: tuple[int, ...]) -> bool:
     if not shape:
         return _is_number(table)
     return isinstance(table, list) and len(table) == shape[0] and all(_has_shape(row, shape[1:]) for row in table)
-
-
-def _cells(folder: Path, epochs: int) -> dict[int, Genotype]:
-    """The cells by epoch; files of epochs that were searched again count when they are written again."""
-    paths = {epoch: folder / f"epoch-{epoch}.json" for epoch in range(1, epochs + 1)}
-    return {epoch: Genotype.load(path) for epoch, path in paths.items() if path.exists()}
 
 
 def _space(path: Path, config: Mapping[str, Any], genotypes: Sequence[Genotype]) -> Space:

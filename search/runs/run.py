@@ -102,15 +102,15 @@ def run(plan: Plan, seed: int, path: Path, report: Report) -> SearchResult:
         found = found._replace(
             genotype=replace(found.genotype, provenance=_provenance(plan, folder.config, folder.last.get("seconds", 0.0)))
         )
-        folder.finish(lambda: _write_found(found, path))
+
+        def write() -> None:
+            write_text(path / "edges.json", as_json([margin._asdict() for margin in found.margins]))
+            write_text(path / "weights.json", json.dumps(found.weights.to_lists()) + "\n")
+            draw(found.genotype, path / "cell.png")
+            found.genotype.save(path / "genotype.json")
+
+        folder.finish(write)
     return found
-
-
-def _write_found(found: SearchResult, folder: Path) -> None:
-    write_text(folder / "edges.json", as_json([margin._asdict() for margin in found.margins]))
-    write_text(folder / "weights.json", json.dumps(found.weights.to_lists()) + "\n")
-    draw(found.genotype, folder / "cell.png")
-    found.genotype.save(folder / "genotype.json")
 
 
 def read_found(folder: Path) -> SearchResult:
@@ -135,20 +135,15 @@ def _follow(search: Search, folder: RunFolder, report: Report) -> SearchResult:
     def write(progress: Progress) -> None:
         report(progress)
         if progress.figures and all(map(math.isfinite, progress.figures.values())):
-            _measured(measured, progress)
+            stage, step = progress.stage, (progress.epoch, progress.step)
+            measured.drop(lambda line: line["stage"] == stage and (line["epoch"], line["step"]) >= step)  # undone by a kill
+            measured.add({"stage": stage, "warmup": progress.is_warmup, "epoch": step[0], "step": step[1], **progress.figures})
         if progress.result is not None:
             where = {"stage": progress.stage, "warmup": progress.is_warmup, "epoch": progress.epoch}
             weights.add(where | progress.result.weights.to_lists())
             progress.result.genotype.save(folder.path / "genotypes" / f"epoch-{weights.count}.json")
 
     return folder.follow(search, write, epoch_line)
-
-
-def _measured(lines: JsonLines, progress: Progress) -> None:
-    """A line of what was measured in the middle or at the end of an epoch, in place of those of steps that were undone by a kill."""
-    here = progress.stage, progress.epoch, progress.step
-    lines.drop(lambda line: line["stage"] == here[0] and (line["epoch"], line["step"]) >= here[1:])
-    lines.add({"stage": here[0], "warmup": progress.is_warmup, "epoch": here[1], "step": here[2], **progress.figures})
 
 
 def config_of_seeds(plan: Plan) -> dict[str, Any]:

@@ -49,7 +49,9 @@ def search(plan: Plan, folder: Path) -> None:
         console=console,
     )
     if distributed.is_main():
-        _conclude(plan, results, folder, console)
+        if len(results) > 1:
+            folder = conclude(plan.method, plan.settings, plan.space, results, folder, console, with_consensus=plan.job.consensus)
+        console.print(_last_words(folder, plan), soft_wrap=True)
 
 
 def _one(plan: Plan, seed: int, folder: Path, console: Console) -> SearchResult:
@@ -85,13 +87,6 @@ class Watch:
 def _warn(console: Console, remarks: Sequence[str]) -> None:
     for words in remarks:
         console.print(f"[yellow]warning:[/yellow] {words}", soft_wrap=True, highlight=False)
-
-
-def _conclude(plan: Plan, results: Sequence[SearchResult], folder: Path, console: Console) -> None:
-    last = folder
-    if len(results) > 1:
-        last = conclude(plan.method, plan.settings, plan.space, results, folder, console, with_consensus=plan.job.consensus)
-    console.print(_last_words(last, plan), soft_wrap=True)
 
 
 def _choice(found: SearchResult, seed: int) -> Table:

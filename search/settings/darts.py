@@ -19,7 +19,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal
 
-from .fields import Count, Epochs, Fraction, NonNegative, Positive, check
+from nasarch.ranges import Count, Fraction, NonNegative, Positive
+
+from .fields import Epochs, check
 from .preset import Preset, Presets
 
 

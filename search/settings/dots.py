@@ -32,7 +32,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
-from .fields import Count, Decay, Epochs, Fraction, NonNegative, Positive, Warmup, check
+from nasarch.ranges import Count, Fraction, NonNegative, Positive
+
+from .fields import Decay, Epochs, Warmup, check
 from .preset import Preset, Presets
 
 

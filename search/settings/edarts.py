@@ -25,8 +25,9 @@ from typing import Any, Literal
 
 from nasarch.cells.space import DARTS
 from nasarch.cells.topology import read_path
+from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Count, Epochs, Fraction, NonNegative, Positive, check
+from .fields import Epochs, check
 from .preset import Preset, Presets
 
 

@@ -1,4 +1,4 @@
-"""Types of the fields of settings: their ranges, and how they scale with the number of epochs. `epochs: Epochs = 50` declares both.
+"""Types of the fields of settings: ranges (nasarch.ranges), and how they scale with the number of epochs: `epochs: Epochs = 50`.
 
 | type | range | `scaled` |
 |---|---|---|
@@ -13,19 +13,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from enum import Enum
-from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+from nasarch.ranges import Count, Range, at_least, check_ranges, field_metadata
 
 T = TypeVar("T")
-
-
-class Range(NamedTuple):
-    """The legal values of a field, in words and as a test."""
-
-    words: str
-    holds: Callable[[Any], bool]
 
 
 class Scaling(Enum):
@@ -36,13 +31,9 @@ class Scaling(Enum):
     DECAY = 3
 
 
-Count = Annotated[int, Range("1 or more", lambda value: value >= 1)]
 Epochs = Annotated[Count, Scaling.EPOCHS]
-Warmup = Annotated[int, Range("0 or more", lambda value: value >= 0), Scaling.WARMUP]
-Positive = Annotated[float, Range("a number above 0", lambda value: 0 < value < math.inf)]
-NonNegative = Annotated[float, Range("a number from 0 on", lambda value: 0 <= value < math.inf)]
+Warmup = Annotated[int, at_least(0), Scaling.WARMUP]
 Decay = Annotated[float, Range("a number above 0, 1 at most", lambda value: 0 < value <= 1), Scaling.DECAY]
-Fraction = Annotated[float, Range("a number from 0 to below 1", lambda value: 0 <= value < 1)]
 
 
 def check(settings: Any) -> None:
@@ -51,11 +42,7 @@ def check(settings: Any) -> None:
     Raises:
         ValueError: a field is outside its range, or a warm-up takes all epochs.
     """
-    for name, found in _annotations(type(settings)).items():
-        value = getattr(settings, name)
-        for legal in found:
-            if isinstance(legal, Range) and value is not None and not legal.holds(value):
-                raise ValueError(f"{name}={value}: choose {legal.words}")
+    check_ranges(settings)
     for name in _of(settings, Scaling.WARMUP):
         warmup, epochs = getattr(settings, name), settings.epochs
         if warmup >= epochs:
@@ -104,14 +91,5 @@ def from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
     return kind(**{name: value(name, given) for name, given in values.items()})
 
 
-def _annotations(kind: type) -> dict[str, tuple[Any, ...]]:
-    return {name: _metadata(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
-
-
-def _metadata(hint: Any) -> tuple[Any, ...]:
-    """What is annotated, also within `Count | None`."""
-    return (*getattr(hint, "__metadata__", ()), *(found for part in get_args(hint) for found in _metadata(part)))
-
-
 def _of(settings: Any, scaling: Scaling) -> list[str]:
-    return [name for name, found in _annotations(type(settings)).items() if scaling in found]
+    return [name for name, found in field_metadata(type(settings)).items() if scaling in found]

@@ -28,7 +28,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .fields import Count, Epochs, Fraction, NonNegative, Positive, Warmup, check
+from nasarch.ranges import Count, Fraction, NonNegative, Positive
+
+from .fields import Epochs, Warmup, check
 from .preset import Preset, Presets
 
 

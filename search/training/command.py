@@ -13,7 +13,6 @@ from typing import Any
 from rich.console import Console
 
 from nasarch.atomic import write_text
-from nasarch.cells.genotype import Genotype
 from nasarch.compute import device_name, keep_freed_memory
 from nasarch.data.dataset import Dataset
 from nasarch.runtime import distributed
@@ -39,7 +38,12 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
     source = located(source)
     if job.output.resume is not None:
         given, asked = settings, job
-        source, settings, job, kept = _told_before(source, job.output.resume)
+        recorded, settings, job, kept = resumed(job.output.resume)
+        if source not in ("", recorded):
+            raise ValueError(
+                f"{asked.output.resume} holds a training of {recorded}, not of {source}: leave the model out, or train it in another folder"
+            )
+        source = recorded
         remarks += _uncounted(given, asked, settings, job)
         job = moved_data(job, asked, TrainOptions())
     elif not source:
@@ -74,18 +78,6 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
             _train(plan, folder)
     finally:
         distributed.destroy()
-
-
-def _told_before(source: str, folder: Path) -> tuple[str, Training, TrainOptions, Genotype]:
-    """Source, settings, job and cells of the training in the folder, which is of this source if one is given.
-
-    Raises:
-        ValueError: there is none, or of another model.
-    """
-    found = resumed(folder)
-    if source not in ("", found[0]):
-        raise ValueError(f"{folder} holds a training of {found[0]}, not of {source}: leave the model out, or train it in another folder")
-    return found
 
 
 def _uncounted(settings: Training, job: TrainOptions, own: Training, own_job: TrainOptions) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
+from nasarch.ranges import Count, check_ranges
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision
 
 
@@ -41,14 +42,13 @@ class TrainOptions:
     weights: Path | None = None
     scale_lr: bool = False
     seed: int = 0
-    runs: int = 1
+    runs: Count = 1
     amp: Precision = "off"
     test: bool = True
     record: bool = False
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        if self.runs < 1:
-            raise ValueError(f"--runs {self.runs}: choose 1 or more")
+        check_ranges(self, flags=True)
         if self.record and not self.test:
             raise ValueError("--record writes down the accuracy on the test images: leave --no-test out")

@@ -22,14 +22,17 @@ Note: PC-DARTS' code for ImageNet lowers the rate more slowly in the last 5 of i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from nasarch.cells.space import DARTS, NATS
+from nasarch.ranges import Count, Fraction, Positive, Range, check_ranges
 from nasarch.runtime.schedules import Schedule, cosine
 
 Rate = Callable[[float], float]  # of the epochs done
+NONE_OR_MORE = Range("0 (for none) or more", lambda value: 0 <= value < math.inf)
 STAIRS = 5  # of a warm-up at least, as many as the papers' has
 
 
@@ -61,37 +64,27 @@ class Training:
         ValueError: a value out of its range.
     """
 
-    epochs: int = 600
-    batch_size: int = 96
-    lr: float = 0.025
+    epochs: Count = 600
+    batch_size: Count = 96
+    lr: Positive = 0.025
     schedule: Literal["cosine", "linear"] = "cosine"
-    warmup: float = 0.0
-    momentum: float = 0.9
+    warmup: Fraction = 0.0
+    momentum: Fraction = 0.9
     nesterov: bool = False
-    weight_decay: float = 3e-4
-    clip: float = 5.0
-    cutout: int = 16
-    colour_jitter: float = 0.0
-    drop_path: float = 0.2
-    aux_weight: float = 0.4
-    label_smoothing: float = 0.0
-    mixup: float = 0.0
-    ema: float = 0.0
+    weight_decay: Annotated[float, NONE_OR_MORE] = 3e-4
+    clip: Annotated[float, NONE_OR_MORE] = 5.0
+    cutout: Annotated[int, NONE_OR_MORE] = 16
+    colour_jitter: Annotated[float, NONE_OR_MORE] = 0.0
+    drop_path: Fraction = 0.2
+    aux_weight: Annotated[float, NONE_OR_MORE] = 0.4
+    label_smoothing: Fraction = 0.0
+    mixup: Annotated[float, NONE_OR_MORE] = 0.0
+    ema: Fraction = 0.0
     cells: int | None = None
     channels: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: choose 1 or more")
-        if not 0 < self.lr < float("inf"):
-            raise ValueError(f"--lr {self.lr}: choose a number above 0, such as {Training.lr}")
-        for name in ("weight_decay", "clip", "cutout", "colour_jitter", "aux_weight", "mixup"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: choose 0 (for none) or more")
-        for name in ("warmup", "momentum", "drop_path", "label_smoothing", "ema"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"--{name.replace('_', '-')} {getattr(self, name)}: choose 0 or more, and less than 1")
+        check_ranges(self, flags=True)
         if self.nesterov and not self.momentum:
             raise ValueError("--nesterov is a kind of momentum: choose --momentum above 0, such as 0.9")
 

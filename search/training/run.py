@@ -68,14 +68,15 @@ def run(plan: TrainPlan, seed: int, path: Path, report: Report) -> Result:
         try:
             folder.follow(fit(learner, batches, folder.checkpoint), report, lambda one: asdict(one) | {"memory": peak_memory()})
         except ValueError as error:
-            raise ValueError(f"{error}{_rescue(folder) if 'the loss is' in str(error) else ''}") from error
+            good = f"; {path / CHECKPOINT} is of epoch {folder.checkpoint.epochs}, to begin with by --weights"
+            raise ValueError(f"{error}{good if 'the loss is' in str(error) and folder.has_state else ''}") from error
         trained = learner.result()
         _check_trained(trained, path)
         part = plan.data.test if plan.job.test else None
         score = None
         if part is not None:
-            workers = plan.job.dataset.workers
-            score = evaluate(trained, part, plan.data, batch_size=_test_batch(plan), device=plan.device, workers=workers)
+            batch_size, workers = max(1, plan.settings.batch_size // distributed.world_size()), plan.job.dataset.workers
+            score = evaluate(trained, part, plan.data, batch_size=batch_size, device=plan.device, workers=workers)
         if score is not None and not math.isfinite(score.loss):
             raise ValueError(f"the loss on the test images is {score.loss}: {_remedy(path)}")
         bare = plan.subject.build(seed, aux_head=False)
@@ -87,12 +88,6 @@ def run(plan: TrainPlan, seed: int, path: Path, report: Report) -> Result:
 
         folder.finish(write)
     return result
-
-
-def _rescue(folder: RunFolder) -> str:
-    """What can be done with the state before the loss was lost."""
-    good = f"{folder.path / CHECKPOINT} is of epoch {folder.checkpoint.epochs}, to begin with by --weights"
-    return f"; {good}" if folder.has_state else ""
 
 
 def read_result(folder: Path) -> Result:
@@ -159,10 +154,6 @@ def _batches(plan: TrainPlan, seed: int) -> BatchLoader:
         rank=distributed.rank(),
         ranks=distributed.world_size(),
     )
-
-
-def _test_batch(plan: TrainPlan) -> int:
-    return max(1, plan.settings.batch_size // distributed.world_size())
 
 
 def config_of_seeds(plan: TrainPlan) -> dict[str, Any]:

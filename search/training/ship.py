@@ -46,7 +46,8 @@ def ship(run: Path, folder: Path = shipped.FOLDER) -> Path:
     if result["test"] is None:
         raise ValueError(f"{run} was trained with --no-test: how good its weights are is not known")
     name = _name(config)
-    state = {key: _halved(value) for key, value in load_file(run / "model" / "model.safetensors").items()}
+    trained = load_file(run / "model" / "model.safetensors")
+    state = {key: value.half() if value.is_floating_point() else value for key, value in trained.items()}
     score = _score(run, name, state)
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.safetensors"
@@ -83,10 +84,6 @@ def _name(config: dict[str, Any]) -> str:
     raise ValueError(
         f"{size[0]} cells and {size[1]} channels are no network of the zoo: {network.cells} and {network.channels}, or 5 and 16"
     )
-
-
-def _halved(value: Tensor) -> Tensor:
-    return value.half() if value.is_floating_point() else value
 
 
 def _score(run: Path, name: str, state: dict[str, Tensor]) -> Score:

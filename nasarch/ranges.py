@@ -1,0 +1,52 @@
+"""Legal ranges of numbers, declared on the fields of settings and options: `epochs: Count = 50`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
+
+
+class Range(NamedTuple):
+    """The legal values of a field, in words and as a test."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def at_least(minimum: int) -> Range:
+    """Integers from `minimum` on."""
+    return Range(f"{minimum} or more", lambda value: value >= minimum)
+
+
+Count = Annotated[int, at_least(1)]
+Positive = Annotated[float, Range("a number above 0", lambda value: 0 < value < math.inf)]
+NonNegative = Annotated[float, Range("a number from 0 on", lambda value: 0 <= value < math.inf)]
+Fraction = Annotated[float, Range("a number from 0 to below 1", lambda value: 0 <= value < 1)]
+
+
+def check_ranges(values: Any, *, flags: bool = False) -> None:
+    """Validate the fields of the dataclass `values`; None is legal where a field may be None.
+
+    Args:
+        flags: name a field as the flag of the command line, `--batch-size 0`, instead of `batch_size=0`.
+
+    Raises:
+        ValueError: a field is outside its range.
+    """
+    for name, found in field_metadata(type(values)).items():
+        value = getattr(values, name)
+        for legal in found:
+            if isinstance(legal, Range) and value is not None and not legal.holds(value):
+                field = f"--{name.replace('_', '-')} {value}" if flags else f"{name}={value}"
+                raise ValueError(f"{field}: choose {legal.words}")
+
+
+def field_metadata(kind: type) -> dict[str, tuple[Any, ...]]:
+    """What the fields of a dataclass are annotated with, by name."""
+    return {name: _metadata(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
+
+
+def _metadata(hint: Any) -> tuple[Any, ...]:
+    """What is annotated, also within `Count | None`."""
+    return (*getattr(hint, "__metadata__", ()), *(found for part in get_args(hint) for found in _metadata(part)))
