@@ -18,7 +18,12 @@ from nasarch.cells.genotype import Genotype, resolve
 from nasarch.cells.space import NATS
 
 from .auxiliary import AUXILIARY, AuxiliaryHead
-from .layers import build_layers
+from .layers import Map, build_layers
+
+
+def _tap(m: Map) -> dict[str, Any]:
+    """timm's entry in `feature_info`."""
+    return {"num_chs": m.channels, "reduction": m.reduction, "module": m.module}
 
 
 def _checked_rate(rate: float) -> float:
@@ -90,10 +95,7 @@ class CellNetwork(nn.Module):
         normed = self.genotype.space == NATS.name
         self.norm = nn.Sequential(nn.BatchNorm2d(self.num_features, **dd), nn.ReLU()) if normed else nn.Identity()
         self.feature_ends = list({m.reduction: i for i, m in enumerate(maps)}.values())
-        ends = [maps[i] for i in self.feature_ends]
-        self.feature_info: list[dict[str, Any]] = [
-            {"num_chs": m.channels, "reduction": m.reduction, "module": m.module} for m in ends
-        ]  # as timm has it
+        self.feature_info = [_tap(maps[i]) for i in self.feature_ends]
         self.aux_end = self.feature_ends[-2] + 1  # the second reduction
         self.aux_head = AuxiliaryHead(maps[self.aux_end].channels, num_classes, **AUXILIARY[stem], **dd) if aux_head else None
         self.global_pool, self.head_drop, self.fc = create_classifier(

@@ -135,15 +135,20 @@ def _follow(search: Search, folder: RunFolder, report: Report) -> SearchResult:
     def write(progress: Progress) -> None:
         report(progress)
         if progress.figures and all(map(math.isfinite, progress.figures.values())):
-            stage, step = progress.stage, (progress.epoch, progress.step)
-            measured.drop(lambda line: line["stage"] == stage and (line["epoch"], line["step"]) >= step)  # undone by a kill
-            measured.add({"stage": stage, "warmup": progress.is_warmup, "epoch": step[0], "step": step[1], **progress.figures})
+            _measured(measured, progress)
         if progress.result is not None:
             where = {"stage": progress.stage, "warmup": progress.is_warmup, "epoch": progress.epoch}
             weights.add(where | progress.result.weights.to_lists())
             progress.result.genotype.save(folder.path / "genotypes" / f"epoch-{weights.count}.json")
 
     return folder.follow(search, write, epoch_line)
+
+
+def _measured(lines: JsonLines, progress: Progress) -> None:
+    """A line of what was measured in the middle or at the end of an epoch, in place of those of steps that were undone by a kill."""
+    here = progress.stage, progress.epoch, progress.step
+    lines.drop(lambda line: line["stage"] == here[0] and (line["epoch"], line["step"]) >= here[1:])
+    lines.add({"stage": here[0], "warmup": progress.is_warmup, "epoch": here[1], "step": here[2], **progress.figures})
 
 
 def config_of_seeds(plan: Plan) -> dict[str, Any]:
