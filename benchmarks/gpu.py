@@ -48,11 +48,11 @@ def _stage(name: str, least: float, most: float = math.inf) -> Stage:
 
 DATA = {"data": _stage("images", 5, 60)}
 STAGES = {
-    "smoke": _stage("smoke", 20, 70),
-    "exact": _stage("exact", 10, 30),
+    "smoke": _stage("smoke", 20, 45),
+    "exact": _stage("exact", 10, 25),
     "kernels": _stage("kernels", 10, 40),
-    "steps": _stage("steps", 20, 90),
-    "graph": _stage("graph", 20, 90),
+    "steps": _stage("steps", 15, 60),
+    "graph": _stage("graph", 15, 60),
     "whole": _stage("whole", 20),
     "resume": _stage("resume", 15, 60),
     "train": _stage("train", 30),
@@ -107,7 +107,14 @@ def main() -> int:
     parser.add_argument("--small", action="store_true", help="everything tiny, to see that it runs")
     parser.add_argument("--tf32", action="store_true", help="let the GPU round the factors of products to 10 bits")
     parser.add_argument("--autotune", action="store_true", help="let cuDNN try its algorithms on each new shape")
-    parser.add_argument("--cases", nargs="+", default=(), metavar="CASE", help="steps that are measured; by default all")
+    parser.add_argument("--capture", action="store_true", help="searches of smoke and resume, and trainings, run by CUDA graphs")
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        default=(),
+        metavar="CASE",
+        help="steps and searches that are measured by the stages steps, graph and whole; by default all",
+    )
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="memory formats in which they are")
     parser.add_argument("--contiguous", action="store_true", help="whole searches in NCHW order (see the figures of `steps` first)")
     parser.add_argument("--epochs", type=int, help="of the trainings; by default as many as the time allows")

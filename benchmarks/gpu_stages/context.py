@@ -25,6 +25,7 @@ class Context:
         small: everything tiny, to see that it runs.
         tf32: let the GPU round the factors of float32 products to 10 bits.
         autotune: let cuDNN try its algorithms on each new shape and keep the fastest, instead of its own guess.
+        capture: searches and trainings run by CUDA graphs.
         cases: names of the steps that the stages steps and graph measure; none are all.
         forms: memory formats in which they do.
         contiguous: whole searches run in NCHW order instead of channels_last.
@@ -42,6 +43,7 @@ class Context:
     small: bool = False
     tf32: bool = False
     autotune: bool = False
+    capture: bool = False
     cases: tuple[str, ...] = ()
     forms: tuple[str, ...] = ("channels_last", "NCHW")
     contiguous: bool = False

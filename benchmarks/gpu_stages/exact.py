@@ -20,7 +20,7 @@ from nasarch.search.supernet.network import Supernet
 
 from .cases import CASES, SMALL, Case, batches, modules
 from .context import Context
-from .formats import FORMATS, in_format
+from .formats import in_format
 
 LARGEST = 1e-9  # relative difference in float64 that is rounding
 ROUNDING = 1e-2  # and in float32
@@ -31,7 +31,7 @@ NETWORKS = {"K = 4": "pc-darts", "K = 1": "darts, first order", "skip connection
 def run(context: Context) -> None:
     """Each network in each format."""
     for name, case in NETWORKS.items():
-        for form in FORMATS:
+        for form in context.forms:
             context.attempt(f"{name}, {form}", partial(compared, CASES[case], form, context.device))
 
 

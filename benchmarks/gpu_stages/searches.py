@@ -70,7 +70,14 @@ def start(context: Context, data: Dataset, name: str, amp: Precision, checkpoint
     """The search, to be followed by `finish`."""
     search = SEARCHES[name]
     shape, part = (SMALL_SHAPE, SMALL_PART) if context.small else (LARGE_SHAPE, LARGE_PART)
-    context = SearchContext(data=data, device=context.device, amp=amp, parts=two_parts(data, part), checkpoint=checkpoint or Checkpoint())
+    context = SearchContext(
+        data=data,
+        device=context.device,
+        amp=amp,
+        parts=two_parts(data, part),
+        checkpoint=checkpoint or Checkpoint(),
+        capture=context.capture,
+    )
     return search.method.search(context, search.settings(**shape))
 
 

@@ -92,7 +92,10 @@ def again(context: Context, data: Dataset, folder: Path) -> TrainPlan:
 def first(context: Context, data: Dataset, name: str, end: float) -> TrainPlan:
     """A new plan, with as many epochs as fit."""
     settings = replace(recipe(RECIPE).settings, **(SMALL if context.small else {}))
-    job = updated(TrainOptions(), {"recipe": RECIPE, "data": Path(context.data).name, "seed": SEED, "device": context.device})
+    job = updated(
+        TrainOptions(),
+        {"recipe": RECIPE, "data": Path(context.data).name, "seed": SEED, "device": context.device, "capture": context.capture},
+    )
     plan = planned(context, data, name, settings, job)
     epochs = context.epochs or fitting(plan, end, SMALL_PROBED if context.small else PROBED)
     return planned(context, data, name, replace(settings, epochs=epochs), job)
