@@ -14,7 +14,7 @@ import nasarch
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.provenance import public
 from nasarch.export.hub.card import bibtex, data_sets, escaped, origin, paper_tags, render, table
-from nasarch.export.ssd.backbone import RANDOM, TIMMS
+from nasarch.export.ssd.backbone import TIMMS
 from nasarch.export.ssd.check import SsdAgreement
 from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import DetectorCost, millions
@@ -71,7 +71,7 @@ def _metadata(design: Design, about: Mapping[str, Any], licence: str | None, res
         pipeline_tag="object-detection",
         license=licence,
         tags=[*TAGS, f"arxiv:{SSD_PAPER}", *paper_tags(about)],
-        datasets=data_sets(*_data(result), about.get("searched_on")),
+        datasets=data_sets(about.get("searched_on")),
         metrics=["map"],
         model_name=f"SSD on {public(design.network)}" if evaluations else None,
         eval_results=evaluations or None,
@@ -79,8 +79,8 @@ def _metadata(design: Design, about: Mapping[str, Any], licence: str | None, res
 
 
 def _licence(design: Design, result: Mapping[str, Any] | None) -> str | None:
-    """That of the backbone's first weights, where timm knows them; None for weights from elsewhere."""
-    if (result or {}).get("began_with") not in (RANDOM, TIMMS) or not timm.is_model(design.backbone):
+    """That of the pretrained weights that the backbone began with, where timm knows them; None for others, which are their owner's."""
+    if (result or {}).get("began_with") != TIMMS or not timm.is_model(design.backbone):
         return None
     return getattr(timm.get_pretrained_cfg(design.backbone), "license", None)
 

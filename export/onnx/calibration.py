@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from nasarch.export.errors import ExportError
 from nasarch.export.source.config import configuration, describe
+from nasarch.models.labels import data_name
 
 MAX_CALIBRATION, MAX_HELD_BACK, MIN_IMAGES = 200, 500, 20
 
@@ -131,13 +132,14 @@ def _find(source: str | os.PathLike[str]) -> _ImageSet:
         raise ValueError(f"there is no {str(source)!r} to take images from; {legal}")
     flat = _flat(path)
     if flat is not None:
-        return _ImageSet(path.resolve().name, [flat], ())
+        return _ImageSet(data_name(path.resolve().name, ()), [flat], ())
     try:
         parts, class_names, found = find_parts(path)
     except ValueError as error:
         raise ValueError(f"{error}; or a folder of images alone".replace(LAYOUTS, f"images in {LAYOUTS}")) from error
     print_left_out(found)
-    return _ImageSet(path.resolve().name, [_of_files(part.places, part.labels) for part in parts], class_names)
+    name = data_name(path.resolve().name, class_names, [len(part.names) for part in parts])
+    return _ImageSet(name, [_of_files(part.places, part.labels) for part in parts], class_names)
 
 
 def _in_memory(part: Any) -> _Part:

@@ -52,7 +52,10 @@ def build(source: ModelSource) -> nn.Module:
         ValueError: the weights don't fit, or timm can't load the folder.
     """
     if not source.pretrained:
-        return build_model(source.source, source.weights).eval()
+        model = build_model(source.source, source.weights).eval()
+        if source.weights is not None or source.model is None:  # the zoo's licence is not that of other weights and cells
+            configure(model, license=None)
+        return model
     try:
         return timm.create_model(source.source, pretrained=True).eval()
     except Exception as error:  # whatever timm finds wrong

@@ -19,11 +19,14 @@ In memory a random resized crop is taken of the centre square (256x256 for 224),
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
+
+from nasarch.models.labels import data_name
 
 from .dataset import Augmentation, Dataset, Images
 from .decoding import DIFFERENT, check_memory, decode, fit, fits_memory, shape_of
@@ -80,7 +83,7 @@ def load(
         in_memory = fits_memory(sum(len(part.names) for part in parts), frame or shape)
     images = [_in_memory(part, shape, frame, parts) if in_memory else _on_disk(part, shape, frame) for part in parts]
     return Dataset(
-        name=_name(path),
+        name=_name(path, class_names, parts),
         train=images[0],
         test=images[1] if images[1:] else None,
         class_names=class_names,
@@ -95,8 +98,8 @@ def listing(name_or_path: str | os.PathLike[str], *, download: bool = False, roo
     if name_or_path in NAMES:
         return load(name_or_path, download=download, root=root).listing
     path = _existing(name_or_path)
-    parts, _, source = find_parts(path)
-    return Listing(_name(path), parts[0].names, parts[0].labels, source)
+    parts, class_names, source = find_parts(path)
+    return Listing(_name(path, class_names, parts), parts[0].names, parts[0].labels, source)
 
 
 def cache_folder() -> Path:
@@ -115,8 +118,8 @@ def _existing(name_or_path: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _name(path: Path) -> str:
-    return path.resolve().name.removesuffix(".tar")
+def _name(path: Path, class_names: Sequence[str], parts: Sequence[Members]) -> str:
+    return data_name(path.resolve().name.removesuffix(".tar"), class_names, [len(part.names) for part in parts])
 
 
 def _crops_and_flips(size: tuple[int, int]) -> Augmentation:

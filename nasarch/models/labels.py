@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from timm.data import ImageNetInfo
@@ -21,12 +21,13 @@ CIFAR100_CLASSES = tuple(  # the fine labels, which are in alphabetical order
 
 
 class Labelled(NamedTuple):
-    """A data set; `hub` is its name there, `statistics` those that scale images, if they are settled."""
+    """A data set; `hub` is its name there, `statistics` scale images, if they are settled, `images` counts those to train and to test."""
 
     title: str
     hub: str | None
     statistics: Data | None
     class_names: tuple[str, ...]
+    images: tuple[int, ...] = ()
 
 
 class Labels(NamedTuple):
@@ -40,10 +41,10 @@ IMAGENET = "ImageNet"  # whose images are JPEG from the first
 COPY, IGNORED = "jpeg", str.maketrans("", "", "-_ ()")
 
 KNOWN: dict[str, Labelled] = {  # those of ImageNet are looked up in timm when they are needed
-    "cifar10": Labelled("CIFAR-10", "uoft-cs/cifar10", CIFAR10, CIFAR10_CLASSES),
-    "cifar100": Labelled("CIFAR-100", "uoft-cs/cifar100", CIFAR100, CIFAR100_CLASSES),
-    "imagenet": Labelled(IMAGENET, "ILSVRC/imagenet-1k", IMAGENET1K, ()),
-    "digits": Labelled("handwritten digits", None, None, tuple("0123456789")),
+    "cifar10": Labelled("CIFAR-10", "uoft-cs/cifar10", CIFAR10, CIFAR10_CLASSES, (50_000, 10_000)),
+    "cifar100": Labelled("CIFAR-100", "uoft-cs/cifar100", CIFAR100, CIFAR100_CLASSES, (50_000, 10_000)),
+    "imagenet": Labelled(IMAGENET, "ILSVRC/imagenet-1k", IMAGENET1K, (), (1_281_167, 50_000)),
+    "digits": Labelled("handwritten digits", None, None, tuple("0123456789"), (1_500, 297)),
 }
 
 
@@ -56,6 +57,21 @@ def known(name: Any) -> Labelled | None:
     if plain.endswith(COPY) and (original := KNOWN.get(plain.removesuffix(COPY))) is not None:
         return original if original.title == IMAGENET else original._replace(title=f"{original.title} (JPEG)", hub=None)
     return KNOWN.get(plain.removesuffix("1k"))
+
+
+def identified(name: Any, class_names: Sequence[str], images: Sequence[int | None] = ()) -> Labelled | None:
+    """The data set of this name, if the classes and the numbers of training and test images, where they are given, are its own."""
+    found = known(name)
+    labels = labels_of(found, len(class_names))
+    if found is None or labels is None or labels.names != tuple(class_names):
+        return None
+    stated = zip(images, found.images, strict=False)
+    return found if all(number in (None, own) for number, own in stated) else None
+
+
+def data_name(name: str, class_names: Sequence[str], images: Sequence[int | None] = ()) -> str:
+    """The name of a data set: "own-imagenet" for images in a folder `imagenet` that are not ImageNet's."""
+    return name if known(name) is None or identified(name, class_names, images) else f"own-{name}"
 
 
 def labels_of(data: Labelled | None, num_classes: int) -> Labels | None:

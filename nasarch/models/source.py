@@ -26,7 +26,7 @@ from nasarch.cells.provenance import public
 
 from . import shipped
 from .catalogue import find
-from .labels import KNOWN, Labelled, known
+from .labels import KNOWN, Labelled, data_name, identified, known
 from .results import measured_results
 from .weight_files import NAME as WEIGHTS
 from .zoo import CIFAR10, CIFAR100, GENERIC, IMAGENET1K, MODELS
@@ -128,7 +128,7 @@ def _of_text(text: str) -> ModelSource:
     if shipped.weights(text) is None:
         return ModelSource(source=text, name=text, genotype=genotype, model=text, data=KNOWN[DATA_NAMES[MODELS[text].data]])
     card = shipped.card(text)
-    data = _trained_on(card["data"]["name"], card["inputs"]["label_names"])
+    data = _trained_on(card["data"], card["inputs"]["label_names"])
     assert data is not None
     results = measured_results({**card, "test": card["file"]}, data.title, f"the card of {text}")
     return ModelSource(source=text, name=text, genotype=genotype, model=text, pretrained=True, data=data, results=results)
@@ -159,7 +159,7 @@ def _of_timm(folder: Path, saved: Path, config: Mapping[str, Any]) -> ModelSourc
         model = str(config["architecture"])
         cells = (run or {}).get("genotype") or config.get("model_args", {}).get("genotype")
         genotype = Genotype.from_dict(cells) if cells is not None else find(model) if model in MODELS else None
-        data = _trained_on((run or {}).get("data", {}).get("name"), config.get("label_names"))
+        data = _trained_on((run or {}).get("data", {}), config.get("label_names"))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{folder} holds no training of nasarch ({error!r}); give a folder that `nasarch train` wrote") from error
     path, weights = folder / "result.json", saved / WEIGHTS
@@ -176,12 +176,14 @@ def _of_timm(folder: Path, saved: Path, config: Mapping[str, Any]) -> ModelSourc
     )
 
 
-def _trained_on(name: Any, class_names: Any) -> Labelled | None:
-    """The data set that a training names, with the class names that it wrote down; its statistics are those of the saved model."""
-    if name is None and not class_names:
+def _trained_on(data: Mapping[str, Any], class_names: Any) -> Labelled | None:
+    """The data set of a training with the class names that it wrote down, identified by these; its statistics are the saved model's."""
+    name, names = data.get("name"), tuple(map(str, class_names or ()))
+    if name is None and not names:
         return None
-    found = known(name) or Labelled("unnamed data" if name is None else public(str(name)), None, None, ())
-    return found._replace(statistics=None, class_names=tuple(map(str, class_names or ())))
+    title = "unnamed data" if name is None else public(data_name(str(name), names, [data.get("images")]))
+    found = identified(name, names, [data.get("images")]) or Labelled(title, None, None, ())
+    return found._replace(statistics=None, class_names=names)
 
 
 def read_json(path: Path) -> Any:

@@ -30,7 +30,7 @@ from nasarch.export.ssd.check import SsdAgreement, Tolerance
 from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import DetectorCost, millions
 from nasarch.models.cost import Cost
-from nasarch.models.labels import KNOWN, Labels
+from nasarch.models.labels import CIFAR10_CLASSES, KNOWN, Labels
 from nasarch.models.profile import multi_adds
 from nasarch.models.source import ModelSource, find_source
 from tests.helpers.exported import new_cell, save, trained, without_onnx
@@ -253,13 +253,13 @@ def test_a_detectors_card_says_its_own_figures() -> None:
     assert read in measured
     assert {name: row[0] for name, row in tables(measured).items()} == {"figure": "value", "AP": "12.35 %", "AP50": "50.00 %", "APs": "-"}
     known = yaml_of(text)
-    assert known["datasets"] == ["ILSVRC/imagenet-1k"] and known["license"] == "apache-2.0" and known["library_name"] == "nasarch"
+    assert known["datasets"] == ["ILSVRC/imagenet-1k"] and "license" not in known and known["library_name"] == "nasarch"
     assert known["tags"][-2:] == ["arxiv:1512.02325", "arxiv:1234.5678"]
     (result,) = known["model-index"][0]["results"]
     found = [(result["dataset"]["name"], *metric.values()) for metric in result["metrics"]]
     assert found == [("bccd/val", "ap", 12.35, "AP (IoU 0.50:0.95), %"), ("bccd/val", "ap50", 50.0, "AP50 (IoU 0.50), %")]
-    named = {**RESULT, "val": {**RESULT["val"], "name": "cifar10"}, "data": {"name": "imagenet"}}  # type: ignore[dict-item]
-    assert yaml_of(of_detector(result=named))["datasets"] == ["uoft-cs/cifar10", "ILSVRC/imagenet-1k"]
+    named = {**RESULT, "val": {**RESULT["val"], "name": "cifar10"}, "data": {"name": "cifar100"}}  # type: ignore[dict-item]
+    assert yaml_of(of_detector(result=named))["datasets"] == ["ILSVRC/imagenet-1k"], "on which the cells were searched; no folder's name"
 
 
 def test_a_detector_of_which_nothing_is_known_says_so() -> None:
@@ -426,31 +426,33 @@ def test_a_name_a_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
     assert (other.weights, other.results, other.data) == (tmp_path / "other", (), None), "its figures are of other weights"
 
 
-@pytest.mark.parametrize("beside", [True, False])
-def test_a_training_is_its_weights_its_data_and_its_accuracy(beside: bool, tmp_path: Path) -> None:
-    """In model/ of a run's folder, or by itself as timm keeps it."""
+@pytest.mark.parametrize(
+    ("beside", "images", "title"),
+    [(True, 50_000, "CIFAR-10"), (True, None, "CIFAR-10"), (True, 49_999, "own-cifar10"), (False, 50_000, "unnamed data")],
+)
+def test_a_training_is_its_weights_its_data_and_its_accuracy(beside: bool, images: int | None, title: str, tmp_path: Path) -> None:
+    """In model/ of a run's folder, or by itself as timm keeps it. CIFAR-10 is known by classes and number of images."""
     cell = new_cell("mine", tmp_path / "cell.json").to_dict()
     place = tmp_path / "model" if beside else tmp_path
     place.mkdir(exist_ok=True)
     (place / "model.safetensors").touch()
-    config = {"architecture": "nas_cifar", "pretrained_cfg": {}, "label_names": ["a", 2], "model_args": {"genotype": cell}}
+    config = {"architecture": "nas_cifar", "pretrained_cfg": {}, "label_names": [*CIFAR10_CLASSES], "model_args": {"genotype": cell}}
     (place / "config.json").write_text(json.dumps(config))
     if beside:
-        (tmp_path / "config.json").write_text(json.dumps({"genotype": cell, "data": {"name": "cifar10"}}))
+        (tmp_path / "config.json").write_text(json.dumps({"genotype": cell, "data": {"name": "cifar10", "images": images}}))
     test = {"images": 50, "top1": 91.456, "top5": 99.994}
     told = {"test": test, "epochs": 7, "batch_size": 64, "seconds": 8.5, "seed": 3, "device": "CPU", "weights": "last epoch"}
     told |= {"recipe": {"name": "shallow"}, "changed": {"lr": 0.1}, "begun_from": {"sha256": "abc"}, "data": {"name": "CIFAR-10"}}
     (tmp_path / "result.json").write_text(json.dumps(told))
     found = find_source(tmp_path)
     assert (found.source, found.name, found.pretrained, found.random) == (f"local-dir:{place}", "mine", True, False)
-    names = ("a", "2")
-    if beside:
-        assert found.data == KNOWN["cifar10"]._replace(statistics=None, class_names=names)
+    if title == "CIFAR-10":
+        assert found.data == KNOWN["cifar10"]._replace(statistics=None)
     else:
-        assert found.data is not None and (found.data.title, found.data.hub, found.data.class_names) == ("unnamed data", None, names)
-    data = "CIFAR-10" if beside else "unnamed data"
-    note = ["50 test images, read once", *([] if beside else ["data CIFAR-10"]), "recipe shallow", "weights of the last epoch"]
-    common = {"dataset": data, "unit": "%", "budget": "7 epochs, batch 64, 8.5 s", "seed": 3}
+        assert found.data is not None and (found.data.title, found.data.hub, found.data.class_names) == (title, None, CIFAR10_CLASSES)
+    other = [] if title == "CIFAR-10" else ["data CIFAR-10"]
+    note = ["50 test images, read once", *other, "recipe shallow", "weights of the last epoch"]
+    common = {"dataset": title, "unit": "%", "budget": "7 epochs, batch 64, 8.5 s", "seed": 3}
     common["note"] = "; ".join([*note, "begun from weights of SHA-256 abc", "CPU", "lr 0.1"])
     assert [dict(one) for one in found.results] == [
         {**common, "metric": "test accuracy", "value": 91.46},
