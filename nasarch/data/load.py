@@ -27,6 +27,7 @@ import torch
 from PIL import Image
 
 from nasarch.models.labels import data_name
+from nasarch.models.stem import IMAGENET_STEM_SIZE
 
 from .dataset import Augmentation, Dataset, Images
 from .decoding import DIFFERENT, check_memory, decode, fit, fits_memory, shape_of
@@ -35,7 +36,6 @@ from .image_files import Files, Listing
 
 NAMES = ("digits", "cifar10", "cifar100")
 SIZES = range(8, 1025)
-IMAGENET_STEM_SIZE = 64  # pixels a side from which images are treated as ImageNet's
 LARGE_SIZE = 224  # of what they show, if nothing else is said
 CROP_SCALE = (0.08, 1.0)  # of the area; torchvision's, and that of the published ImageNet searches
 PROBED = 100  # images whose sizes are looked at

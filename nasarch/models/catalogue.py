@@ -17,6 +17,7 @@ from nasarch.cells.genotype import Genotype, resolve
 
 from . import shipped
 from .cost import Cost, network_cost
+from .stem import IMAGENET_STEM_SIZE
 from .zoo import CIFAR10, CIFAR100, GENERIC, IMAGENET, IMAGENET1K, MODELS, SHALLOW, Model, create_model, list_models
 
 DATA_SETS = {CIFAR10: "CIFAR-10", CIFAR100: "CIFAR-100", IMAGENET1K: "ImageNet"}
@@ -109,7 +110,17 @@ def models_of(genotype: Genotype) -> tuple[Model, ...]:
     searched_on = str(genotype.provenance.get("searched_on", "")).lower()
     if searched_on == "cifar100":
         fitting = [model._replace(data=CIFAR100) if model.data == CIFAR10 else model for model in fitting]
-    return tuple(sorted(fitting, key=lambda model: (model.network == IMAGENET) != (searched_on == "imagenet")))
+    large = _has_large_images(genotype)
+    return tuple(sorted(fitting, key=lambda model: (model.network == IMAGENET) != large))
+
+
+def _has_large_images(genotype: Genotype) -> bool:
+    """Whether the cells were searched on images that get ImageNet's stem: by the recorded size, for published cells by the data set."""
+    data = genotype.provenance.get("source", {}).get("data")
+    size = data.get("size") if isinstance(data, Mapping) else None
+    if isinstance(size, (list, tuple)) and size and all(type(side) is int for side in size):
+        return min(size) >= IMAGENET_STEM_SIZE
+    return str(genotype.provenance.get("searched_on", "")).lower() == "imagenet"
 
 
 def model_of(text: str) -> Model:

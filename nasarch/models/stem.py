@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+IMAGENET_STEM_SIZE = 64  # pixels a side from which images get ImageNet's stem, 224 -> 28
+
 
 class Block(NamedTuple):
     """[B, C', H, W] -> [B, channels, H / stride, W / stride]."""

@@ -16,6 +16,7 @@ from nasarch.cells.space import DARTS, Space
 from nasarch.compute import AUTOCAST_DTYPES, seeded
 from nasarch.data.dataset import Dataset, split_indices
 from nasarch.data.loader import BatchLoader, train_and_val_loaders
+from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.runtime.loop import run_epochs
@@ -28,8 +29,6 @@ from .loop import Progress, SearchStage
 from .relaxation import Relaxation
 from .result import SearchResult
 from .updates import OptimizerSettings, Update, initial_state
-
-IMAGENET_STEM_SIZE = 64  # pixels a side from which the network begins with ImageNet's stem, 224 -> 28
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,9 +22,9 @@ from nasarch.compute import device_name, keep_freed_memory, pick_device, set_tf3
 from nasarch.data.dataset import Dataset, Images, split_indices
 from nasarch.data.image_files import Files
 from nasarch.data.split import read_split
+from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.runtime import distributed
 from nasarch.runtime.recorded_data import with_recorded_data
-from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.training.recipes import Training
 
 from .budget import Budget

@@ -12,10 +12,10 @@ from rich.table import Table
 
 from nasarch.cells.space import NATS
 from nasarch.compute import keep_freed_memory
+from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.runtime import distributed
 from nasarch.runtime.progress import ProgressDisplay, to_all
 from nasarch.runtime.seeds import run_seeds
-from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.training.recipes import CIFAR

@@ -14,10 +14,10 @@ import torch
 from nasarch.cells.genotype import Genotype
 from nasarch.compute import seeded
 from nasarch.data.dataset import Dataset
-from nasarch.data.load import IMAGENET_STEM_SIZE
 from nasarch.models.catalogue import models_of
 from nasarch.models.network import CellNetwork
 from nasarch.models.source import find_source
+from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.models.zoo import GENERIC, MODELS, Model
 from nasarch.runtime import distributed
 from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading

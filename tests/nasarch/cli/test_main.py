@@ -177,6 +177,16 @@ def test_an_unknown_genotype_makes_the_generic_models(name: str, searched_on: st
     assert [model.data.num_classes for model in models] == [1000 if model.name == "nas_224" else small for model in models]
 
 
+@pytest.mark.parametrize(
+    ("searched_on", "size", "first"),
+    [("imagenet", [32, 32], "nas_cifar"), ("pets", [64, 90], "nas_224"), ("pets", [90, 63], "nas_cifar"), ("imagenet", "?", "nas_224")],
+)
+def test_the_size_of_the_images_decides_what_their_folders_name_would(searched_on: str, size: Any, first: str) -> None:
+    about = {"searched_on": searched_on, "source": {"data": {"name": searched_on, "size": size}}}
+    genotype = Genotype.from_dict(resolve("pc_darts_cifar").to_dict() | {"name": "mine", "provenance": about})
+    assert models_of(genotype)[0].name == first
+
+
 def test_a_copy_of_a_file_of_the_zoo_makes_the_models_of_the_zoo(tmp_path: Path) -> None:
     models = models_of(Genotype.load(saved("pc_darts_cifar", tmp_path / "copy.json")))
     assert [model.name for model in models] == ["pc_darts_cifar", "pc_darts_cifar_224", "pc_darts_cifar_shallow"]

@@ -15,7 +15,8 @@ from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import NATS
 from nasarch.data.dataset import Dataset
 from nasarch.data.load import load
-from nasarch.search.engine.context import IMAGENET_STEM_SIZE, SearchContext
+from nasarch.models.stem import IMAGENET_STEM_SIZE
+from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from tests.helpers.nested import nested

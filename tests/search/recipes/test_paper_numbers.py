@@ -15,8 +15,8 @@ import torch
 
 from nasarch.cells.space import SPACES
 from nasarch.cells.topology import topologies
+from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.search.engine import updates
-from nasarch.search.engine.context import IMAGENET_STEM_SIZE
 from nasarch.search.engine.hessian import largest_eigenvalue
 from nasarch.search.engine.updates import OptimizerSettings, initial_state
 from nasarch.search.ranking.budget import Budget
