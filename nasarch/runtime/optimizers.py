@@ -30,7 +30,10 @@ def sgd(parameters: Iterable[nn.Parameter], lr: float, momentum: float, *, weigh
 def adam(parameters: Iterable[nn.Parameter], lr: float, betas: tuple[float, float], *, weight_decay: float) -> torch.optim.Adam:
     """Adam with L2 regularisation."""
     weights = list(parameters)
-    return torch.optim.Adam(weights, lr, betas, weight_decay=weight_decay, fused=weights[0].device.type == "cuda" or None)
+    on_cuda = weights[0].device.type == "cuda"
+    optimizer = torch.optim.Adam(weights, lr, betas, weight_decay=weight_decay, fused=on_cuda or None, capturable=on_cuda)
+    optimizer._warned_capturable_if_run_uncaptured = True  # steps are also run eagerly, on purpose
+    return optimizer
 
 
 def set_rate(optimizer: Optimizer, rate: float) -> None:

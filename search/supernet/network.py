@@ -189,8 +189,8 @@ class Supernet(nn.Module):
         drawn = [(len(cell.outgoing), cell.channels, cell.channels // partial) for cell in self.search_cells]
         self.sampler = Sampler(drawn) if random_channels else None
         self.sizes = [index.numel() for index in mix_index]
-        self.selection: Selection | None = None
         self.register_buffer("mix_index", torch.cat([index.flatten() for index in mix_index]), persistent=False)
+        self.selection = Selection(self.mix_index, len(space.operations) + 2)
         self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[1], num_classes))
         for norm in self.modules():
             if isinstance(norm, nn.BatchNorm2d):
@@ -220,12 +220,7 @@ class Supernet(nn.Module):
         that of `index_select` is, too; there a product with a constant matrix selects.
         """
         table = F.pad(torch.cat([mix_ZEO, mix_ZEO.sum(2, keepdim=True)], dim=2), (0, 1)).flatten()
-        if table.is_cuda:
-            if self.selection is None or self.selection.matrix.device != table.device:
-                self.selection = Selection.of(self.mix_index, mix_ZEO.shape[2] + 2, len(table))
-            gathered = self.selection.gather(table)
-        else:
-            gathered = table.index_select(0, self.mix_index)
+        gathered = self.selection(table) if table.is_cuda else table.index_select(0, self.mix_index)
         slices = iter(gathered.split(self.sizes))
         return [[[next(slices).view(index.shape) for index in own] for own in cell.mix_index] for cell in self.search_cells]
 

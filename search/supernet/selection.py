@@ -1,40 +1,35 @@
 """Gather of mixing weights without atomic sums: `table.index_select(0, index)` whose gradient is the same in every run on CUDA.
 
-Most of the entries that a network reads are the zero of its table. The others are selected by a product with a constant matrix of
-zeros and ones, whose gradient is the product with its transpose.
+Most of the entries that a network reads are the zero of its table. The others are selected by a product with a matrix of zeros and
+ones, whose gradient is the product with its transpose.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
-@dataclass(frozen=True)
-class Selection:
-    """Of N entries that are gathered from a table of T, the n that are not its zeros.
+class Selection(nn.Module):
+    """Of N entries that are gathered from a flat table [rows, columns], whose last column is zero, the n that are not its zeros.
 
     Args:
-        length: N.
-        position: where they stand among the N: [n].
-        matrix: 1 where an entry reads the table: [n, T].
+        index: into the flat table: [N].
+        columns: of the table.
     """
 
-    length: int
     position: Tensor
-    matrix: Tensor
+    entry: Tensor
 
-    @classmethod
-    def of(cls, index: Tensor, columns: int, entries: int) -> Selection:
-        """For the flat index into a table [rows, columns] of so many entries, whose last column is zero."""
+    def __init__(self, index: Tensor, columns: int) -> None:
+        super().__init__()
         position = (index % columns != columns - 1).nonzero().flatten()
-        matrix = torch.zeros(len(position), entries, device=index.device)
-        matrix[torch.arange(len(position), device=index.device), index[position]] = 1.0
-        return cls(len(index), position, matrix)
+        self.length = len(index)
+        self.register_buffer("position", position, persistent=False)
+        self.register_buffer("entry", index[position], persistent=False)
 
-    def gather(self, table: Tensor) -> Tensor:
+    def forward(self, table: Tensor) -> Tensor:
         """[T] -> [N]."""
-        selected = torch.mv(self.matrix.to(table.dtype), table)
+        matrix = self.entry[:, None] == torch.arange(len(table), device=table.device)
+        selected = torch.mv(matrix.to(table.dtype), table)
         return table.new_zeros(self.length).index_copy(0, self.position, selected)

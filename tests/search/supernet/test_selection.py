@@ -16,8 +16,8 @@ def test_a_product_with_a_constant_matrix_selects_with_all_gradients() -> None:
     table = torch.randn(2 * len(DARTS.edges), columns, generator=generator, dtype=torch.float64)
     table[:, -1] = 0
     table = table.flatten().requires_grad_()
-    selection = Selection.of(net.mix_index, columns, len(table))
-    found, expected = selection.gather(table), table.index_select(0, net.mix_index)
+    selection = Selection(net.mix_index, columns)
+    found, expected = selection(table), table.index_select(0, net.mix_index)
     assert torch.equal(found, expected) and 0 < len(selection.position) < 0.1 * len(net.mix_index)
     g = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
     (ours,), (theirs,) = torch.autograd.grad(found, table, g), torch.autograd.grad(expected, table, g)
