@@ -143,7 +143,7 @@ class Genotype:
 
     @classmethod
     def from_nats(cls, text: str, *, name: str = "unnamed", provenance: Mapping[str, Any] | None = None) -> Genotype:
-        """The genotype of a NATS-Bench string such as `|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+...`.
+        """The genotype of a NATS-Bench string such as `|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+...`, also in `Structure(...)`.
 
         Raises:
             GenotypeError: the text has another form, or its operations are illegal.
@@ -269,7 +269,7 @@ def _from_string(text: str) -> Genotype:
         return Genotype.load(_folder() / f"{text}.json")
     if "Genotype(" in text:
         return Genotype.from_darts(text)
-    if text.startswith("|"):
+    if text.lstrip().startswith(("|", "Structure(")):
         return Genotype.from_nats(text)
     if text.endswith(".json") or len(Path(text).parts) > 1:
         return Genotype.load(text)

@@ -5,8 +5,10 @@
 | DARTS: `Genotype(normal=[('sep_conv_3x3', 1), ...], normal_concat=range(2, 6), ...)` | (operation, source), two a node | Liu et al. 2019 |
 | FairDARTS: the same | (operation, node, source), any number a node, or none | Chu et al. 2020 |
 | nested: the same | one list of (operation, source) a node | Hong et al. 2020 |
+| complete: the same | (operation, source), one from each earlier node: 2, 3, 4, ... a node | DARTS' form, all edges kept |
 | NATS: `|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+...` | operation~source for each earlier node | Dong et al. 2021 |
 
+Numbers and strings may be NumPy's, as NumPy 2 prints them (`np.int64(1)`), and a NATS string may stand in `Structure(4 nodes with ...)`.
 A cell is the pair (nodes, concat): nodes is a list of lists of (operation, source), the first of them node `inputs`.
 """
 
@@ -50,18 +52,34 @@ def _darts_arguments(text: Any) -> dict[str | None, ast.expr]:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "nested too deep or unreadable"
         raise ValueError(f"can't read {shown(text)}: {reason}; paste {DARTS_FORM}") from None
-    arguments = {k.arg: k.value for k in call.keywords} if isinstance(call, ast.Call) and not call.args else {}
     legal = [name + suffix for name in _ARGUMENTS.values() for suffix in ("", "_concat")]
-    if set(arguments) != set(legal):
-        raise ValueError(f"the arguments are {shown(list(arguments))}; legal are exactly {', '.join(legal)}: paste {DARTS_FORM}")
+    if isinstance(call, ast.Call) and call.args:
+        raise ValueError(
+            f"it has {len(call.args)} positional arguments; write the names {', '.join(legal)} before them: paste {DARTS_FORM}"
+        )
+    arguments = {k.arg: k.value for k in call.keywords} if isinstance(call, ast.Call) else {}
+    extra, missing = [name for name in arguments if name not in legal], [name for name in legal if name not in arguments]
+    if extra or missing:
+        wrong = " and ".join(words for words in (extra and f"has {shown(extra)}", missing and f"lacks {shown(missing)}") if words)
+        raise ValueError(f"it {wrong}; legal are exactly {', '.join(legal)}: paste {DARTS_FORM}")
     return arguments
 
 
 def _literal(node: ast.expr, name: str) -> Any:
     try:
-        return ast.literal_eval(node)
+        return ast.literal_eval(_Unwrapped().visit(node))
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         raise ValueError(f"{name} is not a plain list; names and numbers are legal, computed values are not: paste {DARTS_FORM}") from None
+
+
+class _Unwrapped(ast.NodeTransformer):
+    """NumPy's scalars as NumPy 2 prints them, `np.int64(1)` or `np.str_('none')`, become their arguments."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        match node:
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="np" | "numpy"), attr=kind), args=[value], keywords=[]):
+                return value if re.fullmatch(r"u?int\d+|intp|str_", kind) else node
+        return node
 
 
 def _numbers(node: ast.expr, name: str) -> list[int]:
@@ -85,11 +103,31 @@ def _darts_nodes(entries: Any, name: str, concat: list[int]) -> Edges:
     if entries and all(isinstance(edge, (list, tuple)) for node in entries for edge in node):
         return [list(node) for node in entries]
     widths = {len(e) for e in entries}
+    if widths == {2} and (complete := _complete(entries, concat)):
+        return complete
     if widths == {2} and len(entries) % 2 == 0:
+        last = DARTS.inputs + len(entries) // 2 - 1
+        if concat and max(concat) < last:
+            raise ValueError(
+                f"{name} has {len(entries)} entries: two for each of the nodes {DARTS.inputs} to {last}, of which the output "
+                f"{concat} leaves the last ones unused, or other numbers for the nodes up to {max(concat)}; write one list of "
+                "(operation, source) for each node, or (operation, node, source)"
+            )
         return [list(entries[i : i + 2]) for i in range(0, len(entries), 2)]
     if widths == {3}:
         return _placed(entries, name, concat)
     raise ValueError(f"{name} has {len(entries)} entries of lengths {sorted(widths)}; legal are {form}: complete the list")
+
+
+def _complete(entries: Any, concat: list[int]) -> Edges | None:
+    """Flat entries with one edge from every earlier node to each node up to the last of the output; None if they are not that."""
+    nodes, position = Edges(), 0
+    for j in range(DARTS.inputs, max(concat, default=0) + 1):
+        nodes.append(list(entries[position : position + j]))
+        position += j
+        if any(type(source) is not int for _, source in nodes[-1]) or sorted(source for _, source in nodes[-1]) != list(range(j)):
+            return None
+    return nodes if position == len(entries) else None
 
 
 def _placed(entries: Any, name: str, concat: list[int]) -> Edges:
@@ -104,8 +142,8 @@ def _placed(entries: Any, name: str, concat: list[int]) -> Edges:
 
 
 def format_darts(cells: dict[str, tuple[Any, Any]]) -> str:
-    """The printed form; entries (operation, node, source) in both cells unless every node has two edges."""
-    short = all(len(node) == 2 for nodes, _ in cells.values() for node in nodes)
+    """The printed form; entries (operation, node, source) in both cells unless every node has two edges and the last is in the output."""
+    short = all(concat[-1] == len(nodes) + DARTS.inputs - 1 and all(len(node) == 2 for node in nodes) for nodes, concat in cells.values())
     parts = []
     for kind, name in _ARGUMENTS.items():
         nodes, concat = cells[kind]
@@ -121,7 +159,9 @@ def parse_nats(text: str) -> tuple[Edges, list[int]]:
     Raises:
         ValueError: the text has another form, or a node doesn't name every earlier node once.
     """
-    parts = text.strip().split("+") if isinstance(text, str) and len(text) <= MAX_BYTES else []
+    printed = re.sub(r"\s+", "", text) if isinstance(text, str) and len(text) <= MAX_BYTES else ""
+    structure = re.fullmatch(r"Structure\(\d+nodeswith(.*)\)", printed)
+    parts = (structure[1] if structure else printed).split("+")
     if not 1 <= len(parts) <= MAX_NODES or not all(re.fullmatch(r"\|([^|~+\s]+~\d{1,2}\|)+", p, re.ASCII) for p in parts):
         raise ValueError(f"{shown(text)} is not a NATS-Bench cell of 1 to {MAX_NODES} nodes; write it like {NATS_FORM}")
     nodes = [[(o, int(s)) for o, s in re.findall(r"([^|~]+)~(\d+)", part)] for part in parts]

@@ -131,7 +131,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
 
 def _read_list(path: Path, sha256: str) -> list[str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeError) as error:
         raise ValueError(f"can't read {path} ({_reason(error)}); make the split again with `nasarch split`") from error
     if _sha256(text) != sha256:

@@ -34,7 +34,8 @@ def _of_test(value: Mapping[str, Any], data: str | None) -> Iterator[dict[str, A
     """Accuracies on the test images that `nasarch train` measured, as results."""
     test, recipe, images = value["test"], value.get("recipe", {}), value.get("data", {})
     name = images.get("name") if isinstance(images, Mapping) else None
-    begun = value.get("begun_from")
+    begun, changed = value.get("begun_from"), value.get("changed")
+    changed = changed if isinstance(changed, Mapping) else {}
     conditions = {
         "data": name if name != data else None,  # a copy of a known data set, such as cifar10-jpeg
         "recipe": recipe.get("name") if isinstance(recipe, Mapping) else None,
@@ -42,7 +43,7 @@ def _of_test(value: Mapping[str, Any], data: str | None) -> Iterator[dict[str, A
         "begun from weights of SHA-256": begun.get("sha256") if isinstance(begun, Mapping) else None,
     }
     listed = [f"{key} {known}" for key, known in conditions.items() if known] + [str(value["device"])] * ("device" in value)
-    listed += [f"{key} {changed}" for key, changed in value.get("changed", {}).items()]
+    listed += [f"{key} {new}" for key, new in changed.items()]
     for key, metric in (("top1", "test accuracy"), ("top5", "top-5 test accuracy")):
         if type(test.get(key)) in (int, float):
             yield {

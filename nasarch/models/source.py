@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import timm
 
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.provenance import public
+from nasarch.strict_json import parse
 
 from . import shipped
 from .catalogue import find
@@ -195,6 +195,6 @@ def read_json(path: Path) -> Any:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return parse(path.read_bytes(), limit=None)
+    except (OSError, ValueError) as error:
         raise ValueError(f"can't read {path}: {error}; mend it or move it away") from error

@@ -35,12 +35,19 @@ def lookup(cells: Genotype, table: Path) -> Known:
     """
     arch = cells.to_nats()
     for row in _rows(table):
-        if row["arch"] == arch:
+        if "".join(row["arch"].split()) == arch:
             try:
-                return Known(arch, *(float(row[column]) for column in COLUMNS[1:]))
+                return Known(arch, *(_accuracy(row[column]) for column in COLUMNS[1:]))
             except ValueError as error:
                 raise ValueError(f"--nats-table {table}, cell {arch}: {error}; mend that row") from error
     raise ValueError(f"--nats-table {table} has no cell {arch}: it is not the table of the whole topology space")
+
+
+def _accuracy(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 100:
+        raise ValueError(f"{text} is no accuracy in %")
+    return value
 
 
 def check_table(table: Path) -> None:
@@ -50,7 +57,7 @@ def check_table(table: Path) -> None:
 
 def _rows(table: Path) -> Iterator[dict[str, str]]:
     try:
-        with open(table, newline="", encoding="utf-8") as file:
+        with open(table, newline="", encoding="utf-8-sig") as file:
             for row in csv.DictReader(file):
                 if missing := [column for column in COLUMNS if row.get(column) is None]:
                     raise ValueError(f"--nats-table {table} has no column {missing[0]!r}; it needs {', '.join(COLUMNS)}")

@@ -71,3 +71,14 @@ def test_the_row_is_that_of_the_cell_whatever_stands_around_it_and_columns_go_by
     table = written(tmp_path, f"in16,c100,arch,c10\n1,2,{other},3\n45.5,70.25,{ALL_CONV},93.5\n")
     assert lookup(turned, table) == lookup(CELL, table) == (ALL_CONV, 93.5, 70.25, 45.5)
     assert lookup(Genotype.from_nats(other), table)[1:] == (3, 2, 1)
+
+
+def test_a_byte_order_mark_and_blanks_in_a_cell_are_read_over(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(b"\xef\xbb\xbf" + f"arch,c10,c100,in16\n{ALL_CONV.replace('+', ' + ')},1,2,3\n".encode())
+    assert lookup(CELL, tmp_path / "table.csv")[1:] == (1, 2, 3)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "100.5", "1e400"])
+def test_what_is_no_accuracy_is_refused(value: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=f"{value} is no accuracy in %; mend that row"):
+        lookup(CELL, written(tmp_path, f"arch,c10,c100,in16\n{ALL_CONV},{value},1,2\n"))
