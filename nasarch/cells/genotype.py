@@ -221,6 +221,9 @@ def _check_cell(cell: Any, space: Space) -> None:
         raise GenotypeError(f"it is {shown(cell)}; space {space.name!r} has {space.inputs} inputs: give a Cell(..., inputs={space.inputs})")
     legal = space.legal_operations
     for j, edges in zip(cell.inner_nodes, cell.nodes, strict=True):
+        most = j * len(legal)  # distinct pairs of a source and an operation
+        if len(edges) > most:
+            raise GenotypeError(f"node {j}: {len(edges)} edges; {j} sources x {len(legal)} operations are {most}: remove repeated ones")
         for operation, _ in edges:
             if operation not in legal:
                 close = _close(operation, legal)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -193,6 +194,7 @@ def _family(operation: str) -> Family:
     return FAMILIES[operation.split("_")[0]]
 
 
+@lru_cache(1000)
 def _text_width(text: str, size: float = FONT, weight: str = "normal") -> float:
     """Inches that `text` takes."""
     from matplotlib.font_manager import FontProperties

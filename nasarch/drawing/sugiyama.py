@@ -8,10 +8,11 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 RESTARTS, WORK = 60, 200_000  # orders tried, and pairs of links compared for that; the best order is kept
-SWEEPS = 400  # of the heights
+SWEEPS, VISITS = 400, 200_000  # of the heights, and items visited in all of them
 
 
 class Item(NamedTuple):
@@ -40,10 +41,15 @@ Layers = list[list[Item]]
 
 
 def order(layers: Layers, links: Sequence[Link]) -> Layers:
-    """The layers in the order with the fewest crossings that some seeded starts find; the first layer keeps its order."""
+    """The layers in the order with the fewest crossings that some seeded starts find; the first layer keeps its order.
+
+    Of a graph with so many links that there is no work for starts, each layer is only sorted: in time linear in the links.
+    """
     generator = random.Random(0)
     near = _neighbours(links)
     attempts = min(RESTARTS, WORK // len(links) ** 2)
+    if not attempts:
+        return _sorted([list(layer) for layer in layers], near)
     starts = [layers] + [[layers[0]] + [generator.sample(layer, len(layer)) for layer in layers[1:]] for _ in range(attempts)]
     candidates = [_untangle([list(layer) for layer in start], near) for start in starts]
     return min(candidates, key=lambda candidate: (crossings(candidate, links), _disorder(candidate)))
@@ -66,13 +72,19 @@ def _neighbours(links: Sequence[Link]) -> dict[Item, list[Item]]:
 
 
 def _untangle(layers: Layers, near: Mapping[Item, Sequence[Item]]) -> Layers:
-    """Sort each layer by the mean place of its neighbours, to the right and back, then swap neighbours while that helps."""
+    """Sort the layers, then swap neighbours while that helps."""
+    layers = _sorted(layers, near)
+    while any([_swap(layers, layer, near) for layer in range(1, len(layers))]):
+        pass
+    return layers
+
+
+def _sorted(layers: Layers, near: Mapping[Item, Sequence[Item]]) -> Layers:
+    """Sort each layer by the mean place of its neighbours, to the right and back."""
     for sweep in range(8):
         step = 1 if sweep % 2 == 0 else -1
         for layer in range(1, len(layers)) if step > 0 else range(len(layers) - 2, 0, -1):
             layers[layer] = _by_neighbours(layers[layer], layers[layer - step], near)
-    while any([_swap(layers, layer, near) for layer in range(1, len(layers))]):
-        pass
     return layers
 
 
@@ -114,16 +126,22 @@ def heights(layers: Layers, links: Sequence[Link], distance: Callable[[Item, Ite
     itself, which leaves few bends.
     """
     gaps = [[distance(a, b) for a, b in zip(layer, layer[1:], strict=False)] for layer in layers]
-    y = {item: sum(gap[:place]) - sum(gap) / 2 for layer, gap in zip(layers, gaps, strict=True) for place, item in enumerate(layer)}
+    y = {item: top - sum(gap) / 2 for layer, gap in zip(layers, gaps, strict=True) for item, top in zip(layer, _offsets(gap), strict=True)}
     near = _neighbours(links)
-    for sweep in range(SWEEPS):
-        softness = 2.0 ** (4 - 12 * sweep / SWEEPS)
+    sweeps = min(SWEEPS, max(1, VISITS // len(y)))
+    for sweep in range(sweeps):
+        softness = 2.0 ** (4 - 12 * sweep / sweeps)
         for layer, gap in list(zip(layers, gaps, strict=True))[:: 1 if sweep % 2 else -1]:
             pulls = [[(y[b], _pull(a, b, y[b] - y[a], softness)) for b in near[a]] or [(y[a], 1.0)] for a in layer]
             weights = [sum(weight for _, weight in pull) for pull in pulls]
             wanted = [sum(goal * weight for goal, weight in pull) / total for pull, total in zip(pulls, weights, strict=True)]
             y.update(zip(layer, spread(wanted, weights, gap), strict=True))
     return y
+
+
+def _offsets(gaps: Sequence[float]) -> list[float]:
+    """Where each item is, the first one at 0."""
+    return list(accumulate(gaps, initial=0.0))
 
 
 def _pull(a: Item, b: Item, rise: float, softness: float) -> float:
@@ -135,7 +153,7 @@ def _pull(a: Item, b: Item, rise: float, softness: float) -> float:
 
 def spread(wanted: Sequence[float], weights: Sequence[float], gaps: Sequence[float]) -> list[float]:
     """The places nearest to `wanted` (weighted squares) whose steps are at least `gaps`: pooling of adjacent violators."""
-    offsets = [sum(gaps[:i]) for i in range(len(wanted))]
+    offsets = _offsets(gaps)
     pools: list[tuple[float, float, int]] = []  # mean, weight, how many
     for value, weight, offset in zip(wanted, weights, offsets, strict=True):
         pools.append((value - offset, weight, 1))
