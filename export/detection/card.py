@@ -115,8 +115,8 @@ def _figures(result: Mapping[str, Any] | None) -> list[tuple[str, float]]:
 
 
 def _model(design: Design, cost: DetectorCost, agreement: SsdAgreement, score: float, weights: bytes) -> Iterable[tuple[str, str]]:
-    names = ", ".join(design.class_names[:20]) + (", ..." if len(design.class_names) > 20 else "")
-    yield "backbone", f"`{design.backbone}`" + ("" if design.genotype is None else f": {public(design.network)}")
+    names = escaped(", ".join(design.class_names[:20])) + (", ..." if len(design.class_names) > 20 else "")
+    yield "backbone", f"`{design.backbone}`" + ("" if design.genotype is None else f": {escaped(public(design.network))}")
     yield "images", f"any size; resized to {design.size} x {design.size}"
     yield "classes", f"{len(design.class_names)}: {names}"
     yield "heads", f"{design.head}, extra maps of {', '.join(map(str, design.extras))} channels"

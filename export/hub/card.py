@@ -137,8 +137,8 @@ def _model(facts: Facts) -> Iterator[tuple[str, str]]:
     mode = "" if config.get("crop_mode", "center") == "center" else f", {config['crop_mode']}"
     yield "images", f"{channels} x {height} x {width}, {config['interpolation']}, crop {config['crop_pct']:g}{mode}"
     yield "mean, std", f"{_numbers(config['mean'])}; {_numbers(config['std'])}"
-    yield "classes", f"{facts.num_classes}" + ("" if names is None else f": {', '.join(names[:10])}{', ...' * (len(names) > 10)}")
-    trained = f"trained on {facts.trained_on}" if facts.trained_on else "trained, on what is not stated"
+    yield "classes", f"{facts.num_classes}" + ("" if names is None else f": {escaped(', '.join(names[:10]))}{', ...' * (len(names) > 10)}")
+    trained = f"trained on {escaped(facts.trained_on)}" if facts.trained_on else "trained, on what is not stated"
     yield "weights", "random" if facts.random else trained
     yield "sha256 of model.safetensors", f"`{facts.weights_sha256}`"
     yield "ONNX", f"`onnx/model.onnx`: {facts.onnx}"
@@ -150,7 +150,7 @@ def _model(facts: Facts) -> Iterator[tuple[str, str]]:
 
 def _measured(facts: Facts) -> str:
     """A table of the results with these weights; empty without results."""
-    rows = [(r["dataset"], r["metric"], _value(r), _conditions(r) or "not stated") for r in facts.results]
+    rows = [map(escaped, (r["dataset"], r["metric"], _value(r), _conditions(r) or "not stated")) for r in facts.results]
     return table(("data set", "metric", "value", "budget and seeds"), rows) if rows else ""
 
 
@@ -167,7 +167,8 @@ def _value(result: Mapping[str, Any]) -> str:
 
 def _reported(about: Mapping[str, Any]) -> str:
     """A table of the results that the provenance lists, of other weights; empty without results."""
-    rows = [(r["dataset"], r["metric"], _value(r), r.get("reported_by", "-")) for r in about.get("results", ()) if r["metric"] in REPORTED]
+    found = [result for result in about.get("results", ()) if result["metric"] in REPORTED]
+    rows = [map(escaped, (r["dataset"], r["metric"], _value(r), r.get("reported_by", "-"))) for r in found]
     return table(("data set", "metric", "value", "source"), rows) if rows else ""
 
 
@@ -175,8 +176,8 @@ def origin(genotype: Genotype) -> str:
     """What is known of where the cells are from."""
     about = genotype.provenance
     source = about.get("source", {})
-    rows = [(key.replace("_", " "), str(about[key])) for key in ("method", "searched_on", "kind") if key in about]
-    rows += [(key, str(source[key])) for key in SOURCE if key in source]
+    rows = [(key.replace("_", " "), escaped(about[key])) for key in ("method", "searched_on", "kind") if key in about]
+    rows += [(key, escaped(source[key])) for key in SOURCE if key in source]
     if not rows:
         return "Nothing is known of them."
     return f"{table(('', ''), rows)}\n\n`genotype.json` holds the cells and all that is known of them."
@@ -195,9 +196,9 @@ def bibtex(about: Mapping[str, Any]) -> str | None:
         "eprint": paper.get("arxiv"),
         "archivePrefix": "arXiv" if "arxiv" in paper else None,
     }
-    key = f"{str(about.get('method', 'cells')).lower().replace(' ', '_')}{paper.get('year', '')}"
+    key = re.sub(r"[^\w.+-]+", "_", f"{about.get('method', 'cells')}{paper.get('year', '')}".lower())
     kind = "inproceedings" if "venue" in paper else "misc"
-    lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items() if value)
+    lines = "".join(f"  {name} = {{{_line(value)}}},\n" for name, value in fields.items() if value)
     return f"```bibtex\n@{kind}{{{key},\n{lines}}}\n```"
 
 
@@ -209,11 +210,17 @@ def _numbers(values: Sequence[float]) -> str:
 
 
 def escaped(value: Any) -> str:
-    """A value as one line of Markdown text, without HTML."""
-    return " ".join(str(value).replace("<", "&lt;").split())
+    """A value as one line of Markdown that shows it as it is: no HTML, links, images, code or emphasis; without control characters."""
+    return re.sub(r"([\\`*~\[\]])", r"\\\1", _line(value))
+
+
+def _line(value: Any) -> str:
+    """A value in one line, without HTML and control characters."""
+    words = " ".join(str(value).replace("<", "&lt;").split())
+    return "".join(letter for letter in words if letter == " " or letter.isprintable())
 
 
 def table(heading: tuple[str, ...], rows: Any) -> str:
-    """A Markdown table, its cells escaped."""
+    """A Markdown table; its cells are Markdown, in which values from elsewhere are `escaped`."""
     lines = [heading, ("---",) * len(heading), *rows]
-    return "\n".join("| " + " | ".join(escaped(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

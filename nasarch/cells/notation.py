@@ -54,9 +54,7 @@ def _darts_arguments(text: Any) -> dict[str | None, ast.expr]:
         raise ValueError(f"can't read {shown(text)}: {reason}; paste {DARTS_FORM}") from None
     legal = [name + suffix for name in _ARGUMENTS.values() for suffix in ("", "_concat")]
     if isinstance(call, ast.Call) and call.args:
-        raise ValueError(
-            f"it has {len(call.args)} positional arguments; write the names {', '.join(legal)} before them: paste {DARTS_FORM}"
-        )
+        raise ValueError(f"it has {len(call.args)} positional arguments; name them {', '.join(legal)}: paste {DARTS_FORM}")
     arguments = {k.arg: k.value for k in call.keywords} if isinstance(call, ast.Call) else {}
     extra, missing = [name for name in arguments if name not in legal], [name for name in legal if name not in arguments]
     if extra or missing:

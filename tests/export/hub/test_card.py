@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -195,11 +196,28 @@ def test_a_paper_is_cited_as_it_is() -> None:
     assert origin(Genotype.from_dict({**resolve("pc_darts_cifar").to_dict(), "provenance": {}})) == "Nothing is known of them."
 
 
+def test_strings_of_a_genotype_from_elsewhere_are_shown_as_they_are() -> None:
+    """No heading, table, HTML, link, image, code or control character of its author's choice stands in the card."""
+    hostile = "x\n\n## Measured\n\n| a |\n|---|\n| 99.9 % |\n```\n<script>y</script> ![z](http://z) `c` *d* \x1b[2J"
+    value = resolve("pc_darts_cifar").to_dict()
+    value["name"] = "<img src=x> ![y](z)"
+    provenance = value["provenance"] | {"method": hostile, "searched_on": hostile, "source": {"repository": hostile, "command": hostile}}
+    provenance["paper"] = dict.fromkeys(("title", "authors", "venue", "arxiv"), hostile) | {"year": 2020}
+    provenance["results"] = [dict.fromkeys(("dataset", "unit", "reported_by", "note"), hostile) | {"metric": "test error", "value": 1}]
+    genotype = Genotype.from_dict(value | {"provenance": provenance})
+    text = card(facts(genotype=genotype, name=hostile, class_names=(hostile, "b"), num_classes=2, trained_on=hostile))
+    body = text.split("\n---\n", 1)[1]
+    assert not re.search(r"<script|<img|\n## Measured\n|\n\| 99|\x1b", body)
+    outside = "".join(re.split(r"\n```", body)[::2])  # of code blocks: those of the template and the citation
+    assert not re.search(r"(?<!\\)`c|(?<!\\)\*d|(?<!\\)\[[yz]", outside) and body.count("\n```") % 2 == 0
+    assert body.count("\n#") == card(facts()).split("\n---\n", 1)[1].count("\n#")
+
+
 def test_values_of_others_are_escaped() -> None:
     """Names and notes come from files of anyone: they make no HTML, no further lines, no further cells and no template."""
     text = card(facts(name="a\n# b", trained_on="<script>x</script>", class_names=("{{ 7 * 7 }}", "p|q"), num_classes=2))
     assert "\n# a # b\n" in text and "<script>" not in text and "&lt;script>" in text
-    assert tables(text.replace("\\|", "/"))["classes"] == ["2: {{ 7 * 7 }}, p/q"] and "49" not in text
+    assert tables(text.replace("\\|", "/"))["classes"] == ["2: {{ 7 \\* 7 }}, p/q"] and "49" not in text
 
 
 # --- detectors ---------------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """A picture or text of a genotype shows all of it, in every format, the same each time, and appears whole or not at all."""
 
+import cProfile
 import os
 import re
 import struct
@@ -14,6 +15,8 @@ import matplotlib.figure
 import pytest
 
 from nasarch.cells.genotype import Cell, Genotype, Op, names, resolve
+from nasarch.cells.space import DARTS
+from nasarch.drawing import layout
 from nasarch.drawing.draw import FORMATS, arrows, draw, text
 
 SOME = (
@@ -163,3 +166,14 @@ def test_names_files_dicts_and_values_draw_alike(tmp_path: Path) -> None:
     forms = ["darts_v1_cifar", tmp_path / "cell.json", genotype.to_dict(), genotype]
     assert len({text(form) for form in forms}) == 1
     assert len({draw(form, tmp_path / "cell.svg").read_bytes() for form in forms}) == 1
+
+
+def test_the_largest_genotype_is_laid_out_in_time_linear_in_its_edges() -> None:
+    """By the number of calls: all edges of four nodes and of eight."""
+    calls = []
+    for nodes in (4, 8):
+        arrows = [layout.Arrow(operation, i, j) for j in range(2, 2 + nodes) for i in range(j) for operation in DARTS.legal_operations]
+        profile = cProfile.Profile()
+        profile.runcall(layout.lay_out, arrows, 2, range(2, 2 + nodes), lambda text: 1.0)
+        calls.append(sum(entry.callcount for entry in profile.getstats()) / len(arrows))
+    assert calls[1] < 2 * calls[0]
