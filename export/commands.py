@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
-from nasarch.console import print_json, print_rich
+from nasarch.console import print_json, print_rich, print_text
 from nasarch.flags import Flags, parse
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def onnx(
     from nasarch.export.onnx.export import ExportVariants, export_model
 
     variants = ExportVariants(dynamic_size=dynamic_size, uint8_input=uint8_input, fp16=fp16, int8=int8, calibrate=calibrate, force=force)
-    print(export_model(source, out, checkpoint=checkpoint, data=data, size=size, variants=variants))
+    print_text(export_model(source, out, checkpoint=checkpoint, data=data, size=size, variants=variants))
 
 
 def hub(
@@ -86,7 +86,7 @@ def hub(
     from nasarch.export.hub.folder import hub
 
     for done in hub(source, out=out, checkpoint=checkpoint, data=data, size=size, repository=push, public=public):
-        print(done)
+        print_text(done)
 
 
 def ssd(checkpoint: Checkpoint, *, out: PathOrFolder, score: float = 0.05, nms: float | None = None, detections: int | None = None) -> None:
@@ -101,7 +101,7 @@ def ssd(checkpoint: Checkpoint, *, out: PathOrFolder, score: float = 0.05, nms: 
     """
     from nasarch.export.detection.export import export_ssd
 
-    print(export_ssd(checkpoint, out, score=score, nms=nms, detections=detections))
+    print_text(export_ssd(checkpoint, out, score=score, nms=nms, detections=detections))
 
 
 def verify(file: File, *, model: str | None = None, checkpoint: Path | None = None, images: str | None = None) -> None:
@@ -116,7 +116,7 @@ def verify(file: File, *, model: str | None = None, checkpoint: Path | None = No
     """
     from nasarch.export.verify import verify
 
-    print(verify(file, model=model, checkpoint=checkpoint, images=images))
+    print_text(verify(file, model=model, checkpoint=checkpoint, images=images))
 
 
 def train_detector(arguments: Sequence[str], program: str, summary: str) -> None:
@@ -159,7 +159,7 @@ def evaluate_detector(
     if json:
         print_json(figures)
     else:
-        print("\n".join([*lines(figures), *(f"note: {words}" for words in remarks)]))
+        print_text("\n".join([*lines(figures), *(f"note: {words}" for words in remarks)]))
 
 
 def predict(
@@ -184,7 +184,7 @@ def predict(
 
     set_tf32(False)
     for line in predict(checkpoint, images, out, score=score, device=device):
-        print(line)
+        print_text(line)
 
 
 def bench(
@@ -214,11 +214,11 @@ def bench(
     if json:
         print_json(asdict(measured))
         return
-    print(_heading(measured))
+    print_text(_heading(measured))
     print_rich(_table(measured))
     for name, reason in measured.skipped.items():
-        print(f"{name}: skipped, {reason}")
-    print(*measured.notes, sep="\n")
+        print_text(f"{name}: skipped, {reason}")
+    print_text(*measured.notes)
 
 
 def _heading(measured: Any) -> str:

@@ -26,6 +26,7 @@ from torchvision.models.detection.ssd import SSD
 
 from nasarch.atomic import atomic_path, new_folder
 from nasarch.cells.genotype import Genotype, public_genotype
+from nasarch.console import command_line
 from nasarch.drawing.draw import draw
 from nasarch.export.errors import ExportError
 from nasarch.export.onnx.graph import IR_VERSION, OPSET
@@ -62,7 +63,9 @@ class SsdReport:
             f"latency at batch 1 on {self.threads} CPU thread(s): torchvision {self.torch_ms:.1f} ms, onnxruntime {self.onnx_ms:.1f} ms "
             f"({self.torch_ms / self.onnx_ms:.1f}x)",
         ]
-        upload = f"load: nasarch.export.ssd.load({str(self.path)!r}); upload: nasarch export hub {self.path} --push OWNER/NAME"
+        upload = (
+            f"load: nasarch.export.ssd.load({str(self.path)!r}); upload: {command_line('export', 'hub', self.path, '--push', 'OWNER/NAME')}"
+        )
         return "\n".join(lines if is_file else [*lines, upload])
 
 

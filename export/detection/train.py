@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,8 @@ from rich.console import Console
 from torchvision.models.detection.ssd import SSD
 
 from nasarch.compute import device_name, keep_freed_memory
+from nasarch.console import command_line
+from nasarch.console import console as plain_console
 from nasarch.export.ssd.backbone import Backbone, find_backbone
 from nasarch.export.ssd.detector import cost
 from nasarch.runtime import distributed
@@ -51,7 +52,7 @@ def train(settings: DetectTraining, job: DetectOptions) -> None:
             for scenes in (part, val):
                 if scenes is not None:
                     check_images(scenes)
-            words = " ".join(["nasarch", *sys.argv[1:]])
+            words = command_line()
             _train(DetectPlan(backbone=backbone, settings=settings, job=job, train=part, val=val, device=device, words=words), folder)
     finally:
         distributed.destroy()
@@ -90,20 +91,19 @@ def _val(job: DetectOptions, train: Scenes) -> Scenes | None:
 def _train(plan: DetectPlan, folder: Path) -> None:
     if plan.device.type == "cpu":
         keep_freed_memory()
-    console = Console(quiet=not distributed.is_main(), highlight=False, soft_wrap=True)
+    console = plain_console(quiet=not distributed.is_main())
     model = build(plan, folder)
     _introduce(plan, str(cost(model)), console)
     (result,) = run_seeds(
         lambda seed, path: _one(plan, model, path, console), [plan.job.seed], folder, config={}, command="detect train", console=console
     )
-    console.print(f"loss {result['train']['loss']:.3f} in the last epoch; {duration(result['seconds'])}")
+    console.print(f"loss {result['train']['loss']:.3f} in the last epoch; {duration(result['seconds'])}", soft_wrap=True)
     if result["val"] is not None:
         name = "the val part" if plan.val is None else plan.val.name
         figures = {name: value for name, value in result["val"].items() if isinstance(value, float)}
-        console.print("\n".join([f"on the {result['val']['images']} images of {name}:", *figure_lines(figures)]))
-    console.print(
-        f"result: {folder / 'result.json'}\nnext:   nasarch detect predict {folder} IMAGE -o DIR; nasarch export ssd {folder} -o model.onnx"
-    )
+        console.print("\n".join([f"on the {result['val']['images']} images of {name}:", *figure_lines(figures)]), soft_wrap=True)
+    use = command_line("detect", "predict", folder, "IMAGE", "-o", "DIR"), command_line("export", "ssd", folder, "-o", "model.onnx")
+    console.print(f"result: {folder / 'result.json'}\nnext:   {'; '.join(use)}", soft_wrap=True)
 
 
 def _one(plan: DetectPlan, model: SSD, folder: Path, console: Console) -> dict[str, Any]:
@@ -117,12 +117,12 @@ def _introduce(plan: DetectPlan, costs: str, console: Console) -> None:
     processes = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     learning = len(with_boxes(part))
     left_out = f", {len(part) - learning} without a box left out" if learning < len(part) else ""
-    console.print(f"SSD on {plan.job.backbone}, {settings.size}x{settings.size}, {settings.head} heads; {where}{processes}")
-    console.print(f"{part.name}: {learning:,} images, {part.boxes:,} boxes, {len(part.class_names)} classes{left_out}")
-    console.print(costs)
+    console.print(f"SSD on {plan.job.backbone}, {settings.size}x{settings.size}, {settings.head} heads; {where}{processes}", soft_wrap=True)
+    console.print(f"{part.name}: {learning:,} images, {part.boxes:,} boxes, {len(part.class_names)} classes{left_out}", soft_wrap=True)
+    console.print(costs, soft_wrap=True)
     remarks: list[Any] = [*part.remarks, *(() if plan.val is None else plan.val.remarks)]
     for words in remarks:
-        console.print(f"note: {words}")
+        console.print(f"note: {words}", soft_wrap=True)
 
 
 def report(display: ProgressDisplay, progress: Progress) -> None:

@@ -29,6 +29,7 @@ from torch import nn
 
 from nasarch.atomic import new_folder, write_text
 from nasarch.cells.genotype import public_genotype
+from nasarch.console import command_line
 from nasarch.drawing.draw import draw
 from nasarch.export.errors import ExportError, first_line
 from nasarch.export.onnx.float32 import OnnxReport, export_onnx
@@ -66,8 +67,8 @@ class HubReport:
         lines = [
             f"{self.path}: {self.name} as {self.architecture}, {self.size_bytes / 1e6:.1f} MB, {self.num_classes} classes; {names}",
             f"timm loads it with the same logits, bit for bit; the ONNX file's differ by {self.onnx.agreement.relative}",
-            f"load:   import nasarch, timm; timm.create_model('local-dir:{self.path}', pretrained=True)",
-            f"upload: nasarch export hub {self.path} --push OWNER/NAME",
+            f"load:   import nasarch, timm; timm.create_model({f'local-dir:{self.path}'!r}, pretrained=True)",
+            f"upload: {command_line('export', 'hub', self.path, '--push', 'OWNER/NAME')}",
         ]
         return "\n".join(lines + ["the weights are random: --checkpoint W.safetensors takes trained ones"] * self.random)
 
@@ -95,7 +96,8 @@ def hub(
     elif public:
         raise ValueError("--public says how a repository is made; give --push OWNER/NAME with it")
     if is_detector(source) and (out is not None or not is_exported(source)):
-        remedy = f"`nasarch export ssd {source} -o DIR` writes its folder, `nasarch export hub DIR --push OWNER/NAME` uploads that"
+        written = command_line("export", "ssd", source, "-o", "DIR")
+        remedy = f"`{written}` writes its folder, `nasarch export hub DIR --push OWNER/NAME` uploads that"
         raise ValueError(f"{source} holds a detector: {remedy}")
     if out is not None:
         yield export_hub(source, out, checkpoint=checkpoint, data=data, size=size, repository=repository)

@@ -27,6 +27,8 @@ from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars, logging, validate_repo_id
 
+from nasarch.console import command_line
+
 CONFLICT, SERVERS_OWN = 409, 500  # statuses; from the second on an error says nothing of what was done
 PATIENCE = 20.0  # seconds, for the answer to what a repository holds
 
@@ -67,7 +69,7 @@ def push(folder: Path, repository: str, *, public: bool = False) -> Pushed:
         ValueError: a wrong name, no token, or the Hub or the network refuses: says why, what is there now and what to do.
     """
     check_name(repository)
-    again = f"{folder} is complete: `nasarch export hub {folder} --push {repository}{' --public' * public}` uploads it"
+    again = f"{folder} is complete: `{command_line('export', 'hub', folder, '--push', repository)}{' --public' * public}` uploads it"
     if get_token() is None:
         remedy = "run `hf auth login` or set HF_TOKEN"
         raise ValueError(f"there is no token for {constants.ENDPOINT}: {remedy}; nothing was uploaded; {again}")

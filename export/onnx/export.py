@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nasarch.atomic import atomic_path
+from nasarch.console import command_line
 from nasarch.export.errors import ExportError
 from nasarch.export.samples import sample_images, sample_pixels
 from nasarch.export.source.config import configuration
@@ -133,7 +134,7 @@ def export_model(
     """
     variants = variants or ExportVariants()
     if is_exported(out) and (os.path.realpath(source) != os.path.realpath(out) or checkpoint or data or size or variants.dynamic_size):
-        own = f"only variants of that model go there: nasarch export onnx {out} -o {out} --fp16, for example"
+        own = f"only variants of that model go there: {command_line('export', 'onnx', out, '-o', out, '--fp16')}, for example"
         raise ValueError(f"the card in {out} describes its own model and the size of its images, so {own}; else give another folder")
     return export_variants(find_model(source, checkpoint, data), out, size=size, variants=variants)
 

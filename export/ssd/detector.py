@@ -29,6 +29,7 @@ from torchvision.models.detection.ssdlite import SSDLiteHead
 from torchvision.ops import Conv2dNormActivation
 
 from nasarch.cells.genotype import Genotype
+from nasarch.console import command_line
 from nasarch.export.source.config import configuration
 from nasarch.models.cost import measured
 from nasarch.models.weight_files import check_fit, read_weights, write_folder
@@ -237,7 +238,7 @@ def find_folder(source: str | os.PathLike[str]) -> Path:
         if (folder / WEIGHTS).is_file():
             return folder
     if (Path(text) / "checkpoint.pt").is_file():
-        raise ValueError(f"{text} holds a training that is not finished: `nasarch detect train --resume {text}` finishes it")
+        raise ValueError(f"{text} holds a training that is not finished: `{command_line('detect', 'train', '--resume', text)}` finishes it")
     raise ValueError(f"{text} holds no detector ({CONFIG}, {WEIGHTS}): give the folder of `nasarch detect train` or `nasarch export ssd`")
 
 

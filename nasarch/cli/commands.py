@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from nasarch.console import print_json, print_rich
+from nasarch.console import print_json, print_rich, print_text
 
 Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
@@ -56,7 +56,7 @@ def show(source: Source, *, json: bool = False) -> None:
     if json:
         print_json({"genotype": genotype.to_dict(), "models": [asdict(entry(model)) for model in found]})
     else:
-        print(describe(genotype, found))
+        print_text(describe(genotype, found))
 
 
 def draw(source: Source, *, out: Picture) -> None:
@@ -69,7 +69,7 @@ def draw(source: Source, *, out: Picture) -> None:
     from nasarch.drawing.draw import draw
     from nasarch.models.catalogue import find
 
-    print(f"wrote {draw(find(source), out)}")
+    print_text(f"wrote {draw(find(source), out)}")
 
 
 def profile(
@@ -133,9 +133,9 @@ def split(
     found = listing(data, root=root, download=download)
     print_left_out(found.source)
     record = write_split(found, fractions, seed, out)
-    print(f"{record['data']}: {record['images']:,} training images, {record['classes']} classes; seed {seed}")
+    print_text(f"{record['data']}: {record['images']:,} training images, {record['classes']} classes; seed {seed}")
     for part in record["parts"]:
         least, most = part["images_per_class"]
         each = f"{least}" if least == most else f"{least} to {most}"
-        print(f"wrote {out / part['file']}: {part['images']:,} images, {each} of each class")
-    print(f"wrote {out / RECORD}")
+        print_text(f"wrote {out / part['file']}: {part['images']:,} images, {each} of each class")
+    print_text(f"wrote {out / RECORD}")

@@ -6,6 +6,8 @@ import time
 from datetime import datetime
 from pathlib import Path
 
+from nasarch.console import command_line, console
+
 
 def demo(*, out: Path | None = None) -> None:
     """Search on the embedded digits, build the model, profile it and export it to ONNX, in about a minute.
@@ -13,13 +15,11 @@ def demo(*, out: Path | None = None) -> None:
     Args:
         out: Folder to write, a new one (default: below runs/).
     """
-    from rich.console import Console
-
     from .main import COMMANDS, run
 
     folder = out or Path("runs") / f"demo-{datetime.now():%Y%m%d-%H%M%S}"
     cell = str(folder / "genotype.json")
-    console, start = Console(), time.perf_counter()
+    shown, start = console(), time.perf_counter()
     for number, arguments in enumerate(
         (
             ["search", "ftso", "--data", "digits", "--out", str(folder)],
@@ -30,7 +30,7 @@ def demo(*, out: Path | None = None) -> None:
         ),
         start=1,
     ):
-        console.rule(f"{number}. nasarch {' '.join(arguments)}")
+        shown.rule(f"{number}. {command_line(*arguments)}")
         run(arguments, COMMANDS, "nasarch")
-    console.rule("summary")
-    console.print(f"search, genotype, picture and verified ONNX file in {time.perf_counter() - start:.0f} s: {folder}", soft_wrap=True)
+    shown.rule("summary")
+    shown.print(f"search, genotype, picture and verified ONNX file in {time.perf_counter() - start:.0f} s: {folder}", soft_wrap=True)

@@ -13,6 +13,8 @@ from importlib import import_module
 from io import TextIOWrapper
 from typing import NamedTuple
 
+from nasarch.console import printable
+
 
 class Command(NamedTuple):
     """A command: its function as "module:name", which the parser calls with the arguments, and one line for the list of commands.
@@ -96,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return 0
     except ValueError as error:
-        print(f"nasarch: error: {' '.join(str(error).splitlines())}", file=sys.stderr)
+        print(f"nasarch: error: {printable(' '.join(str(error).splitlines()))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("nasarch: interrupted", file=sys.stderr)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nasarch.console import printable
+
 if TYPE_CHECKING:
     from .dataset import Dataset
 
@@ -52,4 +54,4 @@ class DataOptions:
 def print_left_out(source: str) -> None:
     """Print on stderr what of a data set is left out, if anything is, in the first process of several."""
     if "left out" in source and os.environ.get("RANK", "0") == "0":
-        print(f"nasarch: note: data: {source}", file=sys.stderr)
+        print(f"nasarch: note: data: {printable(source)}", file=sys.stderr)

@@ -22,6 +22,7 @@ import timm
 
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.provenance import public
+from nasarch.console import command_line
 from nasarch.strict_json import parse
 
 from . import shipped
@@ -138,7 +139,7 @@ def _of_folder(folder: Path) -> ModelSource:
     for saved in (folder / "model", folder):
         config = read_json(saved / "config.json")
         if isinstance(config, Mapping) and "detector" in config:
-            raise ValueError(f"{folder} holds a detector: `nasarch export ssd {folder} -o model.onnx` exports it")
+            raise ValueError(f"{folder} holds a detector: `{command_line('export', 'ssd', folder, '-o', 'model.onnx')}` exports it")
         if isinstance(config, Mapping) and ("architecture" in config or "pretrained_cfg" in config):
             return _of_timm(folder, saved, config)
     path = folder / "genotype.json"

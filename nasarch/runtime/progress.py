@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
+from nasarch.console import printable
+
 P = TypeVar("P")
 
 INTERVAL = 15.0  # seconds between two lines in a file
@@ -24,7 +26,7 @@ class ProgressDisplay:
 
     def __init__(self, console: Console, of: str = "") -> None:
         self.console, self.of, self.clock = console, of, Clock()
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"))
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.fields[figures]}", markup=False))
         self.bar = Bar(*columns, console=console, transient=True, disable=not console.is_terminal)
         self.task: TaskID | None = None
         self.written = time.monotonic()
@@ -47,10 +49,10 @@ class ProgressDisplay:
 
     def _move(self, where: str, figures: str, done: int, total: int) -> None:
         if self.task is None:
-            self.task = self.bar.add_task(where, figures=figures)
+            self.task = self.bar.add_task(printable(where), figures=figures)
         if done < self.bar.tasks[0].completed:
             self.bar.reset(self.task)  # another stage, another pace
-        self.bar.update(self.task, description=where, completed=done, total=total, figures=figures)
+        self.bar.update(self.task, description=printable(where), completed=done, total=total, figures=figures)
 
 
 class Clock:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from rich.console import Console
 
 from nasarch.atomic import write_text
+from nasarch.console import command_line
 
 from . import distributed
 from .json_files import CONFIG
@@ -35,6 +35,5 @@ def run_seeds(
     try:
         return [run(seed, folder if len(seeds) == 1 else folder / f"seed-{seed}") for seed in seeds]
     except KeyboardInterrupt:
-        words = ["nasarch", *command.split(), "--resume", str(folder)]
-        console.print(f"stopped; to go on: {shlex.join(words)}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"stopped; to go on: {command_line(*command.split(), '--resume', folder)}", soft_wrap=True)
         raise

@@ -13,12 +13,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from nasarch.atomic import write_text
 from nasarch.cells.genotype import Cell, Genotype, Op
 from nasarch.cells.space import SPACES, Space
-from nasarch.console import print_rich
+from nasarch.console import console, print_rich
 from nasarch.models.zoo import MODELS
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
@@ -51,7 +49,7 @@ def run(sources: Sequence[str], drawn: int, budget: Budget) -> None:
         write_text(task.folder / "ranking.json", as_json(found))
         write_text(task.folder / "table.md", f"{markdown(ranked, 'cell')}\n{summary_line(task, protocol)}\n")
         print_rich(ranking_table(ranked, "cell", f"accuracy on the {len(protocol.val):,} test images"))
-        Console().print(f"table: {task.folder / 'table.md'}, {task.folder / 'ranking.json'}", highlight=False, soft_wrap=True)
+        console().print(f"table: {task.folder / 'table.md'}, {task.folder / 'ranking.json'}", soft_wrap=True)
 
 
 def _field(sources: Sequence[str], drawn: int, seed: int) -> list[Candidate]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from nasarch.console import command_line, console, printable
 from nasarch.runtime import distributed
 from nasarch.runtime.progress import ProgressDisplay
 from nasarch.search.training.learner import Progress
@@ -51,7 +50,7 @@ class TournamentProgress:
 def prepare(task: RankingTask, *, by_test: bool) -> Iterator[tuple[RankingTask, EvaluationProtocol]]:
     """Load the data set, claim the folder in the block, and print the summary; as `evaluation_protocol` and `open_tournament`."""
     with open_tournament(task, evaluation_protocol(task, by_test=by_test)) as (task, protocol):
-        Console(quiet=distributed.rank_and_world_size()[0] > 0).print(summary_line(task, protocol), highlight=False, soft_wrap=True)
+        console(quiet=distributed.rank_and_world_size()[0] > 0).print(summary_line(task, protocol), soft_wrap=True)
         yield task, protocol
 
 
@@ -59,14 +58,13 @@ def train_candidates(
     task: RankingTask, protocol: EvaluationProtocol, stage: str, candidates: Sequence[Candidate], seeds: Iterable[int], title: str
 ) -> list[Line]:
     """Train and evaluate all candidates with each seed, or resume that, with a progress bar; the lines of all."""
-    console = Console(quiet=distributed.rank_and_world_size()[0] > 0)
+    shown = console(quiet=distributed.rank_and_world_size()[0] > 0)
     groups = training_groups(stage, candidates, seeds, protocol.together)
     try:
-        with ProgressDisplay(console) as display:
+        with ProgressDisplay(shown) as display:
             return train_groups(task, protocol, groups, TournamentProgress(display, title, groups, task.folder))
     except KeyboardInterrupt:
-        words = shlex.join(["nasarch", task.command, "--resume", str(task.folder)])
-        console.print(f"stopped; to go on: {words}", highlight=False, soft_wrap=True, markup=False)
+        shown.print(f"stopped; to go on: {command_line(task.command, '--resume', task.folder)}", soft_wrap=True)
         raise
 
 
@@ -77,5 +75,5 @@ def ranking_table(ranked: Sequence[Standing], heading: str, measured: str) -> Ta
         table.add_column(name, justify="left" if name == heading else "right")
     for one in ranked:
         by_seed = " ".join(f"{one.accuracies[seed]:.2f}" for seed in sorted(one.accuracies))
-        table.add_row(one.name, one.text(), by_seed, f"{one.parameters:,}")
+        table.add_row(printable(one.name), one.text(), by_seed, f"{one.parameters:,}")
     return table

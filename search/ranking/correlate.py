@@ -30,12 +30,10 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.console import Console
-
 from nasarch.atomic import write_text
 from nasarch.cells.genotype import Cell, Genotype, Op
 from nasarch.cells.space import Edge, Space
-from nasarch.console import print_rich
+from nasarch.console import console, print_rich
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.engine.discretize import strongest_operations
@@ -79,7 +77,7 @@ def run(run: str, cell: str, budget: Budget) -> None:
         scatter(found, task.folder / "pairs.png")
         print_rich(ranking_table(ranked, "pair of edges", f"accuracy on the {len(protocol.val):,} test images"))
         words = f"{in_words(found)}\n{task.folder / 'pairs.json'}, {task.folder / 'pairs.png'}"
-        Console().print(words, highlight=False, soft_wrap=True)
+        console().print(words, soft_wrap=True)
 
 
 def _facts(source: str, kind: str, budget: Budget) -> dict[str, Any]:

@@ -28,11 +28,10 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-
 from nasarch.atomic import write_text
 from nasarch.cells.space import DARTS
 from nasarch.cells.topology import canonical, chain, pooled, read_path, topologies, unified
+from nasarch.console import console
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 
@@ -117,7 +116,7 @@ def _conclude(task: RankingTask, protocol: EvaluationProtocol, lines: Sequence[L
     accuracy_map({line["name"]: line["accuracy"] for line in first}, task.folder / "map.png")
     files = ", ".join(str(task.folder / name) for name in ("paths.json", "table.md", "map.png"))
     printed = [*words, *_ends(stages, seed), f"result: {files}", f"search along it: nasarch search edarts --path {best}"]
-    Console().print("\n".join(printed), highlight=False, soft_wrap=True)
+    console().print("\n".join(printed), soft_wrap=True)
 
 
 def _by_first(lines: Sequence[Line], stage: str, seed: int) -> list[Standing]:

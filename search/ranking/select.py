@@ -17,10 +17,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rich.console import Console
-
 from nasarch.atomic import write_text
-from nasarch.console import print_rich
+from nasarch.console import console, print_rich
 from nasarch.runtime import distributed
 from nasarch.runtime.run_folder import as_json
 
@@ -60,4 +58,4 @@ def _conclude(task: RankingTask, protocol: EvaluationProtocol, cells: Sequence[C
     replace(winner, provenance=about | {"source": about.get("source", {}) | {"selection": chosen}}).save(task.folder / "genotype.json")
     print_rich(ranking_table(ranked, "cell", f"accuracy on {len(protocol.val):,} held-out images"))
     words = [str(tested), f"winner: {task.folder / 'genotype.json'}", f"ranking: {task.folder / 'ranking.json'}"]
-    Console().print("\n".join(words), highlight=False, soft_wrap=True)
+    console().print("\n".join(words), soft_wrap=True)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import tyro
 
+from nasarch.console import print_text
+
 Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
 Out = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")]
 
@@ -20,7 +22,7 @@ def report(runs: Runs, *, out: Path | None = None) -> None:
     """
     from .report import write_report
 
-    print(f"wrote {write_report(runs, out)}")
+    print_text(f"wrote {write_report(runs, out)}")
 
 
 def gather(runs: Runs, *, out: Out, stability_only: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nasarch.cells.space import SPACES
+from nasarch.console import command_line
 from nasarch.data.dataset import Dataset
 from nasarch.data.options import DataOptions
 from nasarch.data.split import read_split
@@ -69,7 +69,7 @@ def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, st
         method=method,
         settings=settings,
         context=context,
-        words=" ".join(["nasarch", *sys.argv[1:]]),
+        words=command_line(),
         job=job,
         preset=None if known is None else {"name": str(job.preset), "row": known.row, "reported": known.reported},
         remarks=() if preset is None or job.output.resume is not None else tuple(remarks_on(settings, preset, job)),

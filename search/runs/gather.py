@@ -20,6 +20,8 @@ from rich.table import Table
 from nasarch.atomic import write_text
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import SPACES, Space
+from nasarch.console import console as plain_console
+from nasarch.console import print_text
 from nasarch.drawing.draw import draw
 from nasarch.runtime.claim import check_unused, make_folder
 from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading, typed_keys
@@ -91,8 +93,8 @@ def combine(runs: Sequence[Path], out: Path, *, stability_only: bool = False) ->
         method = titled(config["method"])
         settings: Any = check_types(from_dict(method.settings, config["settings"]))
         space = replace(SPACES[config["space"]["name"]], nodes=config["space"]["nodes"])
-    conclude(method, settings, space, results, make_folder(out), Console(), with_consensus=not stability_only)
-    print(f"wrote {out}")
+    conclude(method, settings, space, results, make_folder(out), plain_console(), with_consensus=not stability_only)
+    print_text(f"wrote {out}")
 
 
 def _seeds(folder: Path) -> list[Path]:

@@ -9,9 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from nasarch.cells.space import NATS
 from nasarch.compute import keep_freed_memory
+from nasarch.console import command_line
+from nasarch.console import console as plain_console
 from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.runtime import distributed
 from nasarch.runtime.progress import ProgressDisplay, to_all
@@ -33,7 +36,7 @@ def search(plan: Plan, folder: Path) -> None:
     """Search with every seed, or finish that; show it, and say at the end what to do with the result."""
     if str(plan.context.device) == "cpu":
         keep_freed_memory()
-    console = Console(quiet=not distributed.is_main())
+    console = plain_console(quiet=not distributed.is_main())
     if plan.job.nats_table is not None:
         check_table(plan.job.nats_table)
     data, seeds = plan.context.data, range(plan.job.seed, plan.job.seed + plan.job.runs)
@@ -86,7 +89,7 @@ class Watch:
 
 def _warn(console: Console, remarks: Sequence[str]) -> None:
     for words in remarks:
-        console.print(f"[yellow]warning:[/yellow] {words}", soft_wrap=True, highlight=False)
+        console.print(Text.assemble(("warning:", "yellow"), f" {words}"), soft_wrap=True)
 
 
 def _choice(found: SearchResult, seed: int) -> Table:
@@ -109,8 +112,8 @@ def _last_words(folder: Path, plan: Plan) -> str:
     return "\n".join(
         [
             f"found {cell} (picture: {folder / 'cell.png'})",
-            f"build:  import nasarch, timm; timm.create_model('{model}', genotype='{cell}', num_classes={classes})",
-            f"train:  nasarch train {cell} --data {plan.job.dataset.data}{recipe}",
-            f"export: nasarch export onnx {cell} -o model.onnx",
+            f"build:  import nasarch, timm; timm.create_model('{model}', genotype={str(cell)!r}, num_classes={classes})",
+            f"train:  {command_line('train', cell, '--data', plan.job.dataset.data)}{recipe}",
+            f"export: {command_line('export', 'onnx', cell, '-o', 'model.onnx')}",
         ]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -14,6 +13,8 @@ from rich.console import Console
 
 from nasarch.atomic import write_text
 from nasarch.compute import device_name, keep_freed_memory
+from nasarch.console import command_line
+from nasarch.console import console as plain_console
 from nasarch.data.dataset import Dataset
 from nasarch.runtime import distributed
 from nasarch.runtime.claim import claimed
@@ -70,7 +71,7 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
                 data=data,
                 device=device,
                 job=job,
-                words=" ".join(["nasarch", *sys.argv[1:]]),
+                words=command_line(),
                 remarks=tuple(remarks),
             )
             if job.record:
@@ -101,7 +102,7 @@ def _train(plan: TrainPlan, folder: Path) -> None:
     """Every seed, and the figures of all."""
     if plan.device.type == "cpu":
         keep_freed_memory()
-    console = Console(quiet=not distributed.is_main())
+    console = plain_console(quiet=not distributed.is_main())
     job, settings, data = plan.job, plan.settings, plan.data
     where = device_name(plan.device) + (f", {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     console.print(
@@ -153,5 +154,5 @@ def _conclude(plan: TrainPlan, results: Sequence[Result], folder: Path, console:
         path = record(plan, found | {key: results[0].get(key) for key in ("device", "begun_from")})
         console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
     last = folder if len(results) == 1 else folder / f"seed-{results[0]['seed']}"
-    load_it = f"import nasarch, timm; timm.create_model('local-dir:{last / 'model'}', pretrained=True)"
+    load_it = f"import nasarch, timm; timm.create_model({f'local-dir:{last}/model'!r}, pretrained=True)"
     console.print(f"result: {folder / 'result.json'}\nload:   {load_it}", highlight=False, soft_wrap=True)
