@@ -211,7 +211,7 @@ def _numbers(values: Sequence[float]) -> str:
 
 def escaped(value: Any) -> str:
     """A value as one line of Markdown that shows it as it is: no HTML, links, images, code or emphasis; without control characters."""
-    return re.sub(r"([\\`*~\[\]])", r"\\\1", _line(value))
+    return re.sub(r"([\\`*~]|\](?=[(\[:]))", r"\\\1", _line(value))
 
 
 def _line(value: Any) -> str:

@@ -209,7 +209,7 @@ def test_strings_of_a_genotype_from_elsewhere_are_shown_as_they_are() -> None:
     body = text.split("\n---\n", 1)[1]
     assert not re.search(r"<script|<img|\n## Measured\n|\n\| 99|\x1b", body)
     outside = "".join(re.split(r"\n```", body)[::2])  # of code blocks: those of the template and the citation
-    assert not re.search(r"(?<!\\)`c|(?<!\\)\*d|(?<!\\)\[[yz]", outside) and body.count("\n```") % 2 == 0
+    assert not re.search(r"(?<!\\)`c|(?<!\\)\*d|[yz]\]\(", outside) and body.count("\n```") % 2 == 0
     assert body.count("\n#") == card(facts()).split("\n---\n", 1)[1].count("\n#")
 
 
