@@ -44,8 +44,8 @@ def parse(data: bytes, *, limit: int | None = MAX_BYTES) -> Any:
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text (byte {error.start}); give a JSON file") from None
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise ValueError(f"not JSON: {error.msg} at {place}; give a JSON file or mend that line") from None
+        position = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"not JSON: {error.msg} at {position}; give a JSON file or mend that line") from None
     except RecursionError:
         raise ValueError(f"nested too deep; at most {MAX_DEPTH} levels are legal: flatten it") from None
 

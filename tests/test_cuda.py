@@ -206,7 +206,7 @@ def test_three_training_steps_are_the_cpus(device: torch.device) -> None:
     settings = replace(SETTINGS, aux_weight=0.4, drop_path=0.0, ema=0.9)  # drop path draws on the device
 
     def learner(on: torch.device) -> Learner:
-        net = plan(settings).subject.build(0, aux_head=True).double()
+        net = plan(settings).network.build(0, aux_head=True).double()
         return Learner(net.to(on), settings, seed=0, mean_std=((0.5,) * 3, (0.25,) * 3))
 
     here, other = learner(CPU), learner(device)

@@ -28,7 +28,7 @@ from nasarch.data.loader import endless
 from nasarch.models import shipped
 from nasarch.runtime.options import updated
 from nasarch.search.training.learner import Progress
-from nasarch.search.training.plan import TrainOptions, TrainPlan, resumed, subject
+from nasarch.search.training.plan import TrainOptions, TrainPlan, network_spec, resumed
 from nasarch.search.training.recipes import Training, recipe
 from nasarch.search.training.run import _batches, _learner
 from nasarch.search.training.run import run as train
@@ -104,7 +104,7 @@ def first(context: Context, data: Dataset, name: str, end: float) -> TrainPlan:
 def planned(context: Context, data: Dataset, name: str, settings: Training, job: TrainOptions, **kept: Any) -> TrainPlan:
     told = f"nasarch train {name} --recipe {RECIPE} --data {job.dataset.data} --epochs {settings.epochs} --device {context.device}"
     return TrainPlan(
-        subject=subject(name, recipe(RECIPE), settings, data, **kept),
+        network=network_spec(name, recipe(RECIPE), settings, data, **kept),
         recipe=recipe(RECIPE),
         settings=settings,
         data=data,

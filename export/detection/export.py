@@ -85,7 +85,7 @@ def export_ssd(
         detections: at most so many in an image; by default as trained.
 
     Raises:
-        ValueError: no detector there, an illegal threshold, a place that can't be written, or a check that fails; then nothing is left.
+        ValueError: no detector there, an illegal threshold, a path that can't be written, or a check that fails; then nothing is left.
     """
     given = {"score_threshold": score, "nms_threshold": nms, "detections": detections}
     thresholds = {name: value for name, value in given.items() if value is not None}
@@ -103,7 +103,7 @@ def write_onnx(model: SSD, path: Path) -> SsdReport:
     """
     batches = sample_batches(model.design.size)
     with atomic_path(path) as temporary, torch.autocast("cpu", enabled=False):
-        temporary.touch()  # a place that can't be written is known before the slow part
+        temporary.touch()  # a path that can't be written is known before the slow part
         onnx.save(graph(Detections(model)), temporary)
         session = open_session(temporary)
         agreement = compare(model, session, batches)

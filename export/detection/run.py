@@ -160,11 +160,9 @@ def _config(plan: DetectPlan, model: SSD) -> dict[str, Any]:
 
 
 def _result(plan: DetectPlan, folder: RunFolder) -> dict[str, Any]:
-    last, said = (
-        folder.last,
-        {key: folder.config[key] for key in ("settings", "seed", "amp", "tf32", "processes", "data", "device", "threads", "versions")},
-    )
-    return said | {
+    last = folder.last
+    copied = {key: folder.config[key] for key in ("settings", "seed", "amp", "tf32", "processes", "data", "device", "threads", "versions")}
+    return copied | {
         "backbone": plan.job.backbone,
         "began_with": _began_with(plan),
         "weights": "moving average" if plan.settings.ema else "last epoch",

@@ -105,10 +105,10 @@ class Images:
 
 
 def find_images(path: Path) -> Images:
-    """The images of the val part of `place`, a folder or a .json file in COCO's format; of any other folder those in it, sorted by name.
+    """The images of the val part of `path`, a folder or a .json file in COCO's format; of any other folder those in it, sorted by name.
 
     Raises:
-        ValueError: there is no such place, no image in it, or its annotations can't be used.
+        ValueError: there is no such path, no image in it, or its annotations can't be used.
     """
     if path.is_file() or (path.is_dir() and find_annotations(path, "val") is not None):
         part = load_scenes(path, "val")

@@ -102,7 +102,7 @@ def hub(
     if out is not None:
         yield export_hub(source, out, checkpoint=checkpoint, data=data, size=size, repository=repository)
     elif repository is None or not is_exported(source):
-        raise ValueError("no place to write to: give --out DIR; only a folder that was written before needs none, to --push OWNER/NAME")
+        raise ValueError("no output folder: give --out DIR; only a folder that was written before needs none, to --push OWNER/NAME")
     elif checkpoint is not None or data is not None or size is not None:
         raise ValueError(f"{source} is uploaded as it is; give --out DIR to write another one with --checkpoint, --data or --size")
     if repository is not None:

@@ -126,7 +126,7 @@ def build_body(backbone: Backbone, *, pretrained: bool = False) -> nn.Module:
 
 @contextmanager
 def silent_retries() -> Iterator[None]:
-    """Let huggingface_hub try again in silence: what comes of it in the end is said in one line."""
+    """Let huggingface_hub try again in silence: the last error is reported in one line."""
     before = hub_logging.get_verbosity()
     hub_logging.set_verbosity_error()
     try:

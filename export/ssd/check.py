@@ -2,7 +2,7 @@
 
 Two detections are the same if they have one label, and boxes and scores that differ by no more than a tolerance, which is measured: ten
 times the largest difference between the float32 and the float64 heads of the PyTorch model on the same images. Scores at the edge of what
-is kept (the score threshold, or the last place among the best D) may be in or out. So may a box that overlaps a better one by NMS'
+is kept (the score threshold, or the last rank among the best D) may be in or out. So may a box that overlaps a better one by NMS'
 threshold to rounding; how often that happens is measured too, between torchvision in float32 and in float64: between two runs in float32,
 both of which round, there may be twice as many, and four.
 """

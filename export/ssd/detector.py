@@ -1,8 +1,8 @@
 """SSD detectors (Liu et al. 2016) on found cells or any network of timm's: torchvision's machinery, by a backbone's name.
 
 PC-DARTS, sec. 4.5: the network found is the backbone of an SSD at 320x320. Its maps at 1/16 and 1/32 of the image's side and four
-smaller ones behind them, each half as large as the one before, carry six anchors a place: 20, 10, 5, 3, 2, 1 places a side at 320, which
-are 3,234 anchors. Training, losses and decoding are those of `torchvision.models.detection.ssd.SSD`.
+smaller ones behind them, each half as large as the one before, carry six anchors a location: 20, 10, 5, 3, 2, 1 of them a side at 320,
+which are 3,234 anchors. Training, losses and decoding are those of `torchvision.models.detection.ssd.SSD`.
 
 Note: the paper says neither which maps and heads it took nor what it counted; its 1.2 B multi-adds are those of the backbone alone at
 320x320 (597 M at 224x224 times (320/224)^2 are 1.22 B). `cost` gives both: backbone, and whole detector.

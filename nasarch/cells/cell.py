@@ -21,12 +21,12 @@ class GenotypeError(ValueError):
 
 
 @contextmanager
-def at(place: str) -> Iterator[None]:
+def at(where: str) -> Iterator[None]:
     """Prefix the message of what goes wrong inside with its place."""
     try:
         yield
     except ValueError as error:
-        raise GenotypeError(f"{place}: {error}") from None
+        raise GenotypeError(f"{where}: {error}") from None
 
 
 class Op(NamedTuple):

@@ -1,7 +1,7 @@
 """Layout of a cell's drawing: boxes in layers from left to right, and the wires between them.
 
 The inputs are layer 0; a node that is d operations deep lies in layer 2d, its operations in the layer before it, the output in the last
-one. A wire carries one node's tensor; where it has to pass a layer it takes a place of its own there, so no wire ever runs
+one. A wire carries one node's tensor; where it has to pass a layer it takes a position of its own there, so no wire ever runs
 through a box and no two boxes overlap. All wires of one tensor share their way until they part.
 Knows geometry only: no matplotlib, no genotype. Lengths are inches, x to the right, y downwards.
 """

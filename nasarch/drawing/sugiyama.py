@@ -16,7 +16,7 @@ SWEEPS, VISITS = 400, 200_000  # of the heights, and items visited in all of the
 
 
 class Item(NamedTuple):
-    """One place in a layer: a node, an operation, a wire that passes, or a port of the output; `number` tells them apart."""
+    """One item of a layer: a node, an operation, a wire that passes, or a port of the output; `number` tells them apart."""
 
     kind: str
     number: int
@@ -80,7 +80,7 @@ def _untangle(layers: Layers, near: Mapping[Item, Sequence[Item]]) -> Layers:
 
 
 def _sorted(layers: Layers, near: Mapping[Item, Sequence[Item]]) -> Layers:
-    """Sort each layer by the mean place of its neighbours, to the right and back."""
+    """Sort each layer by the mean position of its neighbours, to the right and back."""
     for sweep in range(8):
         step = 1 if sweep % 2 == 0 else -1
         for layer in range(1, len(layers)) if step > 0 else range(len(layers) - 2, 0, -1):
@@ -90,7 +90,7 @@ def _sorted(layers: Layers, near: Mapping[Item, Sequence[Item]]) -> Layers:
 
 def _by_neighbours(layer: list[Item], beside: list[Item], near: Mapping[Item, Sequence[Item]]) -> list[Item]:
     rank = _ranks([beside])
-    ranks = {item: [rank[other] for other in near[item] if other in rank] or [place] for place, item in enumerate(layer)}
+    ranks = {item: [rank[other] for other in near[item] if other in rank] or [position] for position, item in enumerate(layer)}
     return sorted(layer, key=lambda item: sum(ranks[item]) / len(ranks[item]))
 
 
@@ -107,7 +107,7 @@ def _swap(layers: Layers, layer: int, near: Mapping[Item, Sequence[Item]]) -> bo
 
 
 def _ranks(layers: Iterable[Sequence[Item]]) -> dict[Item, int]:
-    return {item: place for layer in layers for place, item in enumerate(layer)}
+    return {item: position for layer in layers for position, item in enumerate(layer)}
 
 
 def _disorder(layers: Layers) -> int:
@@ -134,8 +134,8 @@ def heights(layers: Layers, links: Sequence[Link], distance: Callable[[Item, Ite
         for layer, gap in list(zip(layers, gaps, strict=True))[:: 1 if sweep % 2 else -1]:
             pulls = [[(y[b], _pull(a, b, y[b] - y[a], softness)) for b in near[a]] or [(y[a], 1.0)] for a in layer]
             weights = [sum(weight for _, weight in pull) for pull in pulls]
-            wanted = [sum(goal * weight for goal, weight in pull) / total for pull, total in zip(pulls, weights, strict=True)]
-            y.update(zip(layer, spread(wanted, weights, gap), strict=True))
+            targets = [sum(goal * weight for goal, weight in pull) / total for pull, total in zip(pulls, weights, strict=True)]
+            y.update(zip(layer, spread(targets, weights, gap), strict=True))
     return y
 
 
@@ -151,11 +151,11 @@ def _pull(a: Item, b: Item, rise: float, softness: float) -> float:
     return 1.5 if a.passes or b.passes else 1.0
 
 
-def spread(wanted: Sequence[float], weights: Sequence[float], gaps: Sequence[float]) -> list[float]:
-    """The places nearest to `wanted` (weighted squares) whose steps are at least `gaps`: pooling of adjacent violators."""
+def spread(targets: Sequence[float], weights: Sequence[float], gaps: Sequence[float]) -> list[float]:
+    """The positions nearest to `targets` (weighted squares) whose steps are at least `gaps`: pooling of adjacent violators."""
     offsets = _offsets(gaps)
     pools: list[tuple[float, float, int]] = []  # mean, weight, how many
-    for value, weight, offset in zip(wanted, weights, offsets, strict=True):
+    for value, weight, offset in zip(targets, weights, offsets, strict=True):
         pools.append((value - offset, weight, 1))
         while len(pools) > 1 and pools[-2][0] > pools[-1][0]:
             (a, u, m), (b, v, n) = pools[-2:]

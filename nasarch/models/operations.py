@@ -94,7 +94,7 @@ def relu_conv_bn(
 
 
 class _Shape(NamedTuple):
-    """What a builder is told; an operation on `channels` in `groups` is `groups` independent operations side by side."""
+    """Arguments of a builder; an operation on `channels` in `groups` is `groups` independent operations side by side."""
 
     channels: int
     stride: int

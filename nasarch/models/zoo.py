@@ -186,7 +186,7 @@ def _fitted(weights: dict[str, Tensor], net: CellNetwork) -> dict[str, Tensor]:
     """What timm loads of a file's weights: an auxiliary head, which serves training alone, keeps what the file doesn't have of it.
 
     Raises:
-        ValueError: the weights are those of another network, which is said in a line; timm adapts other channels and classes afterwards.
+        ValueError: the weights are those of another network, in one line; timm adapts other channels and classes afterwards.
     """
     own, config = net.state_dict(), dict(getattr(net, "pretrained_cfg", None) or {})
     heads = {key: value for key, value in own.items() if key.startswith("aux_head.")}

@@ -27,7 +27,7 @@ def reading(path: str | Path, remedy: str = RERUN) -> Iterator[None]:
     """Turn every error that damaged data can cause in the block into one ValueError: the file, the reason, `remedy`.
 
     Args:
-        path: the file, or more about the place in it.
+        path: the file, or a line in it.
     """
     try:
         yield

@@ -52,7 +52,7 @@ class OutputOptions:
 
     Args:
         out: New folder for the results (default: runs/NAME-DATE-TIME).
-        resume: Resume the run in this folder; other flags are ignored, but for --data (and --root), the place of the same images now.
+        resume: Resume the run in this folder; other flags are ignored, but for --data (and --root), where the same images are now.
     """
 
     out: Path | None = None

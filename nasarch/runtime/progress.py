@@ -1,6 +1,6 @@
 """What long work says of itself: a bar on a terminal, a line at each epoch's end, and in a file a line every quarter of a minute as well.
 
-Knows no method and no figures: what is said is given, the time left is found here.
+Knows no method and no figures: text and figures are given, the time left is computed here.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def duration(seconds: float | None) -> str:
 def to_all(reports: Sequence[Callable[[P], None]]) -> Callable[[P], None]:
     """One function that hands what it gets to each of the reports."""
 
-    def hand_on(place: P) -> None:
+    def hand_on(progress: P) -> None:
         for report in reports:
-            report(place)
+            report(progress)
 
     return hand_on

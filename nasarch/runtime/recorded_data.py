@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 def moved_data(recorded: T, given: T, default: T, names: Sequence[str] = MOVED) -> T:
     """The `recorded` options of a run to resume, but with the data that the `given` ones name, where these differ from the `default`."""
-    values, usual = to_dict(given), to_dict(default)
-    return updated(recorded, {name: values[name] for name in names if values[name] != usual[name]})
+    values, defaults = to_dict(given), to_dict(default)
+    return updated(recorded, {name: values[name] for name in names if values[name] != defaults[name]})
 
 
 def with_recorded_data(data: Dataset, folder: Path) -> Dataset:

@@ -34,7 +34,7 @@ class Budget:
         drop_path: Probability of dropping an edge that the last epoch would reach.
         cells: Number of cells of each network.
         channels: Number of channels of the first cells' nodes.
-        together: Number of networks fused into one and trained on the same batches; 0 is the fastest by measurement, 1 one by one.
+        networks_per_group: Number of networks fused into one and trained on the same batches; 0 is the fastest, 1 one by one.
 
     Raises:
         ValueError: a value out of its range.
@@ -53,7 +53,7 @@ class Budget:
     drop_path: float = SHALLOW.drop_path
     cells: Annotated[int, at_least(3)] = 5
     channels: Annotated[int, at_least(2)] = 16
-    together: Annotated[int, at_least(0)] = 0
+    networks_per_group: Annotated[int, at_least(0)] = 0
 
     def __post_init__(self) -> None:
         check_ranges(self, flags=True)

@@ -41,8 +41,8 @@ def _accuracy_map(accuracies: Mapping[str, float]):  # type: ignore[no-untyped-d
     for (row, column), value in values.items():
         dark = value < low + 0.6 * (high - low)
         axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=6.5, color="white" if dark else "black")
-    for wanted, ink, style in ((high, "black", "solid"), (low, "white", (0, (2, 1)))):
-        row, column = next(place for place, value in values.items() if value == wanted)
+    for extreme, ink, style in ((high, "black", "solid"), (low, "white", (0, (2, 1)))):
+        row, column = next(position for position, value in values.items() if value == extreme)
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=ink, linewidth=2.2, linestyle=style))
     axes.set_xticks(range(len(columns)), columns, fontsize=7, color=INK)
     axes.set_yticks(range(len(rows)), rows, fontsize=7, color=INK, family="monospace")
@@ -72,8 +72,8 @@ def _scatter(found: Mapping[str, Any]):  # type: ignore[no-untyped-def]
     x, y = [row["importance"] for row in rows], [row["mean"] for row in rows]
     axes.errorbar(x, y, yerr=[row["std"] or 0.0 for row in rows], fmt="o", color=POINT_COLOUR, ecolor=WIRE, elinewidth=0.9, markersize=5)
     for row in rows:
-        place = (row["importance"], row["mean"])
-        axes.annotate(row["pair"], place, xytext=(5, 4), textcoords="offset points", fontsize=7.5, color=INK)
+        point = (row["importance"], row["mean"])
+        axes.annotate(row["pair"], point, xytext=(5, 4), textcoords="offset points", fontsize=7.5, color=INK)
     axes.margins(x=0.08)
     axes.set_xlabel(f"importance: {found['measure']}", fontsize=8, color=INK)
     axes.set_ylabel("accuracy, %", fontsize=8, color=INK)

@@ -59,7 +59,7 @@ def train_candidates(
 ) -> list[Line]:
     """Train and evaluate all candidates with each seed, or resume that, with a progress bar; the lines of all."""
     shown = console(quiet=distributed.rank_and_world_size()[0] > 0)
-    groups = training_groups(stage, candidates, seeds, protocol.together)
+    groups = training_groups(stage, candidates, seeds, protocol.networks_per_group)
     try:
         with ProgressDisplay(shown) as display:
             return train_groups(task, protocol, groups, TournamentProgress(display, title, groups, task.folder))

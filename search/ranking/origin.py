@@ -2,7 +2,7 @@
 
 | fact | holds |
 |---|---|
-| searched | data, size, root and in_memory as the search was told; name, images, pixels and sha256 of what it loaded; None without a run |
+| searched | data, size, root and in_memory of the search's options; name, images, pixels and sha256 of what it loaded; None without a run |
 | halves | `split`, or `fractions` and `seed`: the sides of the search, where all runs have the same; otherwise None |
 
 A cell by name or from a file has no run, and so has the consensus of several: that one was searched on what its seeds were.
@@ -17,7 +17,7 @@ from typing import Any
 from nasarch.data.dataset import Dataset
 from nasarch.runtime.json_files import read_object, reading, typed_keys
 
-TOLD, FOUND = ("size", "root", "in_memory"), ("name", "images", "sha256")  # of the job, which older versions told less; of the data
+OF_JOB, OF_DATA = ("size", "root", "in_memory"), ("name", "images", "sha256")  # keys of config.json; older versions wrote fewer of the job
 CONSENSUS = "consensus"
 
 Origin = dict[str, Any]
@@ -57,10 +57,10 @@ def origin(folder: Path) -> Origin | None:
     remedy = f"mend it, or give the cell as a file, such as {folder}/genotype.json"
     config = read_object(path, remedy, job=dict, data=dict, settings=dict)
     with reading(path, remedy):
-        told = typed_keys(config["job"], data=str)
+        job = typed_keys(config["job"], data=str)
         data = typed_keys(config["data"], name=str, images=int, sha256=str, size=list)
-        known = {key: told.get(key) for key in TOLD} | {key: data[key] for key in FOUND}
-        known |= {"data": told["data"], "pixels": list(data["size"])}
+        known = {key: job.get(key) for key in OF_JOB} | {key: data[key] for key in OF_DATA}
+        known |= {"data": job["data"], "pixels": list(data["size"])}
         return known | {"run": str(folder), "halves": None if is_mean else _halves(config)}
 
 
@@ -88,7 +88,7 @@ def check_data(data: Dataset, facts: Mapping[str, Any], size: int | None, in_mem
 
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether they are the same images. Digests tell it where size and place are the same; otherwise name and number have to do."""
+    """Whether they are the same images. Digests tell it where size and path are the same; otherwise name and number have to do."""
     if one["sha256"] == other["sha256"]:
         return True
     comparable = all(one[key] == other[key] for key in ("pixels", "in_memory"))

@@ -132,9 +132,9 @@ def _row(name: str, stages: dict[str, list[Standing]], seed: int) -> dict[str, A
     for stage, ranked in stages.items():
         own = [one for one in ranked if one.name == name]
         if own:
-            row[stage] = {"accuracies": own[0].to_dict()["accuracies"], "judged": None}
+            row[stage] = {"accuracies": own[0].to_dict()["accuracies"], "evaluated": None}
         for other in by_other_seeds(own, seed):
-            row[stage]["judged"] = {key: other.to_dict()[key] for key in ("mean", "std")}
+            row[stage]["evaluated"] = {key: other.to_dict()[key] for key in ("mean", "std")}
     return row
 
 

@@ -34,7 +34,7 @@ from .task import Facts, RankingTask
 HALVES = (0.5, 0.5)
 IN_SUMMARY = ("epochs", "batch_size", "lr", "drop_path", "cells", "channels", "seeds", "seed")
 MEBI = 2**20
-FEW_TOGETHER, CACHE = MEBI, 4 * MEBI  # bytes of a map from which networks are faster one by one on a CPU; and of all maps together
+LARGE_MAP, CACHE = MEBI, 4 * MEBI  # bytes of a map from which networks are faster one by one on a CPU; and of all maps together
 MAPS = 400  # of the first cells' size, that the training of a network of 5 cells keeps, for a GPU's memory
 
 
@@ -49,7 +49,7 @@ class EvaluationProtocol:
     settings: Training
     device: torch.device
     workers: int | None
-    together: int
+    networks_per_group: int
     capture: bool = False
 
     @property
@@ -89,7 +89,7 @@ def evaluation_protocol(task: RankingTask, *, by_test: bool) -> EvaluationProtoc
         settings=budget.settings(),
         device=device,
         workers=budget.dataset.workers,
-        together=budget.together or default_together(budget, data, device),
+        networks_per_group=budget.networks_per_group or default_networks_per_group(budget, data, device),
         capture=budget.machine.capture,
     )
 
@@ -139,14 +139,14 @@ def _drawn(part: Images | Files, count: int | None, flag: str, seed: int, data: 
 def balanced(labels: Tensor, count: int, seed: int) -> Tensor:
     """Indices, ascending, of exactly `count` of the images, of each class its share to within one, drawn by the seed."""
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    place = torch.empty(len(labels), dtype=torch.float64)
+    quantile = torch.empty(len(labels), dtype=torch.float64)
     for label in labels.unique().tolist():
         members = order[labels.cpu()[order] == label]
-        place[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
-    return order[place[order].argsort(stable=True)][:count].sort().values
+        quantile[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
+    return order[quantile[order].argsort(stable=True)][:count].sort().values
 
 
-def default_together(budget: Budget, data: Dataset, device: torch.device) -> int:
+def default_networks_per_group(budget: Budget, data: Dataset, device: torch.device) -> int:
     """Number of networks that are fastest trained as one (benchmarks/rank_paths.py).
 
     On a CPU so many that their widest maps fit into 4 MiB, and one if one of them takes a MiB; on a GPU what half of the free memory holds.
@@ -154,7 +154,7 @@ def default_together(budget: Budget, data: Dataset, device: torch.device) -> int
     height, width = data.size
     map_bytes = 4 * budget.batch_size * budget.channels * height * width
     if device.type == "cpu":
-        return 1 if map_bytes >= FEW_TOGETHER else CACHE // map_bytes
+        return 1 if map_bytes >= LARGE_MAP else CACHE // map_bytes
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 4096 * MEBI
     return max(1, free // 2 // (MAPS * map_bytes))
 
@@ -162,7 +162,7 @@ def default_together(budget: Budget, data: Dataset, device: torch.device) -> int
 def budget_summary(task: RankingTask, protocol: EvaluationProtocol) -> dict[str, Any]:
     """Budget of the trainings and the images, for JSON; the same wherever and in however many pieces the ranking ran."""
     data = {"data": task.budget.dataset.data, "data_sha256": protocol.data.digest, "size": list(protocol.data.size)}
-    images = {"trained_on": len(protocol.train), "judges": len(protocol.val), "judged_by": protocol.evaluated_on}
+    images = {"trained_on": len(protocol.train), "evaluated": len(protocol.val), "evaluated_on": protocol.evaluated_on}
     return data | images | {name: getattr(task.budget, name) for name in IN_SUMMARY} | {"steps": protocol.steps}
 
 
@@ -179,6 +179,6 @@ def summary_line(task: RankingTask, protocol: EvaluationProtocol) -> str:
             f"{settings.cells} cells, {settings.channels} channels",
             f"seed {budget.seed}" if budget.seeds == 1 else f"seeds {budget.seed} to {budget.seed + budget.seeds - 1}",
             device_name(protocol.device),
-            "one by one" if protocol.together == 1 else f"up to {protocol.together} networks together",
+            "one by one" if protocol.networks_per_group == 1 else f"up to {protocol.networks_per_group} networks per group",
         ]
     )

@@ -36,8 +36,8 @@ def best_and_worst(ranked: Sequence[Standing], first: int, count: int) -> dict[s
         "best": [one.name for one in best],
         "worst": [one.name for one in worst],
         "by_seed": {str(seed): round(gap, 4) for seed, gap in gaps.items()},
-        "picked_by": [first],
-        "judged_by": [seed for seed in seeds if seed != first],
+        "selected_by": [first],
+        "evaluated_by": [seed for seed in seeds if seed != first],
         "mean": round(statistics.fmean(others), 4) if others else None,
         "std": round(statistics.stdev(others), 4) if len(others) > 1 else None,
     }
@@ -61,7 +61,7 @@ class SelectionVerdict:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return self.verdict.to_dict() | {"picked_by": [self.selected_by], "judged_by": list(self.evaluated_by), "of": self.of}
+        return self.verdict.to_dict() | {"selected_by": [self.selected_by], "evaluated_by": list(self.evaluated_by), "of": self.of}
 
     def __str__(self) -> str:
         others = seeds_in_words(self.evaluated_by)
@@ -92,13 +92,13 @@ def selection_verdict(ranked: Sequence[Standing], first: int, images: int) -> Se
 
 def gap_in_words(found: Mapping[str, Any]) -> str:
     """Best minus worst, for people."""
-    (first,), count = found["picked_by"], len(found["best"])
+    (first,), count = found["selected_by"], len(found["best"])
     ends = "best minus worst" if count == 1 else f"best {count} minus worst {count}"
     selected = f"{ends}: {found['by_seed'][str(first)]:.2f} points by seed {first}, which selected them"
     if found["mean"] is None:
         return f"{selected}; no other seed evaluated, so luck is in it: take --seeds 3 or more"
     spread = "" if found["std"] is None else f" +- {found['std']:.2f}"
-    return f"{selected}; {found['mean']:.2f}{spread} by {seeds_in_words(found['judged_by'])}, which did not"
+    return f"{selected}; {found['mean']:.2f}{spread} by {seeds_in_words(found['evaluated_by'])}, which did not"
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:

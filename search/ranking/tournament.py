@@ -1,15 +1,15 @@
-"""Many small networks trained under one budget and judged: heats into lines of JSON. Knows no ranking.
+"""Many small networks trained under one budget and evaluated: training groups into lines of JSON. Knows no ranking.
 
-A heat is some networks that train together with one seed, on the same images. What a folder holds of it:
+A training group is some networks that are trained as one, with one seed, on the same images. What a folder holds of it:
 
 | file | holds |
 |---|---|
-| config.json | command, budget, contestants or what they follow from, data with digest, device, versions |
-| groups/NAME.jsonl | of a heat that is over: a line a network, with accuracy and loss on the judging images |
-| groups/NAME.pt | of a heat that is not: its state after the last epoch, or where it was stopped |
-| networks.jsonl | the lines of all heats, in their order |
+| config.json | command, budget, candidates or what they follow from, data with digest, device, versions |
+| groups/NAME.jsonl | of a group that is over: a line a network, with accuracy and loss on the evaluation images |
+| groups/NAME.pt | of a group that is not: its state after the last epoch, or where it was stopped |
+| networks.jsonl | the lines of all groups, in their order |
 
-Of several processes that torchrun started each takes its share of the heats. They agree on the folder before anything is trained; from
+Of several processes that torchrun started each takes its share of the groups. They agree on the folder before anything is trained; from
 then on none waits for another before the end of a stage, when all read what the others wrote into the folder that they have in common.
 """
 
@@ -48,7 +48,7 @@ from .protocol import EvaluationProtocol
 from .task import RankingTask
 
 PATIENCE, PAUSE = 60.0, 0.5  # seconds until a disk shows what another machine wrote, and between two looks
-Line = dict[str, Any]  # a network that was trained and judged
+Line = dict[str, Any]  # a network that was trained and evaluated
 
 
 class Candidate(NamedTuple):
@@ -59,7 +59,7 @@ class Candidate(NamedTuple):
 
 
 class TrainingGroup(NamedTuple):
-    """Networks that train together; `name` is that of its files."""
+    """Networks that are trained as one; `name` is that of its files."""
 
     name: str
     stage: str
@@ -70,13 +70,13 @@ class TrainingGroup(NamedTuple):
 Report = Callable[[TrainingGroup, Progress], None]
 
 
-def training_groups(stage: str, candidates: Sequence[Candidate], seeds: Iterable[int], together: int) -> list[TrainingGroup]:
-    """All contestants with each seed: those whose cells are of one form `together` at a time, in their order, the others alone."""
+def training_groups(stage: str, candidates: Sequence[Candidate], seeds: Iterable[int], networks_per_group: int) -> list[TrainingGroup]:
+    """All candidates with each seed: those whose cells are of one form in groups, in their order, the others alone."""
     forms = [edges_per_node(candidate.genotype) for candidate in candidates]
     groups: list[tuple[Candidate, ...]] = []
     for one in dict.fromkeys(forms):
         members = [candidate for candidate, of in zip(candidates, forms, strict=True) if of == one]
-        size = 1 if one is None else together
+        size = 1 if one is None else networks_per_group
         groups += [tuple(members[i : i + size]) for i in range(0, len(members), size)]
     return [TrainingGroup(f"{stage}-seed{seed}-{i:03}", stage, seed, group) for seed in seeds for i, group in enumerate(groups)]
 
@@ -88,7 +88,7 @@ def open_tournament(task: RankingTask, protocol: EvaluationProtocol) -> Iterator
     Of several processes the first one does so, while the others wait for what it says: none begins where it refuses. They are
     joined for that time alone.
 
-    Yields the task with its folder, and the protocol with as many networks together as config.json says.
+    Yields the task with its folder, and the protocol with as many networks per group as config.json says.
 
     Raises:
         ValueError: there is something else in the folder, another process is running there, the data are others, or the processes have
@@ -107,7 +107,7 @@ def open_tournament(task: RankingTask, protocol: EvaluationProtocol) -> Iterator
                 other = f"{folder} is of other {key}, {known.get(key)}"
                 raise ValueError(f"{other}, instead of {config[key]}: go on with the same, or choose another folder with --out")
         _await(folder / CONFIG)
-        yield task._replace(out=folder), replace(protocol, together=known["budget"]["together"])
+        yield task._replace(out=folder), replace(protocol, networks_per_group=known["budget"]["networks_per_group"])
 
 
 def _begun(task: RankingTask, path: Path, config: dict[str, Any]) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def _begun(task: RankingTask, path: Path, config: dict[str, Any]) -> dict[str, A
     remedy = "give the folder of a tournament, with its config.json"
     known = read_object(path, remedy, budget=dict)
     with reading(path, remedy):
-        typed_keys(known["budget"], together=int)
+        typed_keys(known["budget"], networks_per_group=int)
     return known
 
 
@@ -139,7 +139,7 @@ def _config(task: RankingTask, protocol: EvaluationProtocol) -> dict[str, Any]:
     data = protocol.data
     return {
         "tournament": task.command,
-        "budget": with_absolute_paths(to_dict(task.budget)) | {"together": protocol.together},
+        "budget": with_absolute_paths(to_dict(task.budget)) | {"networks_per_group": protocol.networks_per_group},
         "facts": task.facts,
         "data": {
             "name": data.name,
@@ -154,12 +154,12 @@ def _config(task: RankingTask, protocol: EvaluationProtocol) -> dict[str, Any]:
     }
 
 
-def train_groups(task: RankingTask, protocol: EvaluationProtocol, wanted: Sequence[TrainingGroup], report: Report) -> list[Line]:
-    """Run this process's share of the heats, those that are over excepted; returns the lines of all, in order.
+def train_groups(task: RankingTask, protocol: EvaluationProtocol, groups: Sequence[TrainingGroup], report: Report) -> list[Line]:
+    """Run this process's share of the groups, those that are over excepted; returns the lines of all, in order.
 
     Where a process fails, torchrun ends the others, which keep their state first. Where a machine falls silent and torchrun doesn't
-    notice, the others finish their shares and then wait here for its heats without an end: stop them, and go on with --resume, with
-    as many processes as are left. The heats that are missing are then shared anew; those begun go on from their last state.
+    notice, the others finish their shares and then wait here for its groups without an end: stop them, and go on with --resume, with
+    as many processes as are left. The groups that are missing are then shared anew; those begun go on from their last state.
 
     Raises:
         KeyboardInterrupt: it was stopped, with everything kept.
@@ -167,18 +167,18 @@ def train_groups(task: RankingTask, protocol: EvaluationProtocol, wanted: Sequen
     """
     remove_leftovers(make_folder(task.folder / "groups"))
     number, count = distributed.rank_and_world_size()
-    for group in wanted[number::count]:
+    for group in groups[number::count]:
         if not is_over(task.folder, group):
             _run(task, protocol, group, report)
             _collect(task.folder)
-    while not all(is_over(task.folder, group) for group in wanted):  # the others are at work
+    while not all(is_over(task.folder, group) for group in groups):  # the others are at work
         time.sleep(PAUSE)
     _collect(task.folder)
-    return [line for group in wanted for line in read_group(_file(task.folder, group))]
+    return [line for group in groups for line in read_group(_file(task.folder, group))]
 
 
 def is_over(folder: Path, group: TrainingGroup) -> bool:
-    """Whether a tournament's folder has the lines of the heat."""
+    """Whether a tournament's folder has the lines of the group."""
     return _file(folder, group).exists()
 
 
@@ -187,7 +187,7 @@ def _file(folder: Path, group: TrainingGroup) -> Path:
 
 
 def read_group(path: Path) -> list[Line]:
-    """The lines of a heat, or of all of them.
+    """The lines of a group, or of all of them.
 
     Raises:
         ValueError: the file is damaged: names the line and the remedy.
@@ -200,7 +200,7 @@ def _diverged(lines: Sequence[Line]) -> str:
     """In words which of the networks has a loss or accuracy that is no number, and what to do; nothing if none has."""
     for line in lines:
         if not math.isfinite(line["loss"]) or not math.isfinite(line["accuracy"]):
-            where = f"the loss of {line['name']}, seed {line['seed']}, on the judging images is {line['loss']}"
+            where = f"the loss of {line['name']}, seed {line['seed']}, on the evaluation images is {line['loss']}"
             return f"{where}, so it can't be ranked: choose a smaller learning rate (--lr), in another folder"
     return ""
 
@@ -211,16 +211,16 @@ def _collect(folder: Path) -> None:
 
 
 def _run(task: RankingTask, protocol: EvaluationProtocol, group: TrainingGroup, report: Report) -> None:
-    """Train a heat, or finish that, and write its lines."""
+    """Train a group, or finish that, and write its lines."""
     state, start = _file(task.folder, group).with_suffix(".pt"), time.perf_counter()
-    identity = {"heat": group.name, "settings": repr(protocol.settings), "data": protocol.data.digest, "facts": repr(task.facts)}
+    identity = {"group": group.name, "settings": repr(protocol.settings), "data": protocol.data.digest, "facts": repr(task.facts)}
     checkpoint = Checkpoint(state, identity)
     nets = [network(protocol, candidate.genotype, group.seed) for candidate in group.candidates]
     learner = _learner(protocol, nets, group.seed)
     with stopping_at_signals(checkpoint):
         for progress in fit(learner, _batches(protocol, group.seed), checkpoint):
             report(group, progress)
-    found = _judged(protocol, learner)
+    found = _evaluated(protocol, learner)
     seconds = round((time.perf_counter() - start) / len(nets), 3)
     lines = [
         {
@@ -230,7 +230,7 @@ def _run(task: RankingTask, protocol: EvaluationProtocol, group: TrainingGroup, 
             "accuracy": round(accuracy, 6),
             "loss": round(loss, 6),
             "parameters": sum(p.numel() for p in net.parameters()),
-            "together": len(nets),
+            "networks_in_group": len(nets),
             "seconds": seconds,
         }
         for candidate, net, (accuracy, loss) in zip(group.candidates, nets, found, strict=True)
@@ -255,8 +255,8 @@ def _learner(protocol: EvaluationProtocol, nets: Sequence[CellNetwork], seed: in
         mean_std = (protocol.data.mean, protocol.data.std)
         return Learner(nets[0].to(protocol.device), settings, seed=seed, mean_std=mean_std, capture=protocol.capture)
     assert settings.cells is not None and settings.channels is not None
-    fleet = FusedNetwork(nets, cells=settings.cells, channels=settings.channels)
-    return FusedLearner(fleet.to(protocol.device), settings, seed=seed, capture=protocol.capture)
+    fused = FusedNetwork(nets, cells=settings.cells, channels=settings.channels)
+    return FusedLearner(fused.to(protocol.device), settings, seed=seed, capture=protocol.capture)
 
 
 def _batches(protocol: EvaluationProtocol, seed: int) -> BatchLoader:
@@ -271,7 +271,7 @@ def _batches(protocol: EvaluationProtocol, seed: int) -> BatchLoader:
     )
 
 
-def _judged(protocol: EvaluationProtocol, learner: Learner | FusedLearner) -> list[tuple[float, float]]:
+def _evaluated(protocol: EvaluationProtocol, learner: Learner | FusedLearner) -> list[tuple[float, float]]:
     """Accuracy in percent and loss of each network."""
     size, device = protocol.settings.batch_size, protocol.device
     if isinstance(learner, FusedLearner):

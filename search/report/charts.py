@@ -40,8 +40,8 @@ def curves(panels: Sequence[Panel], timeline: Timeline, unit: str = "epoch") -> 
     in_a_row = max(1, int(width / (0.75 + 0.075 * max(map(len, names), default=0))))
     top = 0.5 + 0.19 * max(0, -(-len(names) // in_a_row) - 1)
     sheet = Sheet(-(-len(panels) // columns), columns, width=width, height=1.75, top=top, between=0.62)
-    for place, panel in enumerate(panels):
-        axes = sheet.axes(place // columns, place % columns)
+    for index, panel in enumerate(panels):
+        axes = sheet.axes(index // columns, index % columns)
         draw_time(axes, timeline, names=True)
         for rank, line in enumerate(panel.lines.values()):
             wide = panel.counts and rank == 0 and len(names) > 1  # so that it shows below another of the same value
@@ -80,8 +80,8 @@ def edge_weights(
     """A panel a node, one line an incoming edge; `kept` are the sources that each node keeps, whose lines are thick."""
     columns = min(4, space.nodes)
     sheet = Sheet(-(-space.nodes // columns), columns, width=WIDTH, height=1.9, top=0.85, between=0.45, gap=0.48)
-    for place, j in enumerate(space.inner_nodes):
-        axes = sheet.axes(place // columns, place % columns)
+    for index, j in enumerate(space.inner_nodes):
+        axes = sheet.axes(index // columns, index % columns)
         draw_time(axes, timeline)
         for e, edge in enumerate(space.edges):
             if edge.target == j:
@@ -136,7 +136,7 @@ def _is_dark(colour: str) -> bool:
 
 
 def _triangle(space: Space, entries: int) -> Sheet:
-    """A sheet with a place for every edge."""
+    """A sheet with a panel for every edge."""
     columns = space.inner_nodes[-1]
     width = max(WIDTH, 1.25 * columns)
     return Sheet(space.nodes, columns, width=width, height=1.2, top=0.65 + 0.19 * key_rows(entries, width), between=0.3, gap=0.16)
@@ -162,7 +162,7 @@ def _math(name: str) -> str:
 
 
 def _scale(axes: Axes, panel: Panel) -> None:
-    """A logarithmic scale where it is wanted and the values span a decade; whole numbers for counts."""
+    """A logarithmic scale where it is asked for and the values span a decade; whole numbers for counts."""
     values = [number for line in panel.lines.values() for number in _numbers(line)]
     if panel.log and values and 0 < 10 * min(values) < max(values):
         axes.set_yscale("log")

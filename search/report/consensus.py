@@ -29,12 +29,12 @@ def consensus_section(folders: Sequence[Path], album: Album) -> Iterator[Html]:
     Raises:
         ValueError: its files are damaged.
     """
-    places = [folder / "consensus" for folder in folders if (folder / "consensus" / "genotype.json").is_file()]
-    for number, place in enumerate(places, 1):
-        name = "consensus" if len(places) == 1 else f"consensus-{number}"
-        cell, rows = Genotype.load(place / "genotype.json"), _agreements(place / "agreement.json")
+    results = [folder / "consensus" for folder in folders if (folder / "consensus" / "genotype.json").is_file()]
+    for number, result in enumerate(results, 1):
+        name = "consensus" if len(results) == 1 else f"consensus-{number}"
+        cell, rows = Genotype.load(result / "genotype.json"), _agreements(result / "agreement.json")
         yield heading("Consensus", level=2)
-        yield paragraph(f"The cell that the mean weights of the runs give ({place}).")
+        yield paragraph(f"The cell that the mean weights of the runs give ({result}).")
         yield album.picture(name, picture(cell), f"{cell.name}, the consensus of the runs")
         if len(rows) > 1:
             yield album.picture(f"{name}-agreement", render_png(agreement, rows), WORDS)

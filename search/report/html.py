@@ -52,8 +52,8 @@ def page(title: str, parts: Iterable[Html]) -> str:
 
 
 def heading(words: str, *, level: int = 3, anchor: str | None = None) -> Html:
-    place = f' id="{escape(anchor)}"' if anchor else ""
-    return Html(f"<h{level}{place}>{escape(words)}</h{level}>")
+    identifier = f' id="{escape(anchor)}"' if anchor else ""
+    return Html(f"<h{level}{identifier}>{escape(words)}</h{level}>")
 
 
 def paragraph(words: str, *, soft: bool = False) -> Html:
@@ -78,10 +78,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: It
     right = set(numbers)
     head = "".join(f'<th scope="col"{_number(i in right)}>{escape(words)}</th>' for i, words in enumerate(headings))
     lines = []
-    for place, row in enumerate(rows):
+    for number, row in enumerate(rows):
         cells = [f"<td{_number(i in right)}>{escape(words)}</td>" for i, words in enumerate(row)]
-        if place < len(links):
-            cells[0] = f'<td><a href="#{escape(links[place])}">{escape(row[0])}</a></td>'
+        if number < len(links):
+            cells[0] = f'<td><a href="#{escape(links[number])}">{escape(row[0])}</a></td>'
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return Html(f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>')
 

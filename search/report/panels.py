@@ -1,4 +1,4 @@
-"""A sheet of panels over time: places in inches, heading, legend, the axis of epochs, lines. Knows no search.
+"""A sheet of panels over time: positions in inches, heading, legend, the axis of epochs, lines. Knows no search.
 
 The horizontal axis is always the epoch, counted over all stages; a vertical line parts stages, grey ground is a warm-up. Operations have
 the same colour everywhere (Okabe and Ito's palette, which the colour-blind can tell apart); of a family the larger kernel is dashed.
@@ -53,7 +53,7 @@ Line = Sequence[float | None]
 
 
 class Sheet:
-    """A figure with a grid of panels whose places are given in inches; a heading and a legend may stand above them."""
+    """A figure with a grid of panels whose positions are given in inches; a heading and a legend may stand above them."""
 
     def __init__(
         self, rows: int, columns: int, *, width: float, height: float, top: float, between: float = GAP, gap: float = GAP + 0.4
@@ -67,22 +67,22 @@ class Sheet:
     def axes(self, row: int, column: int) -> Axes:
         x = self.left + column * (self.panel_width + self.gap)
         y = self.height - self.top - row * (self.panel_height + self.between) - self.panel_height
-        place = (x / self.width, y / self.height, self.panel_width / self.width, self.panel_height / self.height)
-        axes = self.figure.add_axes(place)
+        position = (x / self.width, y / self.height, self.panel_width / self.width, self.panel_height / self.height)
+        axes = self.figure.add_axes(position)
         axes.spines[["top", "right"]].set_visible(False)
         axes.spines[["left", "bottom"]].set_color(RULE)
         axes.tick_params(labelsize=SMALL, color=RULE, labelcolor=INK, length=2.5, pad=2)
         return axes
 
     def heading(self, words: str) -> None:
-        place = (0.15 / self.width, 1 - 0.12 / self.height)
-        self.figure.text(*place, words, fontsize=TITLE + 1.5, fontweight="bold", color=INK, va="top", parse_math=False)
+        position = (0.15 / self.width, 1 - 0.12 / self.height)
+        self.figure.text(*position, words, fontsize=TITLE + 1.5, fontweight="bold", color=INK, va="top", parse_math=False)
 
     def note(self, timeline: Timeline) -> None:
         """What the grey ground means, where there is some."""
         if timeline.warmups:
-            place = (1 - RIGHT / self.width, 1 - 0.1 / self.height)
-            self.figure.text(*place, "grey: warm-up, the weights alone are trained", fontsize=SMALL, color=WIRE, ha="right", va="top")
+            position = (1 - RIGHT / self.width, 1 - 0.1 / self.height)
+            self.figure.text(*position, "grey: warm-up, the weights alone are trained", fontsize=SMALL, color=WIRE, ha="right", va="top")
 
     def legend(self, entries: Sequence[tuple[str, Pen]], *, columns: int | None = None, top: float = 0.3, formulas: bool = False) -> None:
         """Names (or formulas) with their lines, in up to two rows below the heading, or in so many columns."""

@@ -54,8 +54,8 @@ def _title(runs: Sequence[Run]) -> str:
     return f"{len(runs)} searches: {', '.join(methods)}"
 
 
-def _several(runs: Sequence[Run], places: Sequence[Path], folder: Path) -> Iterator[Html]:
-    """The comparison, the consensus that is in one of the places, then every run."""
+def _several(runs: Sequence[Run], folders: Sequence[Path], folder: Path) -> Iterator[Html]:
+    """The comparison, the consensus that is in one of the folders, then every run."""
     plain = [run.label for run in runs]  # with the folder where method and seed don't tell runs apart
     labels = [label if plain.count(label) == 1 else f"{label} ({run.folder})" for run, label in zip(runs, plain, strict=True)]
     anchors = [f"run-{number}" for number in range(1, len(runs) + 1)]
@@ -63,7 +63,7 @@ def _several(runs: Sequence[Run], places: Sequence[Path], folder: Path) -> Itera
     yield from _table(runs, labels, anchors)
     yield from _curves(runs, labels, Album(folder))
     yield from _stability(runs)
-    yield from consensus_section(places, Album(folder))
+    yield from consensus_section(folders, Album(folder))
     if len(runs) > MANY:
         yield paragraph(f"Of more than {MANY} runs each has a short section; `nasarch report` with the folder of one shows all of it.")
     for run, label, anchor in zip(runs, labels, anchors, strict=True):

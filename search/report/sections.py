@@ -214,7 +214,7 @@ def _stretch(span: Span) -> str:
 
 
 def _moments(run: Run) -> list[int]:
-    """The first and a middle epoch, as far as their cells are known and differ from each other and from the last, which has its place."""
+    """The first and a middle epoch, as far as their cells are known and differ from each other and from the last, shown elsewhere."""
     epochs = sorted(run.cells)
     chosen: dict[Genotype | None, int] = {run.last_cell: 0}
     for epoch in (epochs[0], epochs[len(epochs) // 2]):

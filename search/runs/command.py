@@ -31,9 +31,9 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
     """Search with a method's settings as the job says; `preset` is where they come from, for a word on what differs."""
     method = METHODS[name]
     if job.output.resume is not None:
-        asked, usual = job, DataOptions() if job.preset is None else DataOptions(data=find(name, job.preset).data)
+        asked, default = job, DataOptions() if job.preset is None else DataOptions(data=find(name, job.preset).data)
         settings, job = resumed(method.title, method.settings, job.output.resume)
-        job = moved_data(job, asked, replace(SearchOptions(), dataset=usual))
+        job = moved_data(job, asked, replace(SearchOptions(), dataset=default))
     else:
         settings = settings if job.scale == 1 else scaled(settings, job.scale)
     device = job.machine.start()

@@ -1,4 +1,4 @@
-"""What a search says of itself while it runs."""
+"""Progress of a search, on a terminal, in a file and for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from .metrics import imagenet_multi_adds, skips
 LOGGED = ("loss", "accuracy", "learning_rate", "temperature", "images_per_second")
 
 
-def report(live: ProgressDisplay, title: str, place: Progress) -> None:
-    """Where the search is, its figures, and at an epoch's end its cell."""
-    where = f"{title}, {stage_name(place)}, epoch {place.epoch} of {place.epochs}"
-    figures = f"loss {place.loss:.4f}, accuracy {place.accuracy:.3f}, {place.images_per_second:,.0f} images/s"
-    live.say(
+def report(display: ProgressDisplay, title: str, progress: Progress) -> None:
+    """Show stage, epoch, step and metrics of a search, and at an epoch's end its cell."""
+    where = f"{title}, {stage_name(progress)}, epoch {progress.epoch} of {progress.epochs}"
+    figures = f"loss {progress.loss:.4f}, accuracy {progress.accuracy:.3f}, {progress.images_per_second:,.0f} images/s"
+    display.say(
         where,
         figures,
-        (place.epoch - 1) * place.steps + place.step,
-        place.steps * place.epochs,
-        ends=place.ends_epoch,
-        step=f", step {place.step} of {place.steps}",
-        note="" if place.genotype is None else f"; {cell_figures(place.genotype)}",
-        stage=stage_name(place),
+        (progress.epoch - 1) * progress.steps + progress.step,
+        progress.steps * progress.epochs,
+        ends=progress.ends_epoch,
+        step=f", step {progress.step} of {progress.steps}",
+        note="" if progress.genotype is None else f"; {cell_figures(progress.genotype)}",
+        stage=stage_name(progress),
     )
 
 

@@ -51,7 +51,7 @@ def _accuracy(text: str) -> float:
 
 
 def check_table(table: Path) -> None:
-    """Raise ValueError if `table` can't be read or misses a column: said before a search, not after it."""
+    """Raise ValueError if `table` can't be read or misses a column, before a search rather than after it."""
     next(_rows(table), None)
 
 

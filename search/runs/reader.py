@@ -96,11 +96,11 @@ def find_runs(folders: Sequence[Path]) -> list[Run]:
     """
     if not folders:
         raise ValueError(f"no run: {GIVE}")
-    found = {place.resolve(): place for folder in folders for place in _places(folder)}
-    return [read_run(place) for place in found.values()]
+    paths = {path.resolve(): path for folder in folders for path in _run_folders(folder)}
+    return [read_run(path) for path in paths.values()]
 
 
-def _places(folder: Path) -> list[Path]:
+def _run_folders(folder: Path) -> list[Path]:
     """The folder of a run, or those of the seeds in it."""
     seeds = [path.parent for path in folder.glob("seed-*/config.json")]
     if seeds:

@@ -61,7 +61,7 @@ class Plan:
         settings: the method's dataclass.
         context: search context; seed and checkpoint are filled in for each run.
         words: the command line, for the provenance.
-        job: what else the command was told, by which `--resume` repeats it.
+        job: run options, by which `--resume` repeats it.
         preset: name, row of the paper and reported result, if the settings come from one.
         remarks: warnings about the settings.
     """

@@ -26,7 +26,7 @@ from nasarch.runtime.seeds import run_seeds
 from nasarch.runtime.tensorboard import TensorBoardLogger
 
 from .options import TrainOptions
-from .plan import TrainPlan, located, resumed, subject
+from .plan import TrainPlan, located, network_spec, resumed
 from .recipes import Training, recipe, remarks_on, with_scaled_lr
 from .record import check_recordable, record
 from .run import Report, Result, config_of_seeds, run, summary
@@ -52,9 +52,9 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
             "no model: give a name that `nasarch models` lists, a genotype's .json file, or a search's folder; or --resume DIR"
         )
     elif job.scale_lr:
-        usual = recipe(job.recipe).settings
-        settings = with_scaled_lr(settings, usual)
-        remarks.append(f"learning rate {settings.lr:.4g}, scaled by the batch size, {settings.batch_size} / {usual.batch_size}")
+        defaults = recipe(job.recipe).settings
+        settings = with_scaled_lr(settings, defaults)
+        remarks.append(f"learning rate {settings.lr:.4g}, scaled by the batch size, {settings.batch_size} / {defaults.batch_size}")
     else:
         remarks += remarks_on(settings, recipe(job.recipe).settings)
     device = job.machine.start()
@@ -65,7 +65,7 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
                 data = with_recorded_data(data, folder)
             _check_test(data, job)
             plan = TrainPlan(
-                subject=subject(source, recipe(job.recipe), settings, data, kept),
+                network=network_spec(source, recipe(job.recipe), settings, data, kept),
                 recipe=recipe(job.recipe),
                 settings=settings,
                 data=data,
@@ -83,10 +83,10 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
 
 def _uncounted(settings: Training, job: TrainOptions, own: Training, own_job: TrainOptions) -> list[str]:
     """That flags given beside --resume don't count, where they say otherwise than the folder."""
-    usual = asdict(recipe(job.recipe).settings) | to_dict(TrainOptions())
-    told, kept = asdict(settings) | to_dict(job), asdict(own) | to_dict(own_job)
-    others = [key for key, default in usual.items() if key not in ("resume", *MOVED) and told[key] not in (default, kept[key])]
-    flags = ", ".join(f"--{key.replace('_', '-')} {told[key]} (there {kept[key]})" for key in others)
+    defaults = asdict(recipe(job.recipe).settings) | to_dict(TrainOptions())
+    asked, recorded = asdict(settings) | to_dict(job), asdict(own) | to_dict(own_job)
+    others = [key for key, default in defaults.items() if key not in ("resume", *MOVED) and asked[key] not in (default, recorded[key])]
+    flags = ", ".join(f"--{key.replace('_', '-')} {asked[key]} (there {recorded[key]})" for key in others)
     return [f"--resume goes on with the settings of its folder, so these don't count: {flags}"] if others else []
 
 
@@ -106,10 +106,10 @@ def _train(plan: TrainPlan, folder: Path) -> None:
     job, settings, data = plan.job, plan.settings, plan.data
     where = device_name(plan.device) + (f", {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     console.print(
-        f"{plan.subject.source} ({plan.subject.size}) on {data.name}: {len(data.train):,} images; {where}", highlight=False, soft_wrap=True
+        f"{plan.network.source} ({plan.network.size}) on {data.name}: {len(data.train):,} images; {where}", highlight=False, soft_wrap=True
     )
-    said = f"recipe {job.recipe} ({plan.recipe.source}): {settings.epochs} of {plan.recipe.settings.epochs} epochs"
-    console.print(f"{said}, batch size {settings.batch_size}, learning rate {settings.lr:g}", highlight=False, soft_wrap=True)
+    words = f"recipe {job.recipe} ({plan.recipe.source}): {settings.epochs} of {plan.recipe.settings.epochs} epochs"
+    console.print(f"{words}, batch size {settings.batch_size}, learning rate {settings.lr:g}", highlight=False, soft_wrap=True)
     for words in plan.remarks:
         console.print(f"note: {words}", highlight=False, soft_wrap=True)
     seeds = range(job.seed, job.seed + job.runs)

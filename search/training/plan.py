@@ -27,7 +27,7 @@ from .options import TrainOptions
 from .recipes import RECIPES, Recipe, Training
 
 
-class Subject(NamedTuple):
+class NetworkSpec(NamedTuple):
     """A network by the name of its timm model, with the arguments that make it."""
 
     source: str  # as the user names it
@@ -72,7 +72,7 @@ def located(source: str) -> str:
     return source if found.config is not None else found.source
 
 
-def subject(source: str, named: Recipe, settings: Training, data: Dataset, kept: Genotype | None = None) -> Subject:
+def network_spec(source: str, named: Recipe, settings: Training, data: Dataset, kept: Genotype | None = None) -> NetworkSpec:
     """The network that is meant: a model by name, or of a genotype the one with the recipe's stem.
 
     Args:
@@ -88,7 +88,7 @@ def subject(source: str, named: Recipe, settings: Training, data: Dataset, kept:
     if model.name in GENERIC:
         arguments["genotype"] = _cells(model).to_dict()
     arguments |= {key: value for key in ("cells", "channels") if (value := getattr(settings, key)) is not None}
-    return Subject(source, model.name, _cells(model), arguments)
+    return NetworkSpec(source, model.name, _cells(model), arguments)
 
 
 def _model(source: str, name: str, named: Recipe, kept: Genotype | None) -> Model:
@@ -142,7 +142,7 @@ class TrainPlan:
         ValueError: mixup of batches that are no pairs of images in each process.
     """
 
-    subject: Subject
+    network: NetworkSpec
     recipe: Recipe
     settings: Training
     data: Dataset

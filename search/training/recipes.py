@@ -115,7 +115,7 @@ def in_stairs(schedule: Schedule, epochs: float) -> Rate:
 
 
 class Recipe(NamedTuple):
-    """Settings, their place in the literature, and the networks that they are for: stems and spaces."""
+    """Settings, their source in the literature, and the networks that they are for: stems and spaces."""
 
     settings: Training
     source: str

@@ -15,10 +15,10 @@ DATA_SETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}  # as provenance na
 
 
 def check_recordable(plan: TrainPlan) -> None:
-    """Raise ValueError if there is no file for the result: said before a training, not after it."""
-    path = Path(plan.subject.source)
+    """Raise ValueError if there is no file for the result, before a training rather than after it."""
+    path = Path(plan.network.source)
     if not path.is_file():
-        raise ValueError(f"--record writes into a genotype's file, and {plan.subject.source!r} is none: give the path of its .json")
+        raise ValueError(f"--record writes into a genotype's file, and {plan.network.source!r} is none: give the path of its .json")
     Genotype.load(path)
 
 
@@ -28,9 +28,9 @@ def record(plan: TrainPlan, summary: Mapping[str, Any]) -> Path:
     Raises:
         ValueError: the file holds other cells by now, or can't be written.
     """
-    path = Path(plan.subject.source)
+    path = Path(plan.network.source)
     genotype = Genotype.load(path)
-    if genotype != plan.subject.genotype:
+    if genotype != plan.network.genotype:
         raise ValueError(f"{path} holds other cells than those that were trained: nothing is recorded there; see result.json of the run")
     about = genotype.to_dict()["provenance"]
     entry = recorded(plan, summary)
@@ -45,7 +45,7 @@ def recorded(plan: TrainPlan, summary: Mapping[str, Any]) -> dict[str, Any]:
     spread = summary["top1"]["std"]
     arithmetic = f"amp {plan.job.amp}{', TF32' if plan.job.machine.tf32 else ''}"
     note = (
-        f"{plan.subject.model}, {plan.subject.size}; recipe {plan.job.recipe}, seeds {', '.join(map(str, seeds))}; {arithmetic}; "
+        f"{plan.network.model}, {plan.network.size}; recipe {plan.job.recipe}, seeds {', '.join(map(str, seeds))}; {arithmetic}; "
         f"{summary['device']}; data SHA-256 {data.digest}"
     )
     begun = summary.get("begun_from")
@@ -53,7 +53,7 @@ def recorded(plan: TrainPlan, summary: Mapping[str, Any]) -> dict[str, Any]:
     changed = [f"{key} {value}" for key, value in vars(settings).items() if value != getattr(plan.recipe.settings, key) and key != "epochs"]
     return {
         "dataset": DATA_SETS.get(data.name, data.name),
-        "metric": "test error" if plan.subject.is_whole else f"test error, {plan.subject.size}",
+        "metric": "test error" if plan.network.is_whole else f"test error, {plan.network.size}",
         "value": round(100 - summary["top1"]["mean"], 4),
         **({} if spread is None else {"spread": round(spread, 4)}),
         "unit": "%",

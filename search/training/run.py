@@ -79,7 +79,7 @@ def run(plan: TrainPlan, seed: int, path: Path, report: Report) -> Result:
             score = evaluate(trained, part, plan.data, batch_size=batch_size, device=plan.device, workers=workers)
         if score is not None and not math.isfinite(score.loss):
             raise ValueError(f"the loss on the test images is {score.loss}: {_remedy(path)}")
-        bare = plan.subject.build(seed, aux_head=False)
+        bare = plan.network.build(seed, aux_head=False)
         result = _result(plan, folder, score, sum(parameter.numel() for parameter in bare.parameters()))
 
         def write() -> None:
@@ -127,7 +127,7 @@ def _begun_from(plan: TrainPlan) -> dict[str, str] | None:
 
 
 def _learner(plan: TrainPlan, seed: int, *, fresh: bool, steps: int | None = None) -> Learner:
-    net = plan.subject.build(seed, aux_head=plan.settings.aux_weight > 0)
+    net = plan.network.build(seed, aux_head=plan.settings.aux_weight > 0)
     if fresh and plan.job.weights is not None:
         load_weights(net, plan.job.weights)
     mean_std = (plan.data.mean, plan.data.std)
@@ -159,8 +159,8 @@ def _batches(plan: TrainPlan, seed: int) -> BatchLoader:
 def config_of_seeds(plan: TrainPlan) -> dict[str, Any]:
     """config.json of the folder above several seeds."""
     return {
-        "source": plan.subject.source,
-        "genotype": plan.subject.genotype.to_dict(),
+        "source": plan.network.source,
+        "genotype": plan.network.genotype.to_dict(),
         "settings": asdict(plan.settings),
         "train": with_absolute_paths(to_dict(plan.job)),
         "data": _about(plan.data),
@@ -172,12 +172,12 @@ def _about(data: Dataset) -> dict[str, Any]:
 
 
 def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
-    subject = plan.subject
+    network = plan.network
     return {
-        "source": subject.source,
-        "model": subject.model,
-        "genotype": subject.genotype.to_dict(),
-        "cells_sha256": subject.digest,
+        "source": network.source,
+        "model": network.model,
+        "genotype": network.genotype.to_dict(),
+        "cells_sha256": network.digest,
         "recipe": {"name": plan.job.recipe, "source": plan.recipe.source},
         "settings": asdict(plan.settings),
         "seed": seed,
@@ -194,10 +194,10 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
 def _result(plan: TrainPlan, folder: RunFolder, score: Score | None, parameters: int) -> Result:
     last = folder.last
     keys = ("source", "model", "recipe", "seed", "amp", "tf32", "processes", "data", "begun_from", "device", "versions")
-    said = {key: folder.config[key] for key in keys}
+    copied = {key: folder.config[key] for key in keys}
     test = None if score is None else {"images": score.images, "loss": score.loss, "top1": score.top1, "top5": score.top5}
-    return said | {
-        "cells_sha256": plan.subject.digest,
+    return copied | {
+        "cells_sha256": plan.network.digest,
         "parameters": parameters,
         "epochs": plan.settings.epochs,
         "batch_size": plan.settings.batch_size,

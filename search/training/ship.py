@@ -61,10 +61,10 @@ def ship(run: Path, folder: Path = shipped.FOLDER) -> Path:
         "images": score.images,
     }
     inputs = {key: timms["pretrained_cfg"][key] for key in INPUTS} | {"label_names": timms["label_names"]}
-    usual = asdict(recipe(result["recipe"]["name"]).settings)
-    changed = {key: value for key, value in config["settings"].items() if key != "epochs" and value != usual[key]}
-    told = {"command": _command(config["command"]), "settings": config["settings"], "changed": changed}
-    card = result | told | {"inputs": inputs, "file": about}
+    defaults = asdict(recipe(result["recipe"]["name"]).settings)
+    changed = {key: value for key, value in config["settings"].items() if key != "epochs" and value != defaults[key]}
+    run_facts = {"command": _command(config["command"]), "settings": config["settings"], "changed": changed}
+    card = result | run_facts | {"inputs": inputs, "file": about}
     write_text(path.with_suffix(".json"), as_json(card))
     return path
 

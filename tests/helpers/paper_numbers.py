@@ -268,7 +268,7 @@ BUDGET: Values = {  # of a network that is ranked; other settings as in the reci
     "drop_path": (0.2, "eDARTS sec. IV-A"),
     "cells": (5, "eDARTS sec. IV-A"),
     "channels": (16, "eDARTS sec. IV-A"),
-    "together": (0, "choice: as many as are fastest"),
+    "networks_per_group": (0, "choice: as many as are fastest"),
 }
 RANKED_PATHS: Values = {
     "best": (20, "eDARTS sec. IV-D: the top 20 go on"),

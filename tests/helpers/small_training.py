@@ -12,7 +12,7 @@ from nasarch.cells.genotype import Cell, Genotype, Op, resolve
 from nasarch.data.dataset import Dataset
 from nasarch.runtime.options import updated
 from nasarch.search.training.options import TrainOptions
-from nasarch.search.training.plan import TrainPlan, subject
+from nasarch.search.training.plan import TrainPlan, network_spec
 from nasarch.search.training.recipes import RECIPES, Training
 from tests.helpers.coloured_images import data
 
@@ -40,7 +40,7 @@ def plan(settings: Training = SETTINGS, *, source: str | Path = "pc_darts_cifar"
     told = updated(TrainOptions(), {"device": "cpu"} | job)
     named = RECIPES[told.recipe]
     return TrainPlan(
-        subject=subject(str(source), named, settings, on),
+        network=network_spec(str(source), named, settings, on),
         recipe=named,
         settings=settings,
         data=on,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nasarch.cells.genotype import Cell, Genotype, Op
 from nasarch.data.dataset import Augmentation, Dataset, Images
 from nasarch.models.network import CellNetwork
-from nasarch.search.training.plan import TrainPlan, subject
+from nasarch.search.training.plan import TrainPlan, network_spec
 from nasarch.search.training.recipes import RECIPES, Training
 from tests.helpers.small_training import plan as usual_plan
 from tests.literal.training import Trace, TrainedTwin, in_double, trained
@@ -46,7 +46,7 @@ def data(side: int = 8, classes: int = 3) -> Dataset:
 def plan(settings: Training, on: Dataset, recipe: str = "cifar", **job: Any) -> TrainPlan:
     """Of the cells `MINE`."""
     usual = usual_plan(replace(settings, cutout=0), on=on, source=f"pc_darts_{recipe}", recipe=recipe, **job)
-    return replace(usual, settings=settings, subject=subject("mine.json", RECIPES[recipe], settings, on, MINE))
+    return replace(usual, settings=settings, network=network_spec("mine.json", RECIPES[recipe], settings, on, MINE))
 
 
 def twin(settings: Training, on: Dataset, seed: int, stem: str = "cifar", cells: Genotype = MINE) -> TrainedTwin:

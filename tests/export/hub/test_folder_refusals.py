@@ -84,8 +84,8 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({}, "no place to write to: give --out"),
-        ({"repository": "me/x"}, "no place to write to: give --out"),
+        ({}, "no output folder: give --out"),
+        ({"repository": "me/x"}, "no output folder: give --out"),
         ({"out": "out", "public": True}, "give --push OWNER/NAME with it"),
         ({"out": "out", "repository": "no-owner"}, "'no-owner' is no name on the Hub; legal is OWNER/NAME"),
     ],

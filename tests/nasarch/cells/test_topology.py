@@ -141,8 +141,8 @@ def test_a_ranking_is_staged_by_the_first_seed_and_judged_by_the_others(heats: l
     assert row == {
         "path": "01-01",
         "graph": "01-01",
-        "one": {"accuracies": {"5": 90.0, "6": 10.0, "7": 10.0}, "judged": {"mean": 10.0, "std": 0.0}},
-        "both": {"accuracies": {"5": 10.0}, "judged": None},
+        "one": {"accuracies": {"5": 90.0, "6": 10.0, "7": 10.0}, "evaluated": {"mean": 10.0, "std": 0.0}},
+        "both": {"accuracies": {"5": 10.0}, "evaluated": None},
     }
     assert "both" not in rank_paths._row("01-12", {"one": one, "both": both}, 5)
     assert rank_paths._ends({"one": one, "both": both}, 5) == [
@@ -183,7 +183,7 @@ def test_a_ranking_writes_down_and_says_what_its_seeds_say(heats: list[Any], tmp
     assert (found["best"], found["verdict"]["winner"], found["verdict"]["clear"]) == ("01-02", "01-02", None)
     assert found["ends"]["by_seed"] == {"5": 20.0, "6": -20.0, "7": -20.0} and found["noise"] == {"graphs": 3, "all": 10.0, "within": None}
     assert [row["path"] for row in found["paths"]] == ["01-01", "01-02", "01-12"] == [row["graph"] for row in found["graphs"]]
-    assert (found["budget"]["seed"], found["budget"]["judges"], found["budget"]["trained_on"]) == (5, 100, 200)
+    assert (found["budget"]["seed"], found["budget"]["evaluated"], found["budget"]["trained_on"]) == (5, 100, 200)
     assert (tmp_path / "run" / "map.png").stat().st_size > 1000
 
 
@@ -191,7 +191,7 @@ def test_what_twins_say_of_noise_is_said_where_there_are_twins() -> None:
     ranked = standings(twins())
     found = {
         "noise": {"graphs": 3, "all": 7.2778, "within": 1.1547},
-        "ends": {"best": ["a"], "by_seed": {"0": 1.0}, "picked_by": [0], "judged_by": [], "mean": None, "std": None},
+        "ends": {"best": ["a"], "by_seed": {"0": 1.0}, "selected_by": [0], "evaluated_by": [], "mean": None, "std": None},
     }
     chosen = SelectionVerdict(verdict=Verdict(winner="w", seeds=0, clear=None), selected_by=0, evaluated_by=(), of=6)
     words = rank_paths._summary(found, chosen, ranked, 0)

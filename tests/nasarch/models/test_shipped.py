@@ -188,7 +188,7 @@ def test_the_command_that_makes_weights_is_one_that_training_takes(name: str, tm
     monkeypatch.setattr(train_command, "_train", lambda plan, folder: plans.append(plan))
     words = found[1].replace("GENOTYPE.json", str(cell)).replace("DIR", str(tmp_path / "run"))
     assert main([*words.split(), "--device", "cpu"]) == 0
-    built = (MODELS | GENERIC)[plans[0].subject.model]
+    built = (MODELS | GENERIC)[plans[0].network.model]
     assert (built.network, plans[0].settings) == (network, recipe(plans[0].job.recipe).settings)
 
 

@@ -61,7 +61,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 @pytest.fixture(scope="module")
 def ranked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("ranked") / "paths"
-    assert main([*PATHS, "--seeds", "2", "--together", "2", "--out", str(folder)]) == 0
+    assert main([*PATHS, "--seeds", "2", "--networks-per-group", "2", "--out", str(folder)]) == 0
     yield folder
 
 
@@ -76,8 +76,8 @@ def test_paths_are_ranked_in_stages(ranked: Path, capsys: pytest.CaptureFixture[
     first = [row["one"]["accuracies"]["0"] for row in found["paths"]]
     assert first == sorted(first, reverse=True) and found["best"] == by_stage["both-ends"][0]["name"]
     top, bottom = found["paths"][0]["one"], found["paths"][-1]["one"]
-    assert set(top["accuracies"]) == {"0", "1"} and top["judged"] == {"mean": top["accuracies"]["1"], "std": None}
-    assert found["paths"][1]["one"]["judged"] is None and found["ends"]["judged_by"] == [1]
+    assert set(top["accuracies"]) == {"0", "1"} and top["evaluated"] == {"mean": top["accuracies"]["1"], "std": None}
+    assert found["paths"][1]["one"]["evaluated"] is None and found["ends"]["evaluated_by"] == [1]
     assert found["ends"]["mean"] == pytest.approx(top["accuracies"]["1"] - bottom["accuracies"]["1"])
     assert found["verdict"]["clear"] is None and found["verdict"]["of"] == 2 and found["budget"]["steps"] == 8
     table = (ranked / "table.md").read_text()
@@ -105,7 +105,7 @@ def test_a_stopped_ranking_goes_on_as_if_it_never_had_been(
 
     monkeypatch.setattr(console.TournamentProgress, "__call__", tell_or_stop)
     folder = tmp_path / "stopped"
-    assert main([*PATHS, "--seeds", "2", "--together", "2", "--out", str(folder)]) == 130
+    assert main([*PATHS, "--seeds", "2", "--networks-per-group", "2", "--out", str(folder)]) == 130
     assert f"to go on: nasarch rank-paths --resume {folder}" in capsys.readouterr().out
     assert list((folder / "groups").glob("*.pt")) and not (folder / "paths.json").exists()
     assert main(["rank-paths", "--resume", str(folder)]) == 130
@@ -118,7 +118,7 @@ def test_a_stopped_ranking_goes_on_as_if_it_never_had_been(
 def test_processes_share_the_networks(ranked: Path, tmp_path: Path) -> None:
     folder = tmp_path / "shared"
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "nasarch"]
-    command = [*torchrun, *PATHS, "--seeds", "2", "--together", "2", "--out", str(folder)]
+    command = [*torchrun, *PATHS, "--seeds", "2", "--networks-per-group", "2", "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300)
     assert done.returncode == 0, done.stderr
     assert lines(folder) == lines(ranked) and (folder / "paths.json").read_bytes() == (ranked / "paths.json").read_bytes()
@@ -134,7 +134,7 @@ def test_the_better_cell_is_selected_and_its_file_says_why(tmp_path: Path, capsy
     assert [row["name"] for row in found["ranking"]] == sources[::-1] and winner == unified("01-02-03-04")
     assert found["verdict"]["rival"]["behind"] > 3 and found["verdict"]["rival"]["as_good"] < 0.5
     chosen = winner.to_dict()["provenance"]["source"]["selection"]
-    assert chosen["verdict"]["winner"] == sources[1] and chosen["budget"]["judges"] == 750 == chosen["budget"]["trained_on"]
+    assert chosen["verdict"]["winner"] == sources[1] and chosen["budget"]["evaluated"] == 750 == chosen["budget"]["trained_on"]
     assert chosen["budget"] == found["budget"] and found["budget"]["steps"] == 3 * 24
     assert "good.json leads" in capsys.readouterr().out
 
@@ -161,7 +161,7 @@ def test_cells_are_compared_beside_random_ones(tmp_path: Path, capsys: pytest.Ca
     assert (
         "100 test images" in said
         and "evaluated on 100 test images; 2 epochs, 8 steps of 64 images" in table
-        and {line["together"] for line in lines(tmp_path / "a")} >= {1, 3}
+        and {line["networks_in_group"] for line in lines(tmp_path / "a")} >= {1, 3}
     )
     cells = json.loads((tmp_path / "a" / "config.json").read_text())["facts"]["cells"]
     first, second = (Genotype.from_dict(one["genotype"]) for one in cells[2:])

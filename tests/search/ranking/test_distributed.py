@@ -24,7 +24,7 @@ from nasarch.search.ranking.tournament import Candidate, open_tournament, read_g
 
 PROCESSES = 2
 TINY = updated(
-    Budget(cells=3, channels=4, epochs=1, images=20, val_images=20, batch_size=10, together=1),
+    Budget(cells=3, channels=4, epochs=1, images=20, val_images=20, batch_size=10, networks_per_group=1),
     {"data": "digits", "size": 8, "device": "cpu"},
 )
 
@@ -75,8 +75,8 @@ def test_a_network_whose_loss_is_no_number_is_not_ranked(tmp_path: Path, monkeyp
     task = a_task(tmp_path / "run")
     place = evaluation_protocol(task, by_test=False)
     wanted = training_groups("cells", [Candidate("mine", unified("01-02-03-04"))], [5], 1)
-    monkeypatch.setattr(tournament, "_judged", lambda *arguments: [(10.0, math.nan)])
-    with pytest.raises(ValueError, match=r"loss of mine, seed 5, on the judging images is nan, so it can't be ranked: .*\(--lr\)"):
+    monkeypatch.setattr(tournament, "_evaluated", lambda *arguments: [(10.0, math.nan)])
+    with pytest.raises(ValueError, match=r"loss of mine, seed 5, on the evaluation images is nan, so it can't be ranked: .*\(--lr\)"):
         train_groups(task, place, wanted, lambda heat, progress: None)
     assert not list((tmp_path / "run").rglob("*.jsonl"))
 

@@ -71,10 +71,10 @@ def written_out(cell: Genotype, on: Dataset, seed: int) -> Trace:
     return trained(lambda: twin(SETTINGS, on, seed, cells=cell), SETTINGS, on, seed)
 
 
-def place_of(on: Dataset, together: int) -> EvaluationProtocol:
+def place_of(on: Dataset, networks_per_group: int) -> EvaluationProtocol:
     assert isinstance(on.test, Images)
     shared: dict[str, Any] = {"data": on, "train": on.train, "val": on.test, "evaluated_on": "test images"}
-    return EvaluationProtocol(**shared, settings=SETTINGS, device=torch.device("cpu"), workers=None, together=together)
+    return EvaluationProtocol(**shared, settings=SETTINGS, device=torch.device("cpu"), workers=None, networks_per_group=networks_per_group)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -83,9 +83,9 @@ def lines(folder: Path) -> list[dict[str, Any]]:
 
 def test_a_heat_trains_its_networks_as_each_is_written_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     on, learners, reports = data(), list[Any](), list[tuple[TrainingGroup, Progress]]()
-    judged = tournament._judged
-    monkeypatch.setattr(tournament, "_judged", lambda protocol, learner: learners.append(learner) or judged(protocol, learner))
-    task, place = RankingTask("select", Budget(), {}, tmp_path), place_of(on, together=3)
+    judged = tournament._evaluated
+    monkeypatch.setattr(tournament, "_evaluated", lambda protocol, learner: learners.append(learner) or judged(protocol, learner))
+    task, place = RankingTask("select", Budget(), {}, tmp_path), place_of(on, networks_per_group=3)
     wanted = training_groups("cells", FIELD, [SEED], 3)
     assert [[one.name for one in heat.candidates] for heat in wanted] == [["mine", "skips", "wide"], ["lean"]]
     found = train_groups(task, place, wanted, lambda heat, progress: reports.append((heat, progress)))
@@ -105,7 +105,7 @@ def test_a_heat_trains_its_networks_as_each_is_written_out(tmp_path: Path, monke
         loss, accuracy, _ = examined(expected.result, on.test, on)
         assert (line["accuracy"], line["loss"]) == pytest.approx((accuracy, loss), abs=2e-6)
         assert line["parameters"] == sum(p.numel() for p in expected.result.parameters())
-        assert (line["stage"], line["seed"], line["together"]) == ("cells", SEED, 1 if line["name"] == "lean" else 3)
+        assert (line["stage"], line["seed"], line["networks_in_group"]) == ("cells", SEED, 1 if line["name"] == "lean" else 3)
     of_fleet = [progress for heat, progress in reports if len(heat.candidates) == 3]
     both = [traces[cell.name] for cell in (MINE, SKIPS, WIDE)]
     for number, progress in enumerate(of_fleet):
@@ -197,7 +197,7 @@ def test_select_trains_on_one_half_and_scores_on_the_other(pictures: Path, tmp_p
     expected = scores(train, val, on)
     for together in (1, 2):
         (tmp_path / str(together)).mkdir()
-        assert ranked("select", pictures, tmp_path / str(together), f"--together={together}") == expected
+        assert ranked("select", pictures, tmp_path / str(together), f"--networks-per-group={together}") == expected
 
 
 def test_compare_trains_on_the_images_that_are_drawn_and_scores_on_the_test_images(pictures: Path, tmp_path: Path) -> None:

@@ -129,6 +129,6 @@ def test_the_budget_says_how_long_and_on_what(tmp_path: Path, pets: Path) -> Non
     assert place.steps == 3 * len(_batches(place, 0)) == 9  # 12 images in batches of 5: the last one counts
     said = summary_line(task, place)
     assert said.startswith("pets, 10x10 pixels; 12 training images") and "3 epochs, 9 steps of 5 images; 3 cells, 4 channels" in said
-    assert "seeds 0 to 2; CPU" in said and said.endswith("networks together")
+    assert "seeds 0 to 2; CPU" in said and said.endswith("networks per group")
     kept = budget_summary(task, place)
-    assert kept["steps"] == 9 and kept["trained_on"] == kept["judges"] == 12 and kept["data_sha256"] == place.data.digest
+    assert kept["steps"] == 9 and kept["trained_on"] == kept["evaluated"] == 12 and kept["data_sha256"] == place.data.digest

@@ -24,7 +24,7 @@ def test_paths_that_differ_by_luck_alone_are_not_far_apart() -> None:
     found = best_and_worst(picked(firsts, {i: [draw.gauss(50, 1) for _ in range(40)] for i in ends}), 0, 2)
     assert found["by_seed"]["0"] > 4 and abs(found["mean"]) < 0.7  # with seed 0 they are chosen to be far apart
     assert (found["best"], found["worst"]) == (["path 0", "path 1"], ["path 178", "path 179"])
-    assert found["picked_by"] == [0] and found["judged_by"] == list(range(1, 41))
+    assert found["selected_by"] == [0] and found["evaluated_by"] == list(range(1, 41))
 
 
 def test_best_minus_worst_is_that_of_the_means_by_seed() -> None:
@@ -87,8 +87,8 @@ def test_the_seed_that_picks_is_the_one_that_is_named() -> None:
         "best": ["a"],
         "worst": ["c"],
         "by_seed": {"4": 6, "5": 20, "6": 10},
-        "picked_by": [5],
-        "judged_by": [4, 6],
+        "selected_by": [5],
+        "evaluated_by": [4, 6],
         "mean": 8,
         "std": pytest.approx(8**0.5, abs=1e-4),
     }
@@ -112,7 +112,7 @@ def test_the_ends_are_compared_by_the_seeds_that_all_of_them_have() -> None:
     ]
     found = best_and_worst(ranked, 0, 2)
     assert (found["best"], found["worst"], found["by_seed"]) == (["a", "b"], ["d", "e"], {"0": 6.0, "1": 5.0})
-    assert (found["judged_by"], found["mean"], found["std"]) == ([1], 5.0, None)
+    assert (found["evaluated_by"], found["mean"], found["std"]) == ([1], 5.0, None)
     assert gap_in_words(found).endswith("6.00 points by seed 0, which selected them; 5.00 by seed 1, which did not")
 
 
@@ -123,13 +123,13 @@ def test_differences_are_given_to_four_decimals() -> None:
 
 def test_a_verdict_needs_another_one_that_was_by_other_seeds() -> None:
     alone = selection_verdict([standing("a", s0=9, s3=8), standing("b", s0=8)], 0, 100)
-    assert alone.to_dict() == {"winner": "a", "clear": None, "rival": None, "picked_by": [0], "judged_by": [3], "of": 2}
+    assert alone.to_dict() == {"winner": "a", "clear": None, "rival": None, "selected_by": [0], "evaluated_by": [3], "of": 2}
     late = selection_verdict([standing("a", s0=9), standing("b", s0=8, s3=8)], 0, 100)
     assert late.verdict.winner == "b" and late.verdict.clear is None
     assert str(late).startswith("b is the best of 2 by seed 0; no other one was trained with seed 3")
 
 
-def test_the_table_has_the_ends_of_a_stage_that_none_judged_each_once() -> None:
+def test_the_table_has_the_ends_of_a_stage_that_none_evaluated_each_once() -> None:
     ranked = [standing(name, s0=value) for name, value in (("a", 50), ("b", 49), ("c", 48), ("d", 47), ("e", 46))]
     rows = markdown({"one": ranked, "two": ranked[:3]}, 0, 2).splitlines()
     assert rows == [

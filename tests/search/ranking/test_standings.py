@@ -14,7 +14,7 @@ from nasarch.cells.genotype import resolve
 from nasarch.data.dataset import Images
 from nasarch.runtime.options import MachineOptions, to_dict
 from nasarch.search.ranking.budget import Budget
-from nasarch.search.ranking.protocol import balanced, default_together, evaluation_protocol
+from nasarch.search.ranking.protocol import balanced, default_networks_per_group, evaluation_protocol
 from nasarch.search.ranking.standings import Verdict, by_chance, markdown, rivals, standings, verdict
 from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, training_groups
@@ -241,9 +241,9 @@ def test_a_sample_has_exactly_so_many_images_of_each_class_its_share() -> None:
 
 def test_small_maps_are_trained_together_on_a_cpu() -> None:
     cpu, data = torch.device("cpu"), colours()  # 16 x 16 pixels
-    assert default_together(Budget(channels=16, batch_size=64), data, cpu) == 1
-    assert default_together(Budget(channels=15, batch_size=64), data, cpu) == 4  # a map takes just less than a MiB
-    assert default_together(Budget(channels=8, batch_size=64), data, cpu) == 8
+    assert default_networks_per_group(Budget(channels=16, batch_size=64), data, cpu) == 1
+    assert default_networks_per_group(Budget(channels=15, batch_size=64), data, cpu) == 4  # a map takes just less than a MiB
+    assert default_networks_per_group(Budget(channels=8, batch_size=64), data, cpu) == 8
 
 
 def test_a_network_is_trained_as_edarts_does_unless_flags_say_otherwise() -> None:
@@ -259,7 +259,7 @@ def test_a_network_is_trained_as_edarts_does_unless_flags_say_otherwise() -> Non
     }
     changed = {"epochs": 2, "batch_size": 3, "lr": 0.4, "drop_path": 0.5, "cells": 6, "channels": 7}
     assert vars(Budget(**changed).settings()) == changed | others | without
-    for name, low in {"seeds": 1, "seed": 0, "together": 0, "cells": 3, "channels": 2}.items():
+    for name, low in {"seeds": 1, "seed": 0, "networks_per_group": 0, "cells": 3, "channels": 2}.items():
         Budget(**{name: low})
-        with pytest.raises(ValueError, match=f"--{name} {low - 1}: choose {low} or more"):
+        with pytest.raises(ValueError, match=f"--{name.replace('_', '-')} {low - 1}: choose {low} or more"):
             Budget(**{name: low - 1})

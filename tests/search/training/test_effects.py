@@ -23,7 +23,7 @@ from nasarch.data import load as data_load
 from nasarch.data import loader
 from nasarch.data.dataset import Augmentation, Dataset, Images
 from nasarch.search.training.learner import Progress
-from nasarch.search.training.plan import subject
+from nasarch.search.training.plan import network_spec
 from nasarch.search.training.recipes import RECIPES
 from nasarch.search.training.record import recorded
 from nasarch.search.training.run import run
@@ -109,7 +109,7 @@ def test_a_checkpoint_is_not_that_of_another_training(change: str, tmp_path: Pat
     black = data()
     assert isinstance(black.train, Images)
     others: dict[str, Any] = {
-        "source": replace(what, subject=what.subject._replace(source="yours.json")),
+        "source": replace(what, network=what.network._replace(source="yours.json")),
         "settings": plan(replace(BASE, lr=0.2), data()),
         "data": plan(BASE, replace(black, train=replace(black.train, pixels=torch.zeros_like(black.train.pixels)))),
         "amp": plan(BASE, data(), amp="bf16"),
@@ -172,7 +172,7 @@ def noise(height: int, width: int) -> Dataset:
 )
 def test_timm_is_told_how_images_are_prepared(model: str, recipe: str, size: Any, pool: Any) -> None:
     on = noise(*size)
-    told = subject(model, RECIPES[recipe], BASE, on).arguments
+    told = network_spec(model, RECIPES[recipe], BASE, on).arguments
     expected = {"input_size": (3, *size), "pool_size": pool, "crop_pct": 1.0, "num_classes": 2, "mean": on.mean, "std": on.std}
     assert told["pretrained_cfg_overlay"] == expected | {
         **{"interpolation": "bilinear", "crop_mode": "center", "license": None, "description": "trained by nasarch on pets"}
@@ -180,14 +180,14 @@ def test_timm_is_told_how_images_are_prepared(model: str, recipe: str, size: Any
     assert {key: told[key] for key in ("num_classes", "cells", "channels")} == {"num_classes": 2, "cells": 3, "channels": 4}
     whole = replace(BASE, cells=None, channels=None)
     for change, is_whole in (({}, True), ({"cells": 3}, False), ({"channels": 4}, False)):
-        assert subject(model, RECIPES[recipe], replace(whole, **change), on).is_whole is is_whole
+        assert network_spec(model, RECIPES[recipe], replace(whole, **change), on).is_whole is is_whole
 
 
 @pytest.mark.parametrize("smaller", [True, False])
 def test_the_entry_of_a_result_says_all_that_led_to_it(smaller: bool) -> None:
     settings = replace(BASE, cells=3 if smaller else None, channels=None, batch_size=96, lr=0.05, epochs=1 if smaller else 600)
     usual = plan(settings, replace(data(), name="cifar10"), amp="fp16", tf32=smaller)
-    what = replace(usual, subject=subject("pc_darts_cifar", RECIPES["cifar"], settings, usual.data))
+    what = replace(usual, network=network_spec("pc_darts_cifar", RECIPES["cifar"], settings, usual.data))
     found = {"seeds": [3, 4], "top1": {"mean": 97.12342, "std": 0.12347 if smaller else None}, "device": "a card", "begun_from": None}
     size = "3 cells, 36 channels" if smaller else "20 cells, 36 channels"
     changed = "lr 0.05, weight_decay 0.01, clip 0.0, cutout 0, drop_path 0.0, aux_weight 0.0" + (", cells 3" if smaller else "")
@@ -198,4 +198,4 @@ def test_the_entry_of_a_result_says_all_that_led_to_it(smaller: bool) -> None:
         **({"spread": 0.1235} if smaller else {}),
         **{"budget": f"{'1 epoch' if smaller else '600 epochs'}, batch 96, 2 runs", "note": note, "reported_by": "nasarch"},
     }
-    assert resolve("pc_darts_cifar") == what.subject.genotype
+    assert resolve("pc_darts_cifar") == what.network.genotype

@@ -81,8 +81,8 @@ def test_a_training_is_told_what_to_read_and_where_to_write(told: CapturedCall) 
 
 def test_a_training_is_of_the_model_that_is_named_with_the_classes_of_the_data(told: CapturedCall) -> None:
     plan = training_of(told, *SMALL, "--cells", "3", "--channels", "6", model="dots_cifar")
-    assert (plan.subject.source, plan.subject.model) == ("dots_cifar", "dots_cifar")
-    arguments = plan.subject.arguments
+    assert (plan.network.source, plan.network.model) == ("dots_cifar", "dots_cifar")
+    arguments = plan.network.arguments
     assert (arguments["cells"], arguments["channels"], arguments["num_classes"]) == (3, 6, 3)
     inputs = arguments["pretrained_cfg_overlay"]
     assert (inputs["input_size"], inputs["pool_size"], inputs["num_classes"], inputs["crop_pct"]) == ((3, 16, 16), (4, 4), 3, 1.0)

@@ -171,7 +171,7 @@ def test_timm_loads_the_folder_with_the_same_logits(finished: Path) -> None:
     assert data.test is not None and model.num_classes == 3 and model.pretrained_cfg["input_size"] == (3, 16, 16)
     assert tuple(model.pretrained_cfg["mean"]) == data.mean and model.pretrained_cfg["label_names"] == ["r", "g", "b"]
     what = plan(replace(SETTINGS, epochs=10))
-    net = what.subject.build(1, aux_head=False)
+    net = what.network.build(1, aux_head=False)
     load_weights(net, finished / "model")
     x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     assert torch.equal(model(x), net.eval()(x))

@@ -16,7 +16,7 @@ from PIL import Image
 from nasarch.data.dataset import Dataset
 from nasarch.data.load import load
 from nasarch.data.loader import in_order
-from nasarch.search.training.plan import subject
+from nasarch.search.training.plan import network_spec
 from nasarch.search.training.recipes import RECIPES, Training
 from tests.helpers.datasets import as_tree, encoded
 
@@ -26,7 +26,7 @@ SHAPES = [(200, 301), (303, 200), (97, 101), (70, 67), (120, 120), (65, 400)]
 
 def transformed(data: Dataset, images: list[Image.Image]) -> Any:
     """The images by the transform that timm makes of a trained model's configuration, which is what its config.json holds."""
-    made = subject("pc_darts_cifar", RECIPES["cifar"], SETTINGS, data)
+    made = network_spec("pc_darts_cifar", RECIPES["cifar"], SETTINGS, data)
     transform: Any = timm.data.create_transform(**timm.data.resolve_model_data_config(made.build(0, aux_head=False)))
     return torch.stack([transform(image) for image in images])
 
