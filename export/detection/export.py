@@ -127,7 +127,9 @@ def write_onnx(model: SSD, path: Path) -> SsdReport:
 def _write_folder(checkpoint: str | os.PathLike[str], out: Path, thresholds: Mapping[str, float]) -> SsdReport:
     """Write the folder `out`; the thresholds are those of the ONNX file in it."""
     model = load(checkpoint)
-    model.design = _public(model.design)
+    if model.design.genotype is not None:  # without paths of this machine in its provenance
+        public = public_genotype(Genotype.from_dict(model.design.genotype)).to_dict()
+        model.design = replace(model.design, arguments={**(model.design.arguments or {}), "genotype": public})
     with new_folder(out) as folder:
         save(model, folder)
         if model.design.genotype is not None:
@@ -141,14 +143,6 @@ def _write_folder(checkpoint: str | os.PathLike[str], out: Path, thresholds: Map
         (folder / "README.md").write_text(text, encoding="utf-8")
         size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return replace(report, path=out, size_bytes=size_bytes)
-
-
-def _public(design: Design) -> Design:
-    """Nothing of this machine in the genotype's provenance."""
-    if design.genotype is None:
-        return design
-    genotype = public_genotype(Genotype.from_dict(design.genotype)).to_dict()
-    return replace(design, arguments={**(design.arguments or {}), "genotype": genotype})
 
 
 @torch.inference_mode()

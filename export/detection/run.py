@@ -88,12 +88,12 @@ def read_result(folder: Path) -> dict[str, Any]:
         ValueError: the file is damaged.
     """
     path, remedy = folder / RESULT, "remove it, and train again in another folder"
-    found = read_object(path, remedy, train=dict, seconds=float)
+    result = read_object(path, remedy, train=dict, seconds=float)
     with reading(path, remedy):
-        typed_keys(found["train"], loss=float)
-        if found["val"] is not None:
-            typed_keys(found["val"], images=int)
-    return found
+        typed_keys(result["train"], loss=float)
+        if result["val"] is not None:
+            typed_keys(result["val"], images=int)
+    return result
 
 
 def build(plan: DetectPlan, folder: Path) -> SSD:
@@ -129,9 +129,9 @@ def _figures(plan: DetectPlan, trained: SSD) -> dict[str, Any] | None:
     if plan.val is None or not plan.job.evaluate:
         return None
     rows = detect(trained, plan.val, batch_size=max(1, plan.settings.batch_size // distributed.world_size()), workers=plan.job.workers)
-    found = coco_figures(plan.val.truth, rows) if distributed.is_main() else {}
+    figures = coco_figures(plan.val.truth, rows) if distributed.is_main() else {}
     about = {"name": plan.val.name, "images": len(plan.val), "evaluator": evaluator(), "sha256": plan.val.sha256}
-    return {**about, **distributed.broadcast_from_main(found)}
+    return {**about, **distributed.broadcast_from_main(figures)}
 
 
 def _write_model(model: SSD, folder: Path) -> None:
@@ -162,20 +162,15 @@ def _config(plan: DetectPlan, model: SSD) -> dict[str, Any]:
 def _result(plan: DetectPlan, folder: RunFolder) -> dict[str, Any]:
     last = folder.last
     copied = {key: folder.config[key] for key in ("settings", "seed", "amp", "tf32", "processes", "data", "device", "threads", "versions")}
+    timms = plan.job.pretrained and is_model_pretrained(plan.backbone.name)
+    weights = plan.backbone.weights
     return copied | {
         "backbone": plan.job.backbone,
-        "began_with": _began_with(plan),
+        "began_with": f"weights of {weights.name}" if weights is not None else TIMMS if timms else RANDOM,
         "weights": "moving average" if plan.settings.ema else "last epoch",
         "train": {key: last[key] for key in ("classification", "localisation", "loss")},
         "seconds": last["seconds"],
     }
-
-
-def _began_with(plan: DetectPlan) -> str:
-    """Where the backbone's first weights were from."""
-    if plan.backbone.weights is not None:
-        return f"weights of {plan.backbone.weights.name}"
-    return TIMMS if plan.job.pretrained and is_model_pretrained(plan.backbone.name) else RANDOM
 
 
 def resumed(folder: Path) -> tuple[DetectTraining, DetectOptions, Backbone]:

@@ -152,14 +152,12 @@ def body_of(model: nn.Module) -> tuple[nn.Module, Backbone | None]:
         raise ValueError(
             f"the maps are 1/{', 1/'.join(map(str, reductions))} of the image's side; SSD needs 1/16 and 1/32: choose out_indices"
         )
-    return twin, _name_of(twin.model) if isinstance(twin, Features) else None
-
-
-def _name_of(network: CellNetwork) -> Backbone:
-    genotype = network.genotype.to_dict()
+    if not isinstance(twin, Features):
+        return twin, None
+    network, genotype = twin.model, twin.model.genotype.to_dict()
     small = timm.create_model(NETWORK, genotype=genotype, cells=3, channels=16, device="meta")
     channels = 16 * network.feature_info[-1]["num_chs"] // small.num_features  # all widths are proportional
-    return Backbone(NETWORK, {"genotype": genotype, "cells": len(network.cells), "channels": channels})
+    return twin, Backbone(NETWORK, {"genotype": genotype, "cells": len(network.cells), "channels": channels})
 
 
 def _indices(model: nn.Module, name: str) -> list[int]:

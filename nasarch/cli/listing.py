@@ -65,9 +65,8 @@ def _markdown_row(entry: Entry) -> tuple[str, ...]:
 
 def describe(genotype: Genotype, models: Sequence[Model]) -> str:
     """Provenance, models with their costs, reported results with their units, and the cells."""
-    return "\n".join(
-        [genotype.name, *_provenance(genotype.provenance), *_models(models), *_results(genotype.provenance), "", text(genotype)]
-    )
+    results = [_line("" if rank else "reported", _result(result)) for rank, result in enumerate(genotype.provenance.get("results", ()))]
+    return "\n".join([genotype.name, *_provenance(genotype.provenance), *_models(models), *results, "", text(genotype)])
 
 
 def _line(label: str, value: object) -> str:
@@ -98,11 +97,6 @@ def _models(models: Sequence[Model]) -> Iterator[str]:
         size = f"{item.input_size}x{item.input_size}"
         cost = f"{item.parameters:>9,} parameters, {item.multi_adds / 1e6:.1f} M multi-adds (fvcore, conv + linear, {size})"
         yield _line("" if rank else "models", f"{item.name:<{width}}  {cost}, {models[rank].data.num_classes} classes of {item.data_set}")
-
-
-def _results(about: Mapping[str, Any]) -> Iterator[str]:
-    for rank, result in enumerate(about.get("results", ())):
-        yield _line("" if rank else "reported", _result(result))
 
 
 def _result(result: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ Note:
     Which cell the paper varies is not said; the normal cell is the default. Its networks are those of the evaluation, trained for
     300 epochs; here they are shallow and the budget is what the flags say.
 Note:
-    An edge that the found cell does not have carries the operation of greatest weight that the search gave it (DARTS' rule).
+    An edge that the derived cell does not have carries the operation of greatest weight that the search gave it (DARTS' rule).
 Note:
     Runs of DOTS from before pairs were kept have edge weights alone, which sum over pairs; the sum of two of them stands for the pair.
 """
@@ -39,7 +39,7 @@ from nasarch.runtime.run_folder import as_json
 from nasarch.search.engine.discretize import strongest_operations
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.runs.reader import Run, find_runs
-from nasarch.search.runs.run import read_found
+from nasarch.search.runs.run import read_search_result
 
 from .budget import Budget
 from .charts import scatter
@@ -52,7 +52,7 @@ from .tournament import Candidate
 
 
 class Pair(NamedTuple):
-    """Two sources of the last node, how important the search found them, and the cells with them."""
+    """Two sources of the last node, their importance to the search, and the cells with them."""
 
     sources: tuple[int, int]
     importance: float
@@ -86,8 +86,8 @@ def _facts(source: str, kind: str, budget: Budget) -> dict[str, Any]:
     run, *others = find_runs([Path(source)])
     if others:
         raise ValueError(f"{source} holds {1 + len(others)} runs: name one of them, such as {run.folder}")
-    found = read_found(run.folder)
-    chosen, measure = pairs(run, found, kind)
+    result = read_search_result(run.folder)
+    chosen, measure = pairs(run, result, kind)
     return {
         "run": source,
         "method": run.config["method"],
@@ -99,7 +99,7 @@ def _facts(source: str, kind: str, budget: Budget) -> dict[str, Any]:
     }
 
 
-def pairs(run: Run, found: SearchResult, kind: str) -> tuple[list[Pair], str]:
+def pairs(run: Run, result: SearchResult, kind: str) -> tuple[list[Pair], str]:
     """All pairs of edges into the last node of the cell, and in words what their importance is.
 
     Raises:
@@ -109,28 +109,28 @@ def pairs(run: Run, found: SearchResult, kind: str) -> tuple[list[Pair], str]:
     if space.kept_edges != 2 or kind not in space.kinds or space.nodes < 2:
         raise ValueError(f"space {space.name!r} with {space.nodes} inner nodes leaves no pairs to choose: give a search in space 'darts'")
     last = space.inner_nodes[-1]
-    operations = _operations(space, found, kind)
+    operations = _operations(space, result, kind)
     chosen = list(combinations(range(last), 2))
-    importance, measure = _importance(space, found, kind, chosen)
+    importance, measure = _importance(space, result, kind, chosen)
     if not all(map(math.isfinite, importance)):
         raise ValueError(f"the importances of the pairs are {importance}, no numbers: the search has diverged; search again")
     if len(set(importance)) < 2:
         raise ValueError(
             f"the search gave all pairs of the last node of the {kind} cell the importance {importance[0]:g}: nothing is ranked"
         )
-    cells = [_with_pair(found.genotype, kind, pair, operations) for pair in chosen]
+    cells = [_with_pair(result.genotype, kind, pair, operations) for pair in chosen]
     return [Pair(*three) for three in zip(chosen, importance, cells, strict=True)], measure
 
 
-def _operations(space: Space, found: SearchResult, kind: str) -> dict[int, str]:
+def _operations(space: Space, result: SearchResult, kind: str) -> dict[int, str]:
     """What each edge into the last node carries, by its source."""
     last, z = space.inner_nodes[-1], space.kinds.index(kind)
-    strongest = strongest_operations(space, found.weights.operations_ZEO)[z]
-    own = {op.source: op.operation for op in found.genotype.cells[kind].nodes[-1]}
+    strongest = strongest_operations(space, result.weights.operations_ZEO)[z]
+    own = {op.source: op.operation for op in result.genotype.cells[kind].nodes[-1]}
     operations = {}
     for i in range(last):
         e = space.edges.index(Edge(i, last))
-        if i not in own and not found.weights.operations_ZEO[z, e].any():
+        if i not in own and not result.weights.operations_ZEO[z, e].any():
             raise ValueError(
                 f"the search had no operation on the edge from {i} to {last} of the {kind} cell, so there is nothing to rank it by: "
                 "give one that chose among all edges of that node"
@@ -139,11 +139,11 @@ def _operations(space: Space, found: SearchResult, kind: str) -> dict[int, str]:
     return operations
 
 
-def _importance(space: Space, found: SearchResult, kind: str, chosen: Sequence[tuple[int, int]]) -> tuple[list[float], str]:
-    weights, z = found.weights, space.kinds.index(kind)
+def _importance(space: Space, result: SearchResult, kind: str, chosen: Sequence[tuple[int, int]]) -> tuple[list[float], str]:
+    weights, z = result.weights, space.kinds.index(kind)
     if len(weights.pairs_ZNS):
         return weights.pairs_ZNS[z, space.nodes - 1, : len(chosen)].tolist(), "weight of the pair"
-    (row,) = [margin.weights for margin in found.margins if margin.kind == kind and margin.node == space.inner_nodes[-1]]
+    (row,) = [margin.weights for margin in result.margins if margin.kind == kind and margin.node == space.inner_nodes[-1]]
     if len(row) != space.inner_nodes[-1]:
         raise ValueError(f"edges.json has {len(row)} weights for the last node of the {kind} cell, of {space.inner_nodes[-1]} edges")
     uniform = len(weights.edges_ZE.unique()) == 1
@@ -175,8 +175,8 @@ def kendall(importance: Sequence[float], accuracy: Sequence[float]) -> tuple[flo
 
     if len(set(accuracy)) < 2:
         return None, None
-    found = kendalltau(importance, accuracy)
-    return float(found.statistic), float(found.pvalue)
+    test = kendalltau(importance, accuracy)
+    return float(test.statistic), float(test.pvalue)
 
 
 def in_words(found: dict[str, Any]) -> str:

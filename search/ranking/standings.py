@@ -114,7 +114,7 @@ def _rival(best: Standing, other: Standing, images: int) -> Baseline:
     spread = statistics.stdev(differences) if len(differences) > 1 else 0.0
     error = math.hypot(spread / math.sqrt(len(seeds)), by_chance(best.mean, images, other.mean))
     behind = statistics.fmean(differences)
-    return Baseline(other.name, behind, error, _beyond(behind / error, len(seeds) - 1))
+    return Baseline(other.name, behind, error, _p_value(behind / error, len(seeds) - 1))
 
 
 def by_chance(first: float, images: int, second: float) -> float:
@@ -123,12 +123,12 @@ def by_chance(first: float, images: int, second: float) -> float:
     return max(math.sqrt(variance), 100 / images)
 
 
-def _beyond(t: float, freedom: int) -> float:
-    """The probability of a value of at least t."""
+def _p_value(t: float, degrees_of_freedom: int) -> float:
+    """One-sided p-value: probability of Student's t of at least `t` (of the normal distribution without degrees of freedom)."""
     from scipy.stats import norm
     from scipy.stats import t as student
 
-    return float(student.sf(t, freedom)) if freedom > 0 else float(norm.sf(t))
+    return float(student.sf(t, degrees_of_freedom)) if degrees_of_freedom > 0 else float(norm.sf(t))
 
 
 def verdict(ranked: Sequence[Standing], images: int, of: int = 0) -> Verdict:

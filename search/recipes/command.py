@@ -32,11 +32,11 @@ def presets(method: Pattern = "*", *, json: bool = False) -> None:
         method: Pattern of methods, with * and ? (in quotes).
         json: Print JSON, with all settings.
     """
-    found = entries(method)
+    matching = entries(method)
     if json:
-        print_json([entry.to_dict() for entry in found])
+        print_json([entry.to_dict() for entry in matching])
     else:
-        print_rich(table(found))
+        print_rich(table(matching))
         print("", NOTE, sep="\n")
 
 
@@ -51,11 +51,11 @@ def cost(*, kernel: int = 5, channels: int = 512, nodes: int = 7, operations: in
         size: Height and width of every feature map; the ratios don't depend on it.
         json: Print JSON, with exact numbers.
     """
-    found = costs(kernel=kernel, channels=channels, nodes=nodes, operations=operations, size=size)
+    result = costs(kernel=kernel, channels=channels, nodes=nodes, operations=operations, size=size)
     if json:
-        print_json(found.to_dict())
+        print_json(result.to_dict())
     else:
-        print_rich(cost_table(found))
+        print_rich(cost_table(result))
         print("", "one cell, by FTSO's Theorems 1 and 2, for which every operation of DARTS is a plain convolution; not measured", sep="\n")
 
 

@@ -58,7 +58,10 @@ def operation_weights(space: Space, title: str, tables_TEO: Sequence[Sequence[Se
     """A panel an edge, a row a target and a column a source; one line an operation. All panels have one scale."""
     lines = {(e, o): live([table[e][o] for table in tables_TEO], timeline) for e in range(len(space.edges)) for o in _columns(space)}
     seen = [o for o in _columns(space) if any(_numbers(lines[e, o]) for e in range(len(space.edges)))]
-    sheet = _triangle(space, len(seen))
+    columns = space.inner_nodes[-1]
+    width = max(WIDTH, 1.25 * columns)
+    top = 0.65 + 0.19 * key_rows(len(seen), width)
+    sheet = Sheet(space.nodes, columns, width=width, height=1.2, top=top, between=0.3, gap=0.16)
     limits = _limits([number for line in lines.values() for number in _numbers(line)])
     for e, edge in enumerate(space.edges):
         axes = sheet.axes(edge.target - space.inputs, edge.source)
@@ -133,13 +136,6 @@ def _bar(axes: Axes, row: int, span: Span, epochs: int, width: float) -> None:
 def _is_dark(colour: str) -> bool:
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return 0.299 * red + 0.587 * green + 0.114 * blue < 140
-
-
-def _triangle(space: Space, entries: int) -> Sheet:
-    """A sheet with a panel for every edge."""
-    columns = space.inner_nodes[-1]
-    width = max(WIDTH, 1.25 * columns)
-    return Sheet(space.nodes, columns, width=width, height=1.2, top=0.65 + 0.19 * key_rows(entries, width), between=0.3, gap=0.16)
 
 
 def live(line: Sequence[float], timeline: Timeline) -> list[float | None]:

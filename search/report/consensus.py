@@ -32,7 +32,10 @@ def consensus_section(folders: Sequence[Path], album: Album) -> Iterator[Html]:
     results = [folder / "consensus" for folder in folders if (folder / "consensus" / "genotype.json").is_file()]
     for number, result in enumerate(results, 1):
         name = "consensus" if len(results) == 1 else f"consensus-{number}"
-        cell, rows = Genotype.load(result / "genotype.json"), _agreements(result / "agreement.json")
+        cell, path = Genotype.load(result / "genotype.json"), result / "agreement.json"
+        lines = read_json(path, GATHER)
+        with reading(path, GATHER):
+            rows = [Agreement(**typed_keys(line, runs=int, edges=float, operations=float, chance=float)) for line in lines]
         yield heading("Consensus", level=2)
         yield paragraph(f"The cell that the mean weights of the runs give ({result}).")
         yield album.picture(name, picture(cell), f"{cell.name}, the consensus of the runs")
@@ -40,12 +43,6 @@ def consensus_section(folders: Sequence[Path], album: Album) -> Iterator[Html]:
             yield album.picture(f"{name}-agreement", render_png(agreement, rows), WORDS)
         headings = ("runs in a half", "edges", "edges with operations", "edges by chance")
         yield table(headings, [(str(n), *(f"{share:.1%}" for share in shares)) for n, *shares in rows], numbers=range(4))
-
-
-def _agreements(path: Path) -> list[Agreement]:
-    rows = read_json(path, GATHER)
-    with reading(path, GATHER):
-        return [Agreement(**typed_keys(row, runs=int, edges=float, operations=float, chance=float)) for row in rows]
 
 
 def agreement(rows: Sequence[Agreement]) -> Figure:

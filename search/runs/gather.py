@@ -32,7 +32,7 @@ from nasarch.search.settings.fields import from_dict
 
 from .consensus import Agreement, agreements, consensus
 from .history import kept_counts
-from .run import read_found
+from .run import read_search_result
 
 GIVE = "give the folders of runs as a search leaves them"
 SAME = ("method", "settings", "data", "space")  # of config.json, in all runs that are gathered
@@ -88,7 +88,7 @@ def combine(runs: Sequence[Path], out: Path, *, stability_only: bool = False) ->
     if len(folders) < 2:
         raise ValueError(f"{len(folders)} run is nothing to bring together: name two at least, such as runs/a runs/b")
     check_unused(out)
-    results, config = [read_found(folder) for folder in folders], _same(folders)
+    results, config = [read_search_result(folder) for folder in folders], _same(folders)
     with reading(folders[0] / CONFIG, GIVE):
         method = titled(config["method"])
         settings: Any = check_types(from_dict(method.settings, config["settings"]))

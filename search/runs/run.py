@@ -10,7 +10,7 @@
 | genotypes/epoch-N.json | the cell that epoch N would give |
 | edges.json | for each node the weights of its edges, which were kept, and the lead of the last one kept |
 | weights.json | the tables of operation and edge weights that the cell was derived from |
-| genotype.json, cell.png | what was found, with its provenance |
+| genotype.json, cell.png | derived cell, with its provenance |
 
 With several seeds every run has a folder of its own, and stability.json counts how often each edge was kept. Of several processes the
 first one writes.
@@ -94,26 +94,26 @@ def run(plan: Plan, seed: int, path: Path, report: Report) -> SearchResult:
         ValueError: the checkpoint in the folder is damaged or of another search, or another process is running there.
         KeyboardInterrupt: it was stopped.
     """
-    found = finished(path / "genotype.json", lambda: read_found(path))
-    if found is not None:
-        return found
+    result = finished(path / "genotype.json", lambda: read_search_result(path))
+    if result is not None:
+        return result
     with RunFolder.begin(path, _config(plan, seed), SAME) as folder:
-        found = _follow(plan.begin(seed, folder.checkpoint), folder, report)
-        found = found._replace(
-            genotype=replace(found.genotype, provenance=_provenance(plan, folder.config, folder.last.get("seconds", 0.0)))
+        result = _follow(plan.begin(seed, folder.checkpoint), folder, report)
+        result = result._replace(
+            genotype=replace(result.genotype, provenance=_provenance(plan, folder.config, folder.last.get("seconds", 0.0)))
         )
 
         def write() -> None:
-            write_text(path / "edges.json", as_json([margin._asdict() for margin in found.margins]))
-            write_text(path / "weights.json", json.dumps(found.weights.to_lists()) + "\n")
-            draw(found.genotype, path / "cell.png")
-            found.genotype.save(path / "genotype.json")
+            write_text(path / "edges.json", as_json([margin._asdict() for margin in result.margins]))
+            write_text(path / "weights.json", json.dumps(result.weights.to_lists()) + "\n")
+            draw(result.genotype, path / "cell.png")
+            result.genotype.save(path / "genotype.json")
 
         folder.finish(write)
-    return found
+    return result
 
 
-def read_found(folder: Path) -> SearchResult:
+def read_search_result(folder: Path) -> SearchResult:
     """The result of a finished search in `folder`.
 
     Raises:

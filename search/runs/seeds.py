@@ -54,7 +54,7 @@ def search(plan: Plan, folder: Path) -> None:
     if distributed.is_main():
         if len(results) > 1:
             folder = conclude(plan.method, plan.settings, plan.space, results, folder, console, with_consensus=plan.job.consensus)
-        console.print(_last_words(folder, plan), soft_wrap=True)
+        console.print(_next_steps(folder, plan), soft_wrap=True)
 
 
 def _one(plan: Plan, seed: int, folder: Path, console: Console) -> SearchResult:
@@ -65,12 +65,12 @@ def _one(plan: Plan, seed: int, folder: Path, console: Console) -> SearchResult:
 
             reports.append(partial(log_epoch, stack.enter_context(TensorBoardLogger(folder / "events"))))
         reports.append(Watch(console))
-        found = run(plan, seed, folder, to_all(reports))
-    console.print(_choice(found, seed))
-    _warn(console, warnings_about(found.genotype, plan.job.max_macs))
+        result = run(plan, seed, folder, to_all(reports))
+    console.print(_choice(result, seed))
+    _warn(console, warnings_about(result.genotype, plan.job.max_macs))
     if plan.job.nats_table is not None:
-        console.print(lookup(found.genotype, plan.job.nats_table).line(), soft_wrap=True, highlight=False)
-    return found
+        console.print(lookup(result.genotype, plan.job.nats_table).line(), soft_wrap=True, highlight=False)
+    return result
 
 
 class Watch:
@@ -92,18 +92,18 @@ def _warn(console: Console, remarks: Sequence[str]) -> None:
         console.print(Text.assemble(("warning:", "yellow"), f" {words}"), soft_wrap=True)
 
 
-def _choice(found: SearchResult, seed: int) -> Table:
+def _choice(result: SearchResult, seed: int) -> Table:
     """A line a node: the edges kept, the best one dropped, and by how much they are apart."""
     table = Table(title=f"seed {seed}: what each node reads", title_justify="left")
     for heading in ("cell", "node", "keeps", "drops first", "lead of the last kept"):
         table.add_column(heading, justify="left" if heading in ("cell", "keeps") else "right")
-    for kind, node, weights, kept, dropped, lead in found.margins:
+    for kind, node, weights, kept, dropped, lead in result.margins:
         apart = "" if lead is None else f"{lead:.6f} of {weights[kept[-1]]:.4f}"
         table.add_row(kind, str(node), ", ".join(map(str, kept)), "" if dropped is None else str(dropped), apart)
     return table
 
 
-def _last_words(folder: Path, plan: Plan) -> str:
+def _next_steps(folder: Path, plan: Plan) -> str:
     cell, classes = folder / "genotype.json", plan.context.data.num_classes
     is_nats, large = plan.space.name == NATS.name, min(plan.context.data.size) >= IMAGENET_STEM_SIZE
     model = "nas_bench_201" if is_nats else "nas_224" if large else "nas_cifar"

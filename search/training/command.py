@@ -45,7 +45,7 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
                 f"{asked.output.resume} holds a training of {recorded}, not of {source}: leave the model out, or train it in another folder"
             )
         source = recorded
-        remarks += _uncounted(given, asked, settings, job)
+        remarks += _ignored_flags(given, asked, settings, job)
         job = moved_data(job, asked, TrainOptions())
     elif not source:
         raise ValueError(
@@ -81,7 +81,7 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
         distributed.destroy()
 
 
-def _uncounted(settings: Training, job: TrainOptions, own: Training, own_job: TrainOptions) -> list[str]:
+def _ignored_flags(settings: Training, job: TrainOptions, own: Training, own_job: TrainOptions) -> list[str]:
     """That flags given beside --resume don't count, where they say otherwise than the folder."""
     defaults = asdict(recipe(job.recipe).settings) | to_dict(TrainOptions())
     asked, recorded = asdict(settings) | to_dict(job), asdict(own) | to_dict(own_job)
@@ -144,14 +144,14 @@ def _figures(result: Result) -> str:
 
 
 def _conclude(plan: TrainPlan, results: Sequence[Result], folder: Path, console: Console) -> None:
-    found: dict[str, Any] = summary(results)
+    totals: dict[str, Any] = summary(results)
     if len(results) > 1:
-        write_text(folder / "result.json", as_json(found | {"results": results}))
-        if found["top1"]["mean"] is not None:
-            text = f"{found['runs']} runs: test accuracy {found['top1']['mean']:.2f} +- {found['top1']['std']:.2f} %"
+        write_text(folder / "result.json", as_json(totals | {"results": results}))
+        if totals["top1"]["mean"] is not None:
+            text = f"{totals['runs']} runs: test accuracy {totals['top1']['mean']:.2f} +- {totals['top1']['std']:.2f} %"
             console.print(text, highlight=False, soft_wrap=True)
     if plan.job.record:
-        path = record(plan, found | {key: results[0].get(key) for key in ("device", "begun_from")})
+        path = record(plan, totals | {key: results[0].get(key) for key in ("device", "begun_from")})
         console.print(f"recorded in {path}", highlight=False, soft_wrap=True)
     last = folder if len(results) == 1 else folder / f"seed-{results[0]['seed']}"
     load_it = f"import nasarch, timm; timm.create_model({f'local-dir:{last}/model'!r}, pretrained=True)"

@@ -68,8 +68,8 @@ def located(source: str) -> str:
     """
     if not source or not Path(source).is_dir():
         return source
-    found = find_source(source)
-    return source if found.config is not None else found.source
+    known = find_source(source)
+    return source if known.config is not None else known.source
 
 
 def network_spec(source: str, named: Recipe, settings: Training, data: Dataset, kept: Genotype | None = None) -> NetworkSpec:
@@ -92,13 +92,13 @@ def network_spec(source: str, named: Recipe, settings: Training, data: Dataset, 
 
 
 def _model(source: str, name: str, named: Recipe, kept: Genotype | None) -> Model:
-    found = [MODELS[source]] if source in MODELS else list(models_of(kept or find_source(source).cells))
-    fitting = [model for model in found if model.network.stem == named.stem and model.network.space in named.spaces]
+    candidates = [MODELS[source]] if source in MODELS else list(models_of(kept or find_source(source).cells))
+    fitting = [model for model in candidates if model.network.stem == named.stem and model.network.space in named.spaces]
     if fitting:
         return fitting[0]
-    stem, space = found[0].network.stem, found[0].network.space
+    stem, space = candidates[0].network.stem, candidates[0].network.space
     recipes = [key for key, known in RECIPES.items() if stem == known.stem and space in known.spaces]
-    models = [m.name for m in models_of(_cells(found[0])) if m.network.stem == named.stem and m.network.space in named.spaces]
+    models = [m.name for m in models_of(_cells(candidates[0])) if m.network.stem == named.stem and m.network.space in named.spaces]
     raise ValueError(
         f"recipe {name} trains cells of {' or '.join(named.spaces)} behind {named.stem}'s stem; {source} has cells of {space} behind "
         f"{stem}'s: take --recipe {' or '.join(recipes)}{''.join(f', or the model {other}' for other in models)}"

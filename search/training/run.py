@@ -22,8 +22,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from nasarch.atomic import write_text
 from nasarch.compute import AUTOCAST_DTYPES
 from nasarch.data.dataset import Dataset
@@ -71,7 +69,9 @@ def run(plan: TrainPlan, seed: int, path: Path, report: Report) -> Result:
             good = f"; {path / CHECKPOINT} is of epoch {folder.checkpoint.epochs}, to begin with by --weights"
             raise ValueError(f"{error}{good if 'the loss is' in str(error) and folder.has_state else ''}") from error
         trained = learner.result()
-        _check_trained(trained, path)
+        wrong = [key for key, value in trained.state_dict().items() if not value.isfinite().all()]  # the last step's, in no training loss
+        if wrong:
+            raise ValueError(f"after the last step {len(wrong)} weights such as {wrong[0]} are no finite numbers: {_remedy(path)}")
         part = plan.data.test if plan.job.test else None
         score = None
         if part is not None:
@@ -97,21 +97,14 @@ def read_result(folder: Path) -> Result:
         ValueError: the file is damaged.
     """
     path, remedy = folder / RESULT, "remove it, and train again in another folder"
-    found = read_object(path, remedy, seed=int, seconds=float, train=dict)
+    result = read_object(path, remedy, seed=int, seconds=float, train=dict)
     with reading(path, remedy):
-        typed_keys(found["train"], loss=float, accuracy=float)
-        if found["test"] is not None:
-            typed_keys(found["test"], images=int, loss=float, top1=float)
-            if found["test"]["top5"] is not None:
-                typed_keys(found["test"], top5=float)
-    return found
-
-
-def _check_trained(net: nn.Module, folder: Path) -> None:
-    """Raise ValueError if the last step has left weights that are no numbers, which no training loss has seen."""
-    wrong = [key for key, value in net.state_dict().items() if not value.isfinite().all()]
-    if wrong:
-        raise ValueError(f"after the last step {len(wrong)} weights such as {wrong[0]} are no finite numbers: {_remedy(folder)}")
+        typed_keys(result["train"], loss=float, accuracy=float)
+        if result["test"] is not None:
+            typed_keys(result["test"], images=int, loss=float, top1=float)
+            if result["test"]["top5"] is not None:
+                typed_keys(result["test"], top5=float)
+    return result
 
 
 def _remedy(folder: Path) -> str:
@@ -210,12 +203,12 @@ def _result(plan: TrainPlan, folder: RunFolder, score: Score | None, parameters:
 
 def summary(results: Sequence[Result]) -> dict[str, Any]:
     """Mean and standard deviation (of a sample: n - 1) over runs that differ in the seed alone; None for what was not measured."""
-    found: dict[str, Any] = {"runs": len(results), "seeds": [result["seed"] for result in results]}
+    totals: dict[str, Any] = {"runs": len(results), "seeds": [result["seed"] for result in results]}
     for key in ("top1", "top5", "loss"):
         values = [result["test"][key] for result in results if result["test"] and result["test"][key] is not None]
         whole = len(values) == len(results)
-        found[key] = {
+        totals[key] = {
             "mean": statistics.fmean(values) if whole else None,
             "std": statistics.stdev(values) if whole and len(values) > 1 and all(map(math.isfinite, values)) else None,
         }
-    return found
+    return totals

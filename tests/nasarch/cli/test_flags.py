@@ -223,7 +223,7 @@ def test_report_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def test_gather_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = {"epochs": 30, "fractions": [0.5, 0.25]}
     config = {"method": "PC-DARTS", "settings": settings, "space": {"name": "darts", "nodes": 3}}
-    monkeypatch.setattr(gather, "read_found", lambda folder: str(folder))
+    monkeypatch.setattr(gather, "read_search_result", lambda folder: str(folder))
     monkeypatch.setattr(gather, "_same", lambda folders: config)
     caught = Caught()
     monkeypatch.setattr(gather, "conclude", caught)

@@ -200,7 +200,7 @@ def test_a_run_hands_seed_and_checkpoint_on_and_writes_every_epoch(told: Capture
     assert Genotype.load(folder / "genotype.json") == CELLS == result.genotype
     assert result.genotype.provenance["source"]["seed"] == 6 and not (folder / "checkpoint.pt").exists()
     assert json.loads((folder / "config.json").read_text())["seed"] == 6 and (folder / "cell.png").read_bytes()[:4] == b"\x89PNG"
-    read = run.read_found(folder)
+    read = run.read_search_result(folder)
     assert (read.genotype, read.margins) == (CELLS, ROWS) and torch.equal(read.weights.edges_ZE, torch.full((2, 14), 0.0625))
 
 
