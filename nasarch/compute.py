@@ -1,4 +1,4 @@
-"""Device, precision and random seed of a computation, and what CPUs need to be quick."""
+"""Device, precision, random seed and environment of a computation, and what CPUs need to be quick."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import ctypes
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
+from typing import Any
 
 import torch
 
+PACKAGES = ("nasarch", "torch", "timm")  # whose versions are recorded
 AUTOCAST_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -75,3 +78,12 @@ def keep_freed_memory() -> None:
         return
     mallopt(mmap_threshold, 2**31 - 1)
     mallopt(trim_threshold, 2**31 - 1)
+
+
+def environment(device: torch.device | str, *packages: str) -> dict[str, Any]:
+    """Software and hardware of a run for its record: device, CPU threads, versions of Python, nasarch, torch, timm and `packages`."""
+    return {
+        "device": device_name(torch.device(device)),
+        "threads": torch.get_num_threads(),
+        "versions": {package: version(package) for package in (*PACKAGES, *packages)} | {"python": platform.python_version()},
+    }

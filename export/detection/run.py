@@ -23,12 +23,11 @@ from timm.models import is_model_pretrained
 from torchvision.models.detection.ssd import SSD
 
 from nasarch.atomic import new_folder, write_text
-from nasarch.compute import AUTOCAST_DTYPES
+from nasarch.compute import AUTOCAST_DTYPES, environment
 from nasarch.export.ssd.backbone import RANDOM, TIMMS, Backbone, build_body
 from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import assemble, cost, normalization, save
 from nasarch.runtime import distributed
-from nasarch.runtime.environment import environment
 from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading, typed_keys
 from nasarch.runtime.meter import peak_memory
 from nasarch.runtime.options import to_dict, updated

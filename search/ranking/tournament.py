@@ -27,13 +27,12 @@ from typing import Any, NamedTuple
 
 from nasarch.atomic import remove_leftovers, write_text
 from nasarch.cells.genotype import Genotype
-from nasarch.compute import seeded
+from nasarch.compute import environment, seeded
 from nasarch.data.loader import BatchLoader
 from nasarch.models.network import CellNetwork
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.runtime.claim import claimed, make_folder
-from nasarch.runtime.environment import environment
 from nasarch.runtime.json_files import CONFIG, read_lines, read_object, reading, typed_keys
 from nasarch.runtime.options import to_dict
 from nasarch.runtime.recorded_data import with_absolute_paths

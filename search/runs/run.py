@@ -29,10 +29,10 @@ from typing import Any
 from nasarch.atomic import write_text
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import Space
+from nasarch.compute import environment
 from nasarch.drawing.draw import draw
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.environment import environment
 from nasarch.runtime.json_files import JsonLines, read_object, reading
 from nasarch.runtime.options import to_dict
 from nasarch.runtime.recorded_data import with_absolute_paths

@@ -23,12 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from nasarch.atomic import write_text
-from nasarch.compute import AUTOCAST_DTYPES
+from nasarch.compute import AUTOCAST_DTYPES, environment
 from nasarch.data.dataset import Dataset
 from nasarch.data.loader import BatchLoader
 from nasarch.models.weight_files import weights_file
 from nasarch.runtime import distributed
-from nasarch.runtime.environment import environment
 from nasarch.runtime.json_files import read_object, reading, typed_keys
 from nasarch.runtime.meter import peak_memory
 from nasarch.runtime.options import to_dict
