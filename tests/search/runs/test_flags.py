@@ -153,6 +153,7 @@ JOB: dict[str, tuple[list[str], Any]] = {
     "device": (["--device", "cpu"], "cpu"),
     "amp": (["--amp", "fp16"], "fp16"),
     "tf32": (["--tf32"], True),
+    "capture": (["--capture"], True),
     "hessian": (["--hessian"], True),
     "hessian_every": (["--hessian-every", "1"], 1),
     "max_macs": (["--max-macs", "450"], 450.0),
