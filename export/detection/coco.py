@@ -1,4 +1,4 @@
-"""COCO annotations: images with boxes, read and validated. Decodes and changes no image.
+"""COCO annotations: images with boxes, read and validated. Of the images no more than the heads are read.
 
 | data | annotations | images |
 |---|---|---|
@@ -17,13 +17,15 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor
 
+from nasarch.data.decoding import Head, head_of
 from nasarch.data.image_files import File
 from nasarch.strict_json import shown
 
@@ -50,7 +52,7 @@ class Scene(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Scenes:
-    """Annotated images. `truth` is the file for COCO's own evaluation, but for what `remarks` say was changed."""
+    """Annotated images. `truth` is the file for COCO's own evaluation, but for the `changes`, a line each."""
 
     name: str
     path: Path
@@ -59,7 +61,7 @@ class Scenes:
     category_ids: tuple[int, ...]
     sha256: str
     truth: Mapping[str, Any] = field(repr=False)
-    remarks: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -67,6 +69,62 @@ class Scenes:
     @property
     def boxes(self) -> int:
         return sum(len(scene.labels) for scene in self.scenes)
+
+    @cached_property
+    def heads(self) -> tuple[Head, ...]:
+        """Size and EXIF orientation of every image, read when they are first asked for.
+
+        Raises:
+            ValueError: one is no image.
+        """
+        return tuple(head_of(scene.file) for scene in self.scenes)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The changes, and how many images have an EXIF orientation, a line each; errors as `heads`."""
+        turned = [(scene, head) for scene, head in zip(self.scenes, self.heads, strict=True) if head.orientation != 1]
+        if not turned:
+            return self.changes
+        first = f"{shown(turned[0][0].file.member)}, orientation {turned[0][1].orientation}"
+        noun = "image has" if len(turned) == 1 else "images have"
+        return (
+            *self.changes,
+            f"{len(turned):,} {noun} an EXIF orientation, which is not applied: boxes are those of stored pixels (the first is {first})",
+        )
+
+
+def with_classes(part: Scenes, class_names: Sequence[str], category_ids: Sequence[int], owner: str) -> Scenes:
+    """The images with their categories numbered by `category_ids`, matched by name; a remark says where the file numbers them otherwise.
+
+    Raises:
+        ValueError: the names are others, or a name that occurs twice can't be matched; `owner` is what has the `class_names`.
+    """
+    here, there = dict(zip(part.category_ids, part.class_names, strict=True)), dict(zip(category_ids, class_names, strict=True))
+    if here == there:
+        return part
+    if sorted(here.values()) != sorted(there.values()) or len(set(class_names)) < len(class_names):
+        unknown, absent = (
+            ", ".join(map(shown, sorted(set(one) - set(other))[:8]))
+            for one, other in ((part.class_names, class_names), (class_names, part.class_names))
+        )
+        differences = [f"{owner} does not know {unknown}"] * bool(unknown) + [f"the file lacks {absent}"] * bool(absent)
+        reason = " and ".join(differences) or "a name that occurs twice has other ids"
+        raise ValueError(f"{part.path} has other categories than {owner}: {reason}; give annotations of the same classes")
+    number = {name: category for category, name in there.items()}
+    moved = [f"{shown(name)} is {category}, there {number[name]}" for category, name in here.items() if number[name] != category]
+    ids = {category: number[name] for category, name in here.items()}
+    label = {category: place for place, category in enumerate(category_ids, 1)}
+    labels = torch.tensor([0, *(label[ids[category]] for category in part.category_ids)])
+    kept = [{**about, "category_id": ids[about["category_id"]]} for about in part.truth["annotations"]]
+    listed = [{**about, "id": ids[about["id"]]} for about in part.truth["categories"]]
+    return replace(
+        part,
+        scenes=tuple(scene._replace(labels=labels[scene.labels]) for scene in part.scenes),
+        class_names=tuple(class_names),
+        category_ids=tuple(category_ids),
+        truth={**part.truth, "annotations": kept, "categories": listed},
+        changes=(*part.changes, f"categories have other ids than those of {owner}, matched by name ({'; '.join(moved[:8])})"),
+    )
 
 
 def find_annotations(data: Path, part: str) -> Path | None:
@@ -103,7 +161,7 @@ def load_scenes(data: Path, part: str, images: Path | None = None) -> Scenes:
         category_ids=tuple(categories),
         sha256=digest,
         truth={**raw, "annotations": looked.kept},
-        remarks=tuple(looked.remarks),
+        changes=tuple(looked.changes),
     )
 
 
@@ -174,7 +232,7 @@ class _Looked(NamedTuple):
 
     objects: dict[int, list[_Object]]
     kept: list[dict[str, Any]]
-    remarks: list[str]
+    changes: list[str]
 
 
 def _looked_through(raw: Mapping[str, Any], images: Mapping[int, dict[str, Any]], categories: Sequence[int], path: Path) -> _Looked:
@@ -191,7 +249,7 @@ def _looked_through(raw: Mapping[str, Any], images: Mapping[int, dict[str, Any]]
             found.setdefault(about["image_id"], []).append(_Object(box, labels[about["category_id"]]))
         if fault != DROPPED:
             kept.append(about if fault is None or box is None else _clipped(about, box))
-    for fault in (NO_CATEGORY, NO_IMAGE, NO_BOX):
+    for fault in (NO_CATEGORY, NO_IMAGE, NO_BOX, NO_FLAG):
         if wrong[fault]:
             raise ValueError(f"{path}: {_count(wrong[fault])} {fault}, the first is {told[fault]}; mend or remove them")
     return _Looked(
@@ -202,6 +260,7 @@ def _looked_through(raw: Mapping[str, Any], images: Mapping[int, dict[str, Any]]
 NO_CATEGORY = "without a category of the file's list"
 NO_IMAGE = "of an image that the file doesn't list"
 NO_BOX = "whose bbox is not four finite numbers"
+NO_FLAG = "whose iscrowd is not 0, 1, true, false or null"
 CLIPPED = "beyond the image's edge: clipped"
 DROPPED = "without an area: dropped"
 
@@ -215,6 +274,8 @@ def _looked_at(about: Any, images: Mapping[int, dict[str, Any]], labels: Mapping
     box = about.get("bbox")
     if not isinstance(box, list) or len(box) != 4 or not all(map(finite, box)):
         return NO_BOX, None
+    if about.get("iscrowd") not in (None, 0, 1):
+        return NO_FLAG, None
     if about.get("iscrowd"):
         return None, None
     x, y, across, down = map(float, box)

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from nasarch.data.decoding import open_image, shape_of, tensor
+from nasarch.data.decoding import open_image, tensor
 from nasarch.data.image_files import File
 from nasarch.data.workers import forking, ignore_interrupts
 
@@ -56,13 +56,16 @@ def check_images(part: Scenes) -> None:
     Raises:
         ValueError: one is no image, or has another size than its annotations say.
     """
-    for scene in part.scenes:
-        found = shape_of(scene.file)
-        if found != (scene.height, scene.width):
-            stated = f"{scene.width}x{scene.height}"
-            raise ValueError(
-                f"{scene.file} has {found[1]}x{found[0]} pixels, its annotations say {stated}: their boxes are of another image"
-            )
+    for scene, head in zip(part.scenes, part.heads, strict=True):
+        if (head.height, head.width) == (scene.height, scene.width):
+            continue
+        stated, turned = f"{scene.width}x{scene.height}", head.orientation >= 5 and (head.width, head.height) == (scene.height, scene.width)
+        reason = (
+            f"they are those of the image as its EXIF orientation {head.orientation} turns it; save such images turned, without EXIF"
+            if turned
+            else "their boxes are of another image"
+        )
+        raise ValueError(f"{scene.file} has {head.width}x{head.height} pixels, its annotations say {stated}: {reason}")
 
 
 def transforms(augmentation: Augmentation, size: int, mean: Sequence[float]) -> v2.Transform:

@@ -22,7 +22,7 @@ from nasarch.data.image_files import File
 from nasarch.export.ssd.design import Design
 from nasarch.export.ssd.detector import load
 
-from .coco import load_scenes
+from .coco import load_scenes, with_classes
 from .coco_metrics import coco_figures, detect, evaluator
 from .loader import check_images
 
@@ -42,9 +42,7 @@ def evaluate(
         raise ValueError(f"--batch {batch}, --workers {workers}: choose at least 1 image and 0 processes")
     evaluator()
     model, part = load(checkpoint).to(pick_device(device)), load_scenes(data, "val", images)
-    if part.category_ids != model.design.category_ids:
-        known, given = (", ".join(map(str, ids[:8])) for ids in (model.design.category_ids, part.category_ids))
-        raise ValueError(f"{part.path} has the categories {given}, the detector knows {known}: give annotations of its classes")
+    part = with_classes(part, model.design.class_names, model.design.category_ids, "the detector")
     check_images(part)
     return coco_figures(part.truth, detect(model, part, batch_size=batch, workers=workers)), part.remarks
 

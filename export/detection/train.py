@@ -21,7 +21,7 @@ from nasarch.runtime.progress import ProgressDisplay, duration
 from nasarch.runtime.recorded_data import check_digest, moved_data, recorded_data
 from nasarch.runtime.seeds import run_seeds
 
-from .coco import Scenes, find_annotations, load_scenes, with_boxes
+from .coco import Scenes, find_annotations, load_scenes, with_boxes, with_classes
 from .coco_metrics import evaluator
 from .coco_metrics import lines as figure_lines
 from .learner import Progress
@@ -83,8 +83,7 @@ def _val(job: DetectOptions, train: Scenes) -> Scenes | None:
         raise ValueError(f"{job.data} has no val part to evaluate on: give --val FILE.json, or train all the same with --no-evaluate")
     evaluator()
     found = load_scenes(path, "val", job.val_images)
-    if found.category_ids != train.category_ids:
-        raise ValueError(f"{path} has other categories than {train.path}: give annotations of the same classes, or --no-evaluate")
+    found = with_classes(found, train.class_names, train.category_ids, str(train.path))
     return replace(found, name=f"{path.parent.name}/{path.stem}")
 
 

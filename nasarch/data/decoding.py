@@ -13,8 +13,9 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from torch import Tensor
 from .augment import random_box, resized
 from .image_files import File
 
+EXIF_ORIENTATION = 0x112  # the tag
 MEMORY_BUDGET = 8 * 2**30  # bytes of uint8 pixels
 DIFFERENT = "{} has {}x{} pixels, the first image {}x{}; give one size for all, for example 32 (--size 32)"
 
@@ -91,8 +93,25 @@ def open_image(file: File) -> Image.Image:
 
 def shape_of(file: File) -> tuple[int, int]:
     """Height and width, from the head of the file."""
+    return head_of(file)[:2]
+
+
+class Head(NamedTuple):
+    """Height and width of the stored pixels, and the EXIF orientation, 1 to 8: 1 is upright or not stated."""
+
+    height: int
+    width: int
+    orientation: int
+
+
+def head_of(file: File) -> Head:
+    """What the head of the file says; nothing is decoded."""
     with _reading(file) as image:
-        return image.height, image.width
+        found: Any = 1
+        if image.format != "PNG" or "exif" in image.info:  # else Pillow would decode it to look behind its pixels
+            with suppress(Exception):  # damaged EXIF data, of whatever kind
+                found = image.getexif().get(EXIF_ORIENTATION, 1)
+        return Head(image.height, image.width, found if type(found) is int and 1 <= found <= 8 else 1)
 
 
 def fit(image: Image.Image, shape: tuple[int, int]) -> Image.Image:

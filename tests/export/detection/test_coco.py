@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -286,17 +287,77 @@ def test_what_is_no_data_set_is_refused(tmp_path: Path) -> None:
 
 def test_an_image_that_is_none_or_of_another_size_is_named_before_anything_starts(tmp_path: Path) -> None:
     data(tmp_path, 3, 1)
-    part = load_scenes(tmp_path, "train")
     for width, height in ((119, 96), (120, 97), (96, 120)):
         Image.new("RGB", (width, height)).save(tmp_path / "images" / "train-1.png")
-        with pytest.raises(ValueError, match=f"train-1.png has {width}x{height} pixels, its annotations say 120x96"):
-            check_images(part)
+        words = f"train-1.png has {width}x{height} pixels, its annotations say 120x96: their boxes are of another image"
+        with pytest.raises(ValueError, match=words):
+            check_images(load_scenes(tmp_path, "train"))
     (tmp_path / "images" / "train-1.png").write_text("no image")
+    part = load_scenes(tmp_path, "train")
     with pytest.raises(ValueError, match=r"train-1.png can't be read as an image \(no format that Pillow knows\); replace it"):
         check_images(part)
     (tmp_path / "images" / "train-1.png").unlink()
     with pytest.raises(ValueError, match="train-1.png is missing; put it back or check its name$"):
         check_images(part)
+
+
+@pytest.mark.parametrize(("flag", "crowd"), [(0, False), (1, True), (False, False), (True, True), (None, False), (0.0, False), (1.0, True)])
+def test_a_crowd_is_marked_by_value(flag: Any, crowd: bool, tmp_path: Path) -> None:
+    """A text such as "0" is true in Python, and every box would be left out of training and of AP without a word."""
+
+    def mark(value: Any, flag: Any = flag) -> None:
+        value["annotations"][0]["iscrowd"] = flag
+
+    whole = load_scenes(changed(tmp_path, lambda _: None), "train")
+    part = load_scenes(changed(tmp_path, mark), "train")
+    assert part.boxes == whole.boxes - crowd and len(part.truth["annotations"]) == len(whole.truth["annotations"])
+    for text in ("0", "1", "false", "", "no", 2, [], [0], {}, float("nan")):
+        with pytest.raises(ValueError, match="1 annotation whose iscrowd is not 0, 1, true, false or null, the first is"):
+            load_scenes(changed(tmp_path, lambda value, text=text: mark(value, text)), "train")
+
+
+@pytest.mark.parametrize("kind", ["jpg", "png", "tiff", "webp"])
+def test_images_with_an_exif_orientation_are_counted(kind: str, tmp_path: Path) -> None:
+    value = rectangles(tmp_path, "train", 6, seed=0, size=(96, 96))
+    for number, about in enumerate(value["images"][:5]):
+        exif = Image.Exif()
+        exif[0x112] = (3, 6, 1, 2, 9)[number]
+        path = tmp_path / "images" / about["file_name"]
+        about["file_name"] = f"{number}.{kind}"
+        Image.open(path).save(tmp_path / "images" / about["file_name"], exif=exif)
+    (tmp_path / "train.json").write_text(json.dumps(value))
+    part = load_scenes(tmp_path, "train")
+    check_images(part)
+    (remark,) = part.remarks
+    assert (
+        remark.startswith("3 images have an EXIF orientation, which is not applied") and f"the first is '0.{kind}', orientation 3" in remark
+    )
+
+
+def test_annotations_of_turned_images_name_exif(tmp_path: Path) -> None:
+    value = rectangles(tmp_path, "train", 1, seed=0)
+    exif = Image.Exif()
+    exif[0x112] = 6
+    path = tmp_path / "images" / value["images"][0]["file_name"]
+    Image.open(path).transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+    part = load_scenes(tmp_path, "train")
+    with pytest.raises(ValueError, match="has 96x120 pixels, its annotations say 120x96: they are those of .* EXIF orientation 6 turns it"):
+        check_images(part)
+
+
+@pytest.mark.parametrize("prefix", ["", "./", "images/", "./images/", "pack/images/"])
+def test_images_lie_in_a_tar_however_it_was_packed(prefix: str, tmp_path: Path) -> None:
+    value = rectangles(tmp_path, "train", 3, seed=0)
+    files = {f"{prefix}{path.name}": path.read_bytes() for path in sorted((tmp_path / "images").iterdir())}
+    as_tar(tmp_path / "images.tar", files)
+    shutil.rmtree(tmp_path / "images")
+    for start in ("", "./"):
+        for about in value["images"]:
+            about["file_name"] = start + about["file_name"].removeprefix("./")
+        (tmp_path / "train.json").write_text(json.dumps(value))
+        part = load_scenes(tmp_path, "train")
+        check_images(part)
+        assert len(part) == 3
 
 
 @pytest.mark.parametrize("workers", [0, 2])

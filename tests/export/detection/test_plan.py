@@ -100,9 +100,9 @@ def test_a_device_and_the_rounding_of_gpus_are_set_before_anything_else(
 
 def test_data_of_other_classes_and_a_folder_in_use_are_refused(place: Path, planned: Any, tmp_path: Path) -> None:
     value = json.loads((place / "val.json").read_text())
-    value["categories"][0]["id"], value["annotations"] = 8, []
+    value["categories"][0]["name"] = "green"
     (place / "other.json").write_text(json.dumps(value))
-    with pytest.raises(ValueError, match="has other categories than"):
+    with pytest.raises(ValueError, match="does not know 'green' and the file lacks 'blue'"):
         planned(SETTINGS, job(place, tmp_path / "run", val=place / "other.json"))
     (tmp_path / "run").mkdir()
     planned(SETTINGS, job(place, tmp_path / "run"))

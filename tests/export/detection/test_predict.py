@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from nasarch.cli.main import main
-from nasarch.export.detection.coco import load_scenes
+from nasarch.export.detection.coco import load_scenes, with_classes
 from nasarch.export.detection.coco_metrics import EVALUATORS, FIGURES, coco_figures, detect, lines
 from nasarch.export.detection.predict import _summary, detections, picture, upright
 from nasarch.export.ssd.detector import load, save, ssd
@@ -26,7 +27,6 @@ BOX = [10.0, 20.0, 30.0, 40.0]
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A detector with random weights, whose classes are those of the rectangles."""
-    from dataclasses import replace
 
     import timm
 
@@ -99,7 +99,42 @@ def test_eval_prints_the_twelve_figures(detector: Path, tmp_path: Path, capsys: 
     value["categories"].append({"id": 9, "name": "green"})
     (tmp_path / "val.json").write_text(json.dumps(value))
     assert main(["detect", "eval", str(detector), "--data", str(tmp_path)]) == 2
-    assert "has the categories 3, 7, 9, the detector knows 3, 7" in capsys.readouterr().err
+    assert "has other categories than the detector: the detector does not know 'green'; give annotations" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ids", [{3: 7, 7: 3}, {3: 1, 7: 2}, {3: 40, 7: 7}])
+def test_categories_with_other_ids_are_matched_by_name(
+    ids: dict[int, int], detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The figures are those of the same annotations with the detector's ids, and a note says what differs."""
+    data(tmp_path, 2, 3)
+    command = ["detect", "eval", str(detector), "--data", str(tmp_path), "--workers", "0", "--device", "cpu"]
+    assert main([*command, "--json"]) == 0
+    expected = capsys.readouterr().out
+    value = json.loads((tmp_path / "val.json").read_text())
+    for about in value["categories"]:
+        about["id"] = ids[about["id"]]
+    for about in value["annotations"]:
+        about["category_id"] = ids[about["category_id"]]
+    (tmp_path / "val.json").write_text(json.dumps(value))
+    assert main([*command, "--json"]) == 0
+    assert capsys.readouterr().out == expected
+    assert main(command) == 0
+    out = capsys.readouterr().out
+    assert "note: categories have other ids than those of the detector, matched by name" in out and f"'red' is {ids[3]}, there 3" in out
+    part = load_scenes(tmp_path, "val")
+    matched = with_classes(part, ("red", "blue"), (3, 7), "x")
+    for before, after in zip(part.scenes, matched.scenes, strict=True):
+        names = [[one.class_names[label - 1] for label in scene.labels] for one, scene in ((part, before), (matched, after))]
+        assert names[0] == names[1]
+
+
+def test_a_name_that_occurs_twice_is_not_matched(tmp_path: Path) -> None:
+    part = load_scenes(data(tmp_path, 2, 3), "val")
+    twice = replace(part, class_names=("red", "red"))
+    assert with_classes(twice, ("red", "red"), (3, 7), "x") is twice
+    with pytest.raises(ValueError, match="other categories than x: a name that occurs twice has other ids"):
+        with_classes(twice, ("red", "red"), (3, 8), "x")
 
 
 def test_predict_writes_pictures_and_what_was_found(detector: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
