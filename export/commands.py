@@ -104,8 +104,18 @@ def ssd(checkpoint: Checkpoint, *, out: PathOrFolder, score: float = 0.05, nms: 
     print_text(export_ssd(checkpoint, out, score=score, nms=nms, detections=detections))
 
 
-def verify(file: File, *, model: str | None = None, checkpoint: Path | None = None, images: str | None = None) -> None:
+def verify(
+    file: File,
+    *,
+    model: str | None = None,
+    checkpoint: Path | None = None,
+    images: str | None = None,
+    timeout: float = 20.0,
+    memory: float = 4.0,
+) -> None:
     """Verify an ONNX file against the PyTorch model that its metadata name; of other files the structure is checked.
+
+    It runs in a child process with limits of time and memory.
 
     Args:
         file: ONNX file; no other file is opened.
@@ -113,10 +123,12 @@ def verify(file: File, *, model: str | None = None, checkpoint: Path | None = No
         checkpoint: Weights of that model (.safetensors; not needed for random and packaged weights).
         images: Images for the top-1 agreement of an int8 file: a folder of images or class folders, a tar file, cifar10, cifar100, digits;
             for a detector with --model a data set in COCO's format (its val part) or a folder of images.
+        timeout: Seconds that a step may take: reading the file, building its model, each batch.
+        memory: Memory in GiB that the process may use (on Linux).
     """
-    from nasarch.export.verify import verify
+    from nasarch.export.verify import verify_isolated
 
-    print_text(verify(file, model=model, checkpoint=checkpoint, images=images))
+    print_text(verify_isolated(file, model=model, checkpoint=checkpoint, images=images, timeout=timeout, memory=memory))
 
 
 def train_detector(arguments: Sequence[str], program: str, summary: str) -> None:

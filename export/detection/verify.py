@@ -23,12 +23,13 @@ from nasarch.data.decoding import open_image
 from nasarch.data.folders import SUFFIXES
 from nasarch.data.image_files import File
 from nasarch.export.errors import ExportError
+from nasarch.export.onnx.properties import checked_properties
 from nasarch.export.onnx.uint8_input import PIXELS
 from nasarch.export.onnx.untrusted import UntrustedModel
 from nasarch.export.source.config import digest
 from nasarch.export.ssd.check import compare, sample_batches
 from nasarch.export.ssd.detector import load
-from nasarch.export.ssd.graph import OUTPUTS
+from nasarch.export.ssd.graph import OUTPUTS, Detections, properties
 
 from .coco import find_annotations, load_scenes
 
@@ -67,6 +68,7 @@ def verify_detector(
         raise ExportError(
             f"{file.path} was made of other weights (sha256 {stated[:12]}...) than {model} has ({own[:12]}...); give its own by --model"
         )
+    equal = checked_properties(file, {k: v for k, v in properties(Detections(detector)).items() if k != "nasarch_version"})
     found = [f"SSD on {detector.design.network} with the weights of sha256 {own[:12]}..."]
     shown: dict[str, Iterable[Tensor]] = {"images made up": sample_batches(detector.design.size)}
     if images is not None:
@@ -77,7 +79,7 @@ def verify_detector(
         if not agreement.holds:
             raise ExportError(f"refused: on {name} {file.path} finds something else than torchvision's SSD: {agreement}; export it again")
         found.append(f"checked on {name}: {agreement}")
-    return tuple(found)
+    return (*found, *equal)
 
 
 def _thresholds(file: UntrustedModel) -> dict[str, float]:

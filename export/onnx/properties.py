@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
 import nasarch
+from nasarch.cells.genotype import Genotype
 from nasarch.export.errors import ExportError
 from nasarch.export.source.config import configuration, describe, digest
 from nasarch.export.source.network import described
+from nasarch.strict_json import parse, printable, shown
+
+from .untrusted import UntrustedModel
 
 PROPERTIES = {
     "architecture": "timm's name of the model",
@@ -33,6 +37,9 @@ PROPERTIES = {
     "weights_sha256": "digest of the weights as a safetensors file without metadata",
     "nasarch_version": "version of this package",
 }
+
+PREPROCESSING = ("class_names", "mean", "std", "interpolation", "crop_pct", "crop_mode", "architecture")  # not part of the computation
+MEASURED = ("precision", "preprocessing", "size_multiple", "calibration", "top1_agreement", "nasarch_version")  # of the file, not the model
 
 
 def metadata(model: nn.Module, shape: tuple[int, int, int], num_classes: int, class_names: Sequence[str] | None = None) -> dict[str, str]:
@@ -60,6 +67,52 @@ def metadata(model: nn.Module, shape: tuple[int, int, int], num_classes: int, cl
         "nasarch_version": nasarch.__version__,
     }
     return {key: as_property(value) for key, value in known.items() if value is not None}
+
+
+def compared_properties(file: UntrustedModel, model: nn.Module, shape: tuple[int, int, int], *, named: bool) -> tuple[str, ...]:
+    """Which properties of a file are the model's, and which can't be compared, a line each.
+
+    Args:
+        named: the user has named the model; else it was built from the properties, so that what only these say is compared with nothing.
+
+    Raises:
+        ExportError: one is not the model's.
+    """
+    classes = getattr(model, "num_classes", None)
+    expected = metadata(model, shape, classes or 0)
+    unknown = (*MEASURED, *(() if named else PREPROCESSING), *(() if classes else ("num_classes", "class_names")))
+    return checked_properties(file, {key: value for key, value in expected.items() if key not in unknown})
+
+
+def checked_properties(file: UntrustedModel, expected: Mapping[str, str]) -> tuple[str, ...]:
+    """Which properties of a file are the `expected` ones, and which nothing is expected of, a line each.
+
+    Raises:
+        ExportError: one is another.
+    """
+    stated = file.properties
+    compared = [key for key in expected if key in stated]
+    wrong = [key for key in compared if not _equal(key, stated[key], expected[key])]
+    if wrong:
+        differences = "; ".join(f"{key} {shown(stated[key])}, of the model {shown(expected[key])}" for key in wrong)
+        raise ExportError(f"refused: {file.path} states other properties than the model has: {differences}; export it again")
+    rest = [printable(key[:100]) for key in stated if key not in compared][:50]
+    lines = [f"properties equal to the model's: {', '.join(compared)}"] if compared else []
+    return (*lines, f"properties that nothing was compared with: {', '.join(rest)}") if rest else tuple(lines)
+
+
+def _equal(key: str, stated: str, expected: str) -> bool:
+    if stated == expected:
+        return True
+    try:
+        one, other = parse(stated.encode()), parse(expected.encode())
+        if key == "genotype":
+            return bool(Genotype.from_dict(one) == Genotype.from_dict(other))
+        if key == "network":
+            return bool(one | {"aux_head": False} == other | {"aux_head": False})  # a tower that only serves training is left behind
+    except (ValueError, TypeError):
+        return False
+    return bool(one == other)
 
 
 def as_property(value: Any) -> str:

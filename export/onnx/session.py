@@ -41,7 +41,11 @@ def run(session: onnxruntime.InferenceSession, batch: Tensor) -> Tensor:
     except Exception as error:
         images = list(batch.shape)
         raise ExportError(f"onnxruntime can't run the file on images {images}: {first_line(error)}; try another version of it") from error
-    return torch.from_numpy(outputs[0])
+    try:
+        return torch.from_numpy(outputs[0])
+    except (TypeError, IndexError) as error:
+        kind = ", ".join(one.type for one in session.get_outputs()) or "nothing"
+        raise ExportError(f"the file gives {kind}, no tensor of numbers first; give one whose first output are logits") from error
 
 
 @torch.inference_mode()

@@ -6,12 +6,14 @@
 | operators of domains other than ONNX's and onnxruntime's own, unless the file defines them | they would need code from elsewhere |
 | what is no ONNX, is damaged, or fails onnx.checker | it would compute anything, or crash |
 
-The file is read once, and what was looked at is what is run.
+The file is read once, and what was looked at is what is run. With a `timeout` a step that takes longer ends the process by SIGALRM, since
+nothing else stops a computation inside of onnxruntime: only for a child process, see export/verify.py.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +23,7 @@ import onnx
 import onnxruntime
 
 from nasarch.export.errors import ExportError, first_line
+from nasarch.strict_json import printable
 
 from .session import open_session
 
@@ -41,21 +44,59 @@ class UntrustedModel:
     outputs: dict[str, tuple[str, list[Any]]]
     properties: dict[str, str]
     session: onnxruntime.InferenceSession
+    timeout: float | None = None
+
+    def start_step(self) -> None:
+        """Begin a step that may take `timeout` seconds."""
+        start_timer(self.timeout)
+
+    def stop_timer(self) -> None:
+        """Let what follows, on the user's own data, take any time."""
+        start_timer(None if self.timeout is None else 0)
 
     def __str__(self) -> str:
-        ends = [", ".join(f"{name} {kind} {shape}" for name, (kind, shape) in end.items()) for end in (self.inputs, self.outputs)]
+        ends = [
+            ", ".join(printable(f"{name[:100]} {kind} {str(shape)[:200]}") for name, (kind, shape) in [*end.items()][:20])
+            for end in (self.inputs, self.outputs)
+        ]
         return (
             f"{self.path}: {self.size_bytes / 1e6:.1f} MB, opset {self.opset}, IR version {self.ir_version}, {self.nodes} nodes, one file\n"
             f"{ends[0]} -> {ends[1]}"
         )
 
 
-def read_onnx(path: str | os.PathLike[str]) -> UntrustedModel:
+class TimedSession:
+    """A session of onnxruntime each of whose runs, and what follows until the next one, is a step of `timeout` seconds."""
+
+    def __init__(self, session: onnxruntime.InferenceSession, timeout: float) -> None:
+        self._session, self._timeout = session, timeout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, *arguments: Any) -> Any:
+        start_timer(self._timeout)
+        outputs = self._session.run(*arguments)
+        start_timer(self._timeout)
+        return outputs
+
+
+def start_timer(seconds: float | None) -> None:
+    """Let SIGALRM end this process in so many seconds; 0 stops the timer, None leaves it alone."""
+    if seconds is not None and hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+
+def read_onnx(path: str | os.PathLike[str], timeout: float | None = None) -> UntrustedModel:
     """Read, look through, check and open a file.
+
+    Args:
+        timeout: seconds after which a step ends the process.
 
     Raises:
         ExportError: it can't be read, or one of the table's reasons.
     """
+    start_timer(timeout)
     content = _content(path)
     proto = onnx.ModelProto()
     try:
@@ -79,7 +120,8 @@ def read_onnx(path: str | os.PathLike[str]) -> UntrustedModel:
         inputs={one.name: (one.type, one.shape) for one in session.get_inputs()},
         outputs={one.name: (one.type, one.shape) for one in session.get_outputs()},
         properties={one.key: one.value for one in proto.metadata_props},
-        session=session,
+        session=session if timeout is None else TimedSession(session, timeout),
+        timeout=timeout,
     )
 
 

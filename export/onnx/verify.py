@@ -29,7 +29,7 @@ from nasarch.export.samples import sample_images
 from nasarch.export.source.config import configure, describe, digest
 from nasarch.export.source.find import find_model
 from nasarch.export.source.model import build_model, load_weights
-from nasarch.export.source.network import rebuilt
+from nasarch.export.source.network import parameters_of, rebuilt
 from nasarch.models import shipped
 from nasarch.strict_json import parse, shown
 
@@ -38,6 +38,7 @@ from .check import BATCHES, Agreement, compare, worst
 from .float16 import compare_half
 from .float32 import Shape, input_size, reference, refuse, sizes
 from .graph import reduction
+from .properties import compared_properties
 from .session import run
 from .top1_agreement import MIN_AGREEMENT, MIN_CORRELATION, SYNTHETIC, batches, correlation, measure_top1
 from .uint8_input import scaling_of
@@ -46,6 +47,7 @@ from .variants import FLOAT16, INT8, within
 
 MAX_ELEMENTS = 2**26  # in an image that a file asks for
 MAX_CHANNELS = 256
+SMALL_NETWORK = 10_000_000  # parameters that any file may ask for
 
 
 def verify_classifier(
@@ -62,6 +64,7 @@ def verify_classifier(
         ValueError: its weights can't be had or are others, or it doesn't give the model's logits.
     """
     expected = _model(file, model, checkpoint)
+    file.start_step()
     if expected is None:
         return ("it doesn't say what it is, so its logits can't be checked: --model NAME compares them", *_ran(file))
     own = digest(expected)
@@ -72,11 +75,12 @@ def verify_classifier(
     found = f"{describe(expected)} with the weights of sha256 {own[:12]}..." + (
         "" if "weights_sha256" in file.properties else ", not stated"
     )
+    properties = compared_properties(file, expected, _shape(file, expected), named=model is not None)
     compared = _compared(file, expected, images)
     if compared is None:
         reason = "whose logits hardly depend on synthetic images, so nothing in it was compared; name real ones by --images"
         return (f"not checked: it says that it is {found}, {reason}",)
-    return (found, compared)
+    return (found, compared, *properties)
 
 
 # ---- the model that it should be
@@ -85,7 +89,11 @@ def verify_classifier(
 def _model(file: UntrustedModel, name: str | None, checkpoint: str | os.PathLike[str] | None) -> nn.Module | None:
     """The model with its weights; None for a file that doesn't say what it is."""
     if name is not None:
-        return find_model(name, checkpoint).model
+        file.stop_timer()  # what the user names may be large
+        loaded = find_model(name, checkpoint)
+        if loaded.class_names is not None:
+            configure(loaded.model, label_names=loaded.class_names)
+        return loaded.model
     build = _builder(file)
     if build is None:
         if checkpoint is not None:
@@ -111,9 +119,19 @@ def _builder(file: UntrustedModel) -> Callable[[], nn.Module] | None:
             genotype, network = Genotype.from_dict(parse(stated["genotype"].encode())), parse(stated["network"].encode())
         except ValueError as error:
             raise ExportError(f"{file.path} says of its network: {error}; name the model by --model NAME") from error
+        _check_parameters(file, parameters_of(network, genotype.to_dict()))
         return partial(rebuilt, network, genotype.to_dict())
     name = stated.get("architecture", "")
     return partial(build_model, name) if "weights_sha256" in stated and timm.is_model(name) else None
+
+
+def _check_parameters(file: UntrustedModel, count: int) -> None:
+    """Refuse a network of many more parameters than a file of that size can hold, before anything of it is built."""
+    if count > 4 * file.size_bytes + SMALL_NETWORK:
+        raise ExportError(
+            f"{file.path} asks for a network of {count:,} parameters, which its {file.size_bytes:,} bytes can't hold; give the model by "
+            "--model NAME"
+        )
 
 
 def _known(build: Callable[[], nn.Module]) -> Iterator[nn.Module]:
@@ -201,7 +219,9 @@ def _alike(file: UntrustedModel, twin: nn.Module, shape: Shape) -> str | None:
 def _classes(file: UntrustedModel, twin: nn.Module, shape: Shape, images: str) -> str:
     """The classes of an int8 file against the model's."""
     names = _json(file, "class_names") if "class_names" in file.properties else None
+    file.stop_timer()
     chosen = calibration(images, twin, shape, names)
+    file.start_step()
     seen = measure_top1(
         twin, partial(run, file.session), batches(chosen.held_back, scaling_of(twin, shape[0])), chosen.source, chosen.labels
     )
@@ -215,7 +235,12 @@ def _ran(file: UntrustedModel) -> tuple[str, ...]:
     shapes = [[one if isinstance(one, int) else 2 * (axis == 0) for axis, one in enumerate(shape)] for _, shape in file.inputs.values()]
     if len(shapes) != 1 or len(shapes[0]) != 4 or not 0 < math.prod(shapes[0]) < MAX_ELEMENTS or _kind(file) != "tensor(float)":
         return ()
-    output = run(file.session, sample_images(*shapes[0]))
+    (kind, _), *_ = file.outputs.values()
+    images = sample_images(*shapes[0])
+    if not kind.startswith("tensor(") or kind == "tensor(string)":
+        file.session.run(None, {next(iter(file.inputs)): images.numpy()})
+        return (f"it runs on images {shapes[0]} and gives {kind}, no tensor of numbers",)
+    output = run(file.session, images)
     finite = "finite" if bool(torch.isfinite(output).all()) else "not finite"
     return (f"it runs on images {shapes[0]} and gives {list(output.shape)}, {finite}",)
 

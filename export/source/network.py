@@ -46,8 +46,13 @@ def described(model: nn.Module, genotype: dict[str, Any] | None) -> dict[str, An
     return {"name": name, **arguments, "num_classes": model.num_classes}
 
 
-def rebuilt(description: Any, genotype: Any) -> nn.Module:
-    """The network that `described` describes, with random weights.
+def parameters_of(description: Any, genotype: Any) -> int:
+    """Number of parameters of the network that `described` describes, counted without any memory for them; errors as `rebuilt`."""
+    return sum(parameter.numel() for parameter in rebuilt(description, genotype, device="meta").parameters())
+
+
+def rebuilt(description: Any, genotype: Any, device: str | None = None) -> nn.Module:
+    """The network that `described` describes, with random weights, on `device` (the CPU).
 
     Raises:
         ValueError: the description is none, or one of a network that is too large to be true.
@@ -58,4 +63,4 @@ def rebuilt(description: Any, genotype: Any) -> nn.Module:
     named = {"name": stated.get("name"), "global_pool": stated.get("global_pool", "avg"), "aux_head": stated.get("aux_head", False)}
     if bad or named["name"] not in GENERIC or named["global_pool"] not in POOLS or type(named["aux_head"]) is not bool:
         raise ValueError(f"the network {shown(description)} can't be built; give the model by --model NAME")
-    return timm.create_model(named.pop("name"), genotype=genotype, **named, **numbers)
+    return timm.create_model(named.pop("name"), genotype=genotype, device=device, **named, **numbers)

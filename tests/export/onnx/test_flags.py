@@ -40,9 +40,9 @@ def test_a_flag_of_export_onnx_changes_its_own_argument_alone(flag: str, monkeyp
 @pytest.mark.parametrize("flag", ["model", "checkpoint", "images"])
 def test_a_flag_of_verify_changes_its_own_argument_alone(flag: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     seen = list[Any]()
-    monkeypatch.setattr(command, "verify", lambda *told, **more: seen.append((told, more)) or "what was found")
+    monkeypatch.setattr(command, "verify_isolated", lambda *told, **more: seen.append((told, more)) or "what was found")
     assert main(["export", "verify", "a.onnx", f"--{flag}", "x"]) == 0
-    usual = {"model": None, "checkpoint": None, "images": None}
+    usual = {"model": None, "checkpoint": None, "images": None, "timeout": 20.0, "memory": 4.0}
     assert seen == [((Path("a.onnx"),), {**usual, flag: Path("x") if flag == "checkpoint" else "x"})]
     assert capsys.readouterr().out == "what was found\n"
 

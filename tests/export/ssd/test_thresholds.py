@@ -188,7 +188,7 @@ def test_a_file_is_verified_with_its_own_thresholds_on_all_images_that_are_shown
     monkeypatch.setattr(verify, "compare", compared)
     file = file_of(model, session="a session")
     said = verify.verify_detector(file, str(verified), images=str(verified))
-    assert [one[:3] for one in seen] == [((0.7, 0.3, 9), 0.7, "a session")] * 2 and len(said) == 3
+    assert [one[:3] for one in seen] == [((0.7, 0.3, 9), 0.7, "a session")] * 2 and len(said) == 4
     assert all(torch.equal(one, other) for one, other in zip(seen[0][3], sample_batches(64), strict=True))
     assert [tuple(one.shape) for one in seen[1][3]] == [(1, 96, 120, 3)] * 3
     pixels = np.array(Image.open(verified / "images" / "val-1.png"))
@@ -202,6 +202,7 @@ def test_a_file_is_verified_with_its_own_thresholds_on_all_images_that_are_shown
     ("changes", "words"),
     [
         ({"inputs": {"image": ("", [])}}, "takes image and gives"),
+        ({"properties": LIMITS | {"class_names": '["background", "blue", "red"]'}}, "states other properties .* class_names"),
         ({"outputs": {"boxes": ("", [])}}, "gives boxes, which no detector does"),
         ({"properties": {"score_threshold": "high", "nms_threshold": "0.3", "detections": "9"}}, "thresholds that are no numbers"),
         (
