@@ -15,7 +15,7 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-from nasarch.strict_json import printable
+from nasarch.console import printable_line
 
 from .detection.verify import is_detector, verify_detector
 from .errors import ExportError, first_line
@@ -30,7 +30,7 @@ class Verified(NamedTuple):
     found: tuple[str, ...]
 
     def __str__(self) -> str:
-        return "\n".join([str(self.file), *map(printable, self.found)])
+        return "\n".join([str(self.file), *map(printable_line, self.found)])
 
 
 def verify(
@@ -92,7 +92,7 @@ def verify_isolated(
     try:
         said = json.loads(done.stdout)
     except ValueError:
-        last = printable((done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"])[-1][:200])
+        last = printable_line((done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"])[-1][:200])
         reason = f"{signal.Signals(-done.returncode).name}" if done.returncode < 0 else last
         raise ExportError(f"{path}: the process that read it ended ({reason}); --memory GIB allows more than {memory:g} GiB") from None
     if "error" in said:
@@ -109,9 +109,9 @@ def answer() -> None:
         try:
             said = {"text": str(verify(path, **names, timeout=timeout))}
         except ValueError as error:
-            said = {"error": printable(str(error))}
+            said = {"error": printable_line(str(error))}
         except Exception as error:  # of torch or onnxruntime, most often without memory
-            reason = printable(first_line(error)[:200])
+            reason = printable_line(first_line(error)[:200])
             said = {"error": f"{path} can't be verified with {memory:g} GiB ({reason}); --memory GIB allows more"}
         output.write(json.dumps(said))
 

@@ -19,6 +19,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() or letter == "\n" else repr(letter)[1:-1] for letter in text)
 
 
+def printable_line(text: str) -> str:
+    """`printable` text in one line: new lines are escaped, too."""
+    return printable(text).replace("\n", "\\n")
+
+
 def print_text(*lines: object) -> None:
     """Print lines of `printable` text."""
     print(*(printable(str(line)) for line in lines), sep="\n")

@@ -30,11 +30,6 @@ def shown(value: object) -> str:
         return f"a huge {type(value).__name__}"
 
 
-def printable(text: str) -> str:
-    """`text` in one line, its control and other unprintable characters escaped, as text from elsewhere is printed."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape", "surrogatepass").decode("ascii") for one in text)
-
-
 def parse(data: bytes, *, limit: int | None = MAX_BYTES) -> Any:
     """The value of a JSON text in UTF-8 of at most `limit` bytes, by default 64 kB.
 

@@ -10,10 +10,11 @@ from torch import nn
 
 import nasarch
 from nasarch.cells.genotype import Genotype
+from nasarch.console import printable_line
 from nasarch.export.errors import ExportError
 from nasarch.export.source.config import configuration, describe, digest
 from nasarch.export.source.network import described
-from nasarch.strict_json import parse, printable, shown
+from nasarch.strict_json import parse, shown
 
 from .untrusted import UntrustedModel
 
@@ -96,7 +97,7 @@ def checked_properties(file: UntrustedModel, expected: Mapping[str, str]) -> tup
     if wrong:
         differences = "; ".join(f"{key} {shown(stated[key])}, of the model {shown(expected[key])}" for key in wrong)
         raise ExportError(f"refused: {file.path} states other properties than the model has: {differences}; export it again")
-    rest = [printable(key[:100]) for key in stated if key not in compared][:50]
+    rest = [printable_line(key[:100]) for key in stated if key not in compared][:50]
     lines = [f"properties equal to the model's: {', '.join(compared)}"] if compared else []
     return (*lines, f"properties that nothing was compared with: {', '.join(rest)}") if rest else tuple(lines)
 

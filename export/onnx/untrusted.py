@@ -22,8 +22,8 @@ from typing import Any
 import onnx
 import onnxruntime
 
+from nasarch.console import printable_line
 from nasarch.export.errors import ExportError, first_line
-from nasarch.strict_json import printable
 
 from .session import open_session
 
@@ -56,7 +56,7 @@ class UntrustedModel:
 
     def __str__(self) -> str:
         ends = [
-            ", ".join(printable(f"{name[:100]} {kind} {str(shape)[:200]}") for name, (kind, shape) in [*end.items()][:20])
+            ", ".join(printable_line(f"{name[:100]} {kind} {str(shape)[:200]}") for name, (kind, shape) in [*end.items()][:20])
             for end in (self.inputs, self.outputs)
         ]
         return (

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from safetensors.torch import save_file
 
 from nasarch.cells.genotype import resolve
+from nasarch.console import printable_line
 from nasarch.export.errors import ExportError
 from nasarch.export.onnx import verify as verifier
 from nasarch.export.onnx.float32 import export_onnx
@@ -22,7 +23,6 @@ from nasarch.export.onnx.untrusted import TimedSession, UntrustedModel
 from nasarch.export.source.find import LoadedModel
 from nasarch.export.source.network import parameters_of, rebuilt
 from nasarch.export.verify import Verified, verify, verify_isolated
-from nasarch.strict_json import printable
 
 SHAPE = ["b", 3, 32, 32]
 Y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["b", 3])
@@ -109,7 +109,7 @@ def test_names_of_others_are_printed_in_one_line_without_control_characters(tmp_
         session=None,  # type: ignore[arg-type]
     )
     assert str(Verified(file, ("a\nb", "c"))).splitlines()[2:] == ["a\\nb", "c"]
-    assert printable("ä 中 \x00\ud800") == "ä 中 \\x00\\ud800"
+    assert printable_line("ä 中 \x00\ud800") == "ä 中 \\x00\\ud800"
 
 
 @pytest.mark.parametrize(
