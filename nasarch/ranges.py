@@ -19,6 +19,7 @@ def at_least(minimum: int) -> Range:
     return Range(f"{minimum} or more", lambda value: value >= minimum)
 
 
+SMALL = Range("an integer of at most 62 bits", lambda value: type(value) is not int or abs(value) < 2**62)  # PyTorch's have 64
 Count = Annotated[int, at_least(1)]
 Positive = Annotated[float, Range("a number above 0", lambda value: 0 < value < math.inf)]
 NonNegative = Annotated[float, Range("a number from 0 on", lambda value: 0 <= value < math.inf)]
@@ -26,7 +27,7 @@ Fraction = Annotated[float, Range("a number from 0 to below 1", lambda value: 0 
 
 
 def check_ranges(values: Any, *, flags: bool = False) -> None:
-    """Validate the fields of the dataclass `values`; None is legal where a field may be None.
+    """Validate the fields of the dataclass `values`; None is legal where a field may be None, and integers have at most 62 bits.
 
     Args:
         flags: name a field as the flag of the command line, `--batch-size 0`, instead of `batch_size=0`.
@@ -36,7 +37,7 @@ def check_ranges(values: Any, *, flags: bool = False) -> None:
     """
     for name, found in field_metadata(type(values)).items():
         value = getattr(values, name)
-        for legal in found:
+        for legal in (SMALL, *found):
             if isinstance(legal, Range) and value is not None and not legal.holds(value):
                 field = f"--{name.replace('_', '-')} {value}" if flags else f"{name}={value}"
                 raise ValueError(f"{field}: choose {legal.words}")

@@ -106,8 +106,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that closing it at exit is silent, too
         return 141
+    except (OSError, MemoryError, RuntimeError) as error:
+        if (reason := _system_error(error)) is None:
+            raise
+        print(f"nasarch: error: {printable(reason)}", file=sys.stderr)
+        return 2
     except SystemExit as stop:  # by the parser, after a help text or a message
         return stop.code if isinstance(stop.code, int) else 0
+
+
+def _system_error(error: Exception) -> str | None:
+    """What the operating system refused, in one line: a file, space on a disk, or memory; None for any other error."""
+    if isinstance(error, OSError) and error.errno is not None:
+        file = "" if error.filename is None else f"{error.filename}: "
+        return f"{file}{error.strerror or error}; check the path, its permissions and the free space there"
+    first = (str(error).splitlines() or [""])[0]
+    if isinstance(error, MemoryError) or "out of memory" in first or "allocate memory" in first or "not enough memory" in first:
+        return f"not enough memory ({first or 'allocation refused'}); choose a smaller batch, image or model, or free some"
+    return None
 
 
 def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], program: str) -> None:

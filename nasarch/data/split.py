@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from nasarch.atomic import write_text
+from nasarch.ranges import SMALL
 from nasarch.strict_json import parse
 
 from .dataset import Dataset, split_indices
@@ -34,10 +35,12 @@ def write_split(listing: Listing, fractions: Sequence[float], seed: int, folder:
     """Write disjoint class-balanced parts of the listed images to `folder`, the record last; returns the record.
 
     Raises:
-        ValueError: impossible fractions, a name that is no line of text, a split there already, or a folder that can't be written.
+        ValueError: impossible fractions or seed, a name that is no line of text, a split there already, or a folder that can't be written.
     """
     if (folder / RECORD).exists():
         raise ValueError(f"{folder} holds a split already: choose another folder with --out, or remove it first")
+    if not SMALL.holds(seed):
+        raise ValueError(f"seed {seed}: choose {SMALL.words}")
     indices = split_indices(listing.labels, fractions, seed)
     texts = [_text(listing.names[i] for i in part.tolist()) for part in indices]
     parts = [

@@ -123,10 +123,10 @@ def profile_model(
 
 
 def check_positive(**numbers: int | None) -> None:
-    """Raise ValueError for a number below 1."""
+    """Raise ValueError for a number below 1, or of more than 31 bits."""
     for name, number in numbers.items():
-        if number is not None and number < 1:
-            raise ValueError(f"{name} {number}; it has to be at least 1")
+        if number is not None and not 1 <= number < 2**31:
+            raise ValueError(f"{name} {number}; it has to be at least 1{', and below 2^31' * (number > 1)}")
 
 
 def _device_of(model: nn.Module) -> torch.device:

@@ -167,6 +167,10 @@ def _lock_unused(folder: Path, made: list[Path]) -> Lock:
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         make_folder(folder)
+    except ValueError:
+        made += missing  # such as runs/, if only the name in it is too long
+        raise
+    try:
         lock = Lock(folder)
     except (BlockingIOError, FileNotFoundError):  # not there any more: of a command that was refused just now
         raise _InUse(f"another process is running in {folder}: choose another folder with --out") from None
@@ -191,8 +195,9 @@ def _withdraw(folder: Path, worthless: set[str]) -> None:
 
 
 def default_folder(*words: str | Path) -> Path:
-    """runs/WORDS-DATE-TIME; of a path its last part counts, without the suffix."""
-    return Path("runs") / "-".join([*(identifier(Path(word).stem) for word in words), f"{datetime.now():%Y%m%d-%H%M%S}"])
+    """runs/WORDS-DATE-TIME; of a path its last part counts, without the suffix, and of each word 70 bytes."""
+    shortened = [identifier(Path(word).stem).encode(errors="replace")[:70].decode(errors="ignore") for word in words]
+    return Path("runs") / "-".join([*shortened, f"{datetime.now():%Y%m%d-%H%M%S}"])
 
 
 def identifier(text: str) -> str:

@@ -74,7 +74,7 @@ class Training:
     weight_decay: Annotated[float, NONE_OR_MORE] = 3e-4
     clip: Annotated[float, NONE_OR_MORE] = 5.0
     cutout: Annotated[int, NONE_OR_MORE] = 16
-    colour_jitter: Annotated[float, NONE_OR_MORE] = 0.0
+    colour_jitter: Annotated[float, Range("0 (for none) to 1", lambda value: 0 <= value <= 1)] = 0.0
     drop_path: Fraction = 0.2
     aux_weight: Annotated[float, NONE_OR_MORE] = 0.4
     label_smoothing: Fraction = 0.0
