@@ -1,4 +1,4 @@
-"""JSON from strangers: read with limits, held immutable, written so that a person can read it. Knows no genotype.
+"""Untrusted JSON: read with limits, held immutable, written so that a person can read it. Knows no genotype.
 
 Refused: more than 64 kB, repeated keys, NaN and Infinity, nesting deeper than 32, integers beyond 64 bits, text that is not UTF-8.
 """

@@ -42,7 +42,7 @@ from .card import card
 
 @dataclass(frozen=True, kw_only=True)
 class SsdReport:
-    """What was written and what the check measured; latencies are medians in milliseconds at batch 1 on `threads` CPU threads."""
+    """Report of an export and of its check; latencies are medians in milliseconds at batch 1 on `threads` CPU threads."""
 
     path: Path
     design: Design
@@ -155,6 +155,6 @@ def _check_twin(model: SSD, twin: SSD) -> None:
 
 
 def _result(checkpoint: str | os.PathLike[str]) -> Mapping[str, Any] | None:
-    """What `nasarch detect train` measured, if `checkpoint` is its folder."""
+    """Result of `nasarch detect train`, if `checkpoint` is its folder."""
     found = read_json(Path(checkpoint) / "result.json")
     return found if isinstance(found, dict) and isinstance(found.get("val"), dict) else None

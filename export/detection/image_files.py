@@ -17,7 +17,7 @@ from nasarch.strict_json import shown
 
 
 def find_files(path: Path, images: Path | None, names: Sequence[str]) -> dict[str, File]:
-    """Where each of `names` is, by the annotations `path` and the folder or tar file that the user named, if any.
+    """Path of each of `names`, by the annotations `path` and the folder or tar file that the user named, if any.
 
     Raises:
         ValueError: some are nowhere, there is no such folder or tar file, or a name leads elsewhere.

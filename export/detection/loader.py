@@ -179,7 +179,7 @@ class _Opened(torch.utils.data.Dataset[Any]):
 
 
 def _loaded(dataset: torch.utils.data.Dataset[Any], workers: int, **how: Any) -> Generator[Any, None, None]:
-    """What torch's loader gives; errors that are values are raised here."""
+    """Batches of torch's loader; errors that are values are raised here."""
     with forking():
         loader = iter(DataLoader(dataset, num_workers=workers, worker_init_fn=ignore_interrupts, **how))
     while True:

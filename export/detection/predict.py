@@ -97,7 +97,7 @@ def _keep_originals(images: Sequence[Path], pictures: Sequence[Path]) -> None:
 
 
 def _names(images: Sequence[Path]) -> list[str]:
-    """Of the pictures: the image's own where that is JPEG or PNG, else with .png."""
+    """Names of the pictures: the image's own where that is JPEG or PNG, else with .png."""
     if not images:
         raise ValueError("no image: give one file or more")
     names = [path.name if path.suffix.lower() in (*JPEG, ".png") else f"{path.name}.png" for path in images]
@@ -108,7 +108,7 @@ def _names(images: Sequence[Path]) -> list[str]:
 
 
 def detections(model: SSD, image: Image.Image) -> list[dict[str, Any]]:
-    """What `model` finds, the surest first: label, name, score, box (x1, y1, x2, y2 in pixels)."""
+    """Detections of `model`, the highest score first: label, name, score, box (x1, y1, x2, y2 in pixels)."""
     device, design = next(model.parameters()).device, model.design
     (found,) = model([tensor(image).float().to(device) / 255])
     rows = zip(found["labels"].tolist(), found["scores"].tolist(), found["boxes"].tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""A training of a detector that leaves a folder: settings, metrics, the detector and its figures. Trains and evaluates by others.
+"""Run of a detector's training in a folder: settings, metrics, the detector and its figures. Trains and evaluates by others.
 
 | file | holds |
 |---|---|

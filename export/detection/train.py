@@ -70,7 +70,7 @@ def _weights(job: DetectOptions) -> Path | None:
 
 
 def _val(job: DetectOptions, train: Scenes) -> Scenes | None:
-    """What to evaluate on; it has to have the classes that are trained.
+    """Validation part, which has to have the classes that are trained.
 
     Raises:
         ValueError: there is none, it has other classes, or nothing is installed that could evaluate.
@@ -111,7 +111,7 @@ def _one(plan: DetectPlan, model: SSD, folder: Path, console: Console) -> dict[s
 
 
 def _introduce(plan: DetectPlan, costs: str, console: Console) -> None:
-    """What is about to be trained, on what."""
+    """Print detector, data and cost before the training."""
     part, settings, where = plan.train, plan.settings, device_name(plan.device)
     processes = f", {distributed.world_size()} processes" if distributed.world_size() > 1 else ""
     learning = len(with_boxes(part))
@@ -125,7 +125,7 @@ def _introduce(plan: DetectPlan, costs: str, console: Console) -> None:
 
 
 def report(display: ProgressDisplay, progress: Progress) -> None:
-    """Where the training is, and its losses."""
+    """Show the epoch, the step and the losses of a training."""
     losses = f"loss {progress.loss:.3f} (classes {progress.classification:.3f}, boxes {progress.localisation:.3f})"
     display.say(
         f"epoch {progress.epoch} of {progress.epochs}",

@@ -122,7 +122,7 @@ def find_images(path: Path) -> Images:
 
 
 def _names(folder: Path) -> list[str]:
-    """Of the image files that lie in a folder."""
+    """Names of the image files in a folder."""
     try:
         found = sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name.lower().endswith(SUFFIXES))
     except OSError as error:

@@ -29,7 +29,7 @@ KEPT = (
 
 
 def model_config(model: CellNetwork, origin: ModelSource, labels: Labels | None, size: int | None) -> dict[str, Any]:
-    """What stands in config.json."""
+    """Content of config.json."""
     genotype = public_genotype(model.genotype).to_dict()
     name, sizes = generic(model, genotype)
     arguments = {"genotype": genotype, **sizes}

@@ -51,7 +51,7 @@ from .push import Pushed, check_name, push
 
 @dataclass(frozen=True, kw_only=True)
 class HubReport:
-    """What was written and checked."""
+    """Report of an export to a folder."""
 
     path: Path
     name: str

@@ -34,7 +34,7 @@ PATIENCE = 20.0  # seconds, for the answer to what a repository holds
 
 
 class Pushed(NamedTuple):
-    """What was done; `private` is None for a repository that was there before."""
+    """Report of an upload; `private` is None for a repository that was there before."""
 
     url: str
     commit: str
@@ -126,7 +126,7 @@ class _Arrived(NamedTuple):
 
 
 def _state(api: HfApi, folder: Path, repository: str, private: bool | None, error: Exception) -> _Arrived | str:
-    """What became of an upload that ended in `error`."""
+    """State of the repository after an upload that ended in `error`."""
     status = _status(_first(error))
     sent = "large files that had arrived are kept by the Hub and not sent again"
     if status is None or status >= SERVERS_OWN:
@@ -153,13 +153,13 @@ def _holds(api: HfApi, folder: Path, repository: str) -> _Arrived | bool | None:
 
 
 def _digests(path: Path) -> set[str]:
-    """What the Hub says of the content of a file: git's hash of a blob, or sha256 of a large one."""
+    """Digests of a file that the Hub may state: git's hash of a blob, or sha256 of a large one."""
     content = path.read_bytes()
     return {hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest(), hashlib.sha256(content).hexdigest()}
 
 
 def _first(error: BaseException) -> BaseException:
-    """What went wrong at first: the cause that has a status, else the last cause."""
+    """First cause of an error: the one that has an HTTP status, else the last one."""
     while _status(error) is None and error.__cause__ is not None:
         error = error.__cause__
     return error
@@ -171,7 +171,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _reason(error: Exception, repository: str) -> str:
-    """What went wrong at first, with the remedy, in one line."""
+    """First cause of an error and its remedy, in one line."""
     first = _first(error)
     owner, status = repository.split("/")[0], _status(first)
     tokens = f"{constants.ENDPOINT}/settings/tokens"

@@ -45,7 +45,7 @@ class Entry:
 
 
 def entry(model: Model) -> Entry:
-    """What is known of `model`, which has a genotype."""
+    """Catalogue entry of `model`, which has a genotype."""
     genotype, cost, reported = genotype_of(model), cost_of(model), _reported(model)
     about, value = genotype.provenance, reported.get("value")
     error = value if value is None or reported["metric"] in ERRORS else round(100 - value, 6)

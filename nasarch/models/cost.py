@@ -32,7 +32,7 @@ class Cost(NamedTuple):
 
 
 class _Map(NamedTuple):
-    """What a layer puts out: [channels, size, size]."""
+    """Feature map of a layer: [channels, size, size]."""
 
     channels: int
     size: int

@@ -19,7 +19,7 @@ from .stem import build_stem
 
 
 class Map(NamedTuple):
-    """What a layer puts out: its channels, the pixels of the image that one of its pixels stands for in a row, the layer's name."""
+    """Feature map of a layer: its channels, the pixels of the image that one of its pixels stands for in a row, the layer's name."""
 
     channels: int
     reduction: int

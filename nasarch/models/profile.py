@@ -35,7 +35,7 @@ WARMUP = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """What `profile_model` measured; bytes and milliseconds are those of a whole batch of `batch` images."""
+    """Profile of a model by `profile_model`; bytes and milliseconds are those of a whole batch of `batch` images."""
 
     model: str
     input_size: tuple[int, int, int]
@@ -52,7 +52,7 @@ class Profile:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """How many numbers are trained."""
+    """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -230,7 +230,7 @@ def saved_bytes(model: nn.Module, images: Tensor) -> int | None:
 
 
 def _addresses(model: nn.Module) -> set[int]:
-    """Where the parameters and buffers lie."""
+    """Addresses of the parameters and buffers."""
     return {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
 
 

@@ -27,12 +27,12 @@ def weights(name: str) -> Path | None:
 
 
 def card(name: str) -> dict[str, Any]:
-    """How the weights of the model `name` came about."""
+    """Training record of the weights of the model `name`."""
     return dict(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
 
 
 def configuration(name: str) -> dict[str, Any]:
-    """What timm has to know of the weights of the model `name`: their file, how images are prepared, the classes. Empty without weights."""
+    """timm's configuration of the weights of the model `name`: their file, how images are prepared, the classes. Empty without weights."""
     file = weights(name)
     if file is None:
         return {}
@@ -46,7 +46,7 @@ def accuracy(name: str) -> float:
 
 
 def training(name: str) -> str:
-    """How the weights of the model `name` were trained, in a line: data, recipe and what of it was changed, epochs, seed, device."""
+    """Training of the weights of the model `name`, in a line: data, recipe and what of it was changed, epochs, seed, device."""
     about = card(name)
     changed = " and ".join(f"{key.replace('_', ' ')} {value}" for key, value in about["changed"].items())
     how = f"recipe {about['recipe']['name']}{' with ' if changed else ''}{changed}"

@@ -84,7 +84,7 @@ def check_cells(path: Path, own: Genotype) -> None:
 
 
 def _differences(theirs: Genotype, own: Genotype) -> Iterator[str]:
-    """Where cells differ, edge by edge."""
+    """Differences of cells, edge by edge."""
     if theirs.space != own.space:
         yield f"of space {theirs.space!r} there and {own.space!r} here"
     for kind in own.cells:

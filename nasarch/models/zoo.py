@@ -183,7 +183,7 @@ def _entry_point(model: Model) -> Callable[..., nn.Module]:
 
 
 def _fitted(weights: dict[str, Tensor], net: CellNetwork) -> dict[str, Tensor]:
-    """What timm loads of a file's weights: an auxiliary head, which serves training alone, keeps what the file doesn't have of it.
+    """State dict that timm loads from a file: an auxiliary head, which serves training alone, keeps what the file doesn't have of it.
 
     Raises:
         ValueError: the weights are those of another network, in one line; timm adapts other channels and classes afterwards.

@@ -1,4 +1,4 @@
-"""What a search needs to go on after it was stopped, in one file that is replaced as a whole. Knows no method.
+"""Checkpoint of a run: the state to resume from, in one file that is replaced as a whole. Knows no method.
 
 A search is straight-line code whose stages feed each other. Run again with the same settings and a filled `Checkpoint`, it builds
 the same things; every stage then loads its state: of a stage that is over only the architecture parameters are kept, which is all that
@@ -59,7 +59,7 @@ class Checkpoint:
 
 
 def shared_checkpoint(path: Path, identity: Mapping[str, Any]) -> Checkpoint:
-    """That of several processes: the first one reads and writes the file; the others take what it read, and keep nothing.
+    """Checkpoint of several processes: the first one reads and writes the file; the others take what it read, and keep nothing.
 
     Raises:
         ValueError: as `Checkpoint`, in all processes.

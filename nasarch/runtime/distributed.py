@@ -1,4 +1,4 @@
-"""Several processes that search together, as torchrun starts them. Alone, every function here is a no-op. Knows no method.
+"""Distributed processes as torchrun starts them: ranks, broadcast, all-reduce; no-ops in a single process. Knows no method.
 
 Every process holds the whole network with the same weights, and takes its own share of each batch. Gradients are averaged
 (`all_reduce_mean`), so weights and architecture parameters stay the same everywhere; batch statistics of BN are those of the own share, as
@@ -67,12 +67,12 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """Number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def is_main() -> bool:
-    """Whether this process writes and speaks."""
+    """Whether this is the main process (rank 0), which writes files and prints."""
     return rank() == 0
 
 
@@ -109,7 +109,7 @@ def stop_agreed(asked: bool, step: int, device: torch.device | str, *, ends: boo
 
 
 def broadcast_from_main(value: T) -> T:
-    """What the first process has."""
+    """The value of the first process, in all of them."""
     if world_size() == 1:
         return value
     box = [value]
@@ -118,7 +118,7 @@ def broadcast_from_main(value: T) -> T:
 
 
 def run_on_main(work: Callable[[], T]) -> T:
-    """What `work` gives in the first process, which alone does it; a ValueError there is raised in all, as one line and no traceback."""
+    """The result of `work`, run in the first process alone; a ValueError there is raised in all, as one line and no traceback."""
     if world_size() == 1:
         return work()
     done, refused = broadcast_from_main(_outcome(work) if is_main() else (None, None))

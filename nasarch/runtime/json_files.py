@@ -62,7 +62,7 @@ def typed_keys(value: Any, **kinds: type) -> dict[str, Any]:
 
 
 def read_lines(path: Path, checked: Callable[[Any], T], remedy: str = RERUN, *, complete: bool = True) -> list[T]:
-    """What `checked` makes of each line of a file of JSON lines; without the file none.
+    """Values of a file of JSON lines, each passed through `checked`; none without the file.
 
     Args:
         complete: whether the last line has to be whole; that of a run that goes on may be half-written, and is then left out.

@@ -1,4 +1,4 @@
-"""What long work says of itself: a bar on a terminal, a line at each epoch's end, and in a file a line every quarter of a minute as well.
+"""Progress display: a bar on a terminal, a line at each epoch's end, and in a file a line every quarter of a minute as well.
 
 Knows no method and no figures: text and figures are given, the time left is computed here.
 """

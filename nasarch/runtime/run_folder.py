@@ -36,7 +36,7 @@ CHECKPOINT, METRICS, RESULT = "checkpoint.pt", "metrics.jsonl", "result.json"
 
 
 class Progress(Protocol):
-    """What training loops report."""
+    """Progress that training loops report."""
 
     @property
     def ends_epoch(self) -> bool: ...
@@ -166,7 +166,7 @@ class RunFolder:
 
 
 def finished(marker: Path, read: Callable[[], R]) -> R | None:
-    """What `read` gives in the first process if the file `marker` of a finished run is there; errors as there, in all processes."""
+    """The result of a finished run by `read`, in the first process, if the file `marker` is there; errors as there, in all processes."""
     return distributed.run_on_main(lambda: read() if marker.exists() else None)
 
 

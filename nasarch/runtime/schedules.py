@@ -1,4 +1,4 @@
-"""Numbers that depend on the epoch alone, in closed form: what epoch 30 uses does not depend on how it was reached.
+"""Schedules (cosine, annealing, warm-up) in closed form: the value in epoch 30 does not depend on how it was reached.
 
 The published codes step torch's recursive `CosineAnnealingLR`, which on today's torch skips the first rate, ends at zero too early and
 drifts once a warm-up has overwritten the rate. Here epoch e = 0 ... E - 1 of E uses the formula of its docstring.

@@ -21,7 +21,7 @@ R = TypeVar("R")
 def run_seeds(
     run: Callable[[int, Path], R], seeds: Sequence[int], folder: Path, *, config: Mapping[str, Any], command: str, console: Console
 ) -> list[R]:
-    """What `run` gives for each seed and its folder, in order.
+    """Results of `run` for each seed and its folder, in order.
 
     Args:
         config: of several seeds what config.json in `folder` is to hold.

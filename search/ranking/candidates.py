@@ -16,7 +16,7 @@ from .tournament import Candidate
 
 
 def origins(cells: Sequence[Candidate], budget: Budget) -> Facts:
-    """What those of the cells that come from folders were searched on; errors as in `in_common`."""
+    """Search data of the cells that come from folders; errors as in `in_common`."""
     return in_common((folder for cell in cells if (folder := Path(cell.name)).is_dir()), budget.dataset.size)
 
 

@@ -123,7 +123,7 @@ def pairs(run: Run, result: SearchResult, kind: str) -> tuple[list[Pair], str]:
 
 
 def _operations(space: Space, result: SearchResult, kind: str) -> dict[int, str]:
-    """What each edge into the last node carries, by its source."""
+    """Operation of each edge into the last node, by its source."""
     last, z = space.inner_nodes[-1], space.kinds.index(kind)
     strongest = strongest_operations(space, result.weights.operations_ZEO)[z]
     own = {op.source: op.operation for op in result.genotype.cells[kind].nodes[-1]}
@@ -159,7 +159,7 @@ def _with_pair(genotype: Genotype, kind: str, pair: tuple[int, int], operations:
 
 
 def _correlated(facts: dict[str, Any], ranked: Sequence[Standing]) -> dict[str, Any]:
-    """What is in pairs.json, pairs in the order of their importance."""
+    """Content of pairs.json, pairs in the order of their importance."""
     by_name = {one.name: one for one in ranked}
     rows = [
         {"pair": pair["name"], "importance": pair["importance"]} | by_name[pair["name"]].to_dict()

@@ -1,4 +1,4 @@
-"""What searches were searched on: read from the folders that cells come from, compared with each other and with the data here.
+"""Data of the searches that are ranked: read from the folders that cells come from, compared with each other and with the data here.
 
 | fact | holds |
 |---|---|
@@ -44,7 +44,7 @@ def in_common(folders: Iterable[Path], size: int | None) -> dict[str, Any]:
 
 
 def origin(folder: Path) -> Origin | None:
-    """What the search in the folder was searched on; None if there is no search.
+    """Data of the search in the folder; None if there is no search.
 
     Raises:
         ValueError: its config.json is damaged.

@@ -40,7 +40,7 @@ MAPS = 400  # of the first cells' size, that the training of a network of 5 cell
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class EvaluationProtocol:
-    """What all networks of a ranking share; `evaluated_on` describes the validation images."""
+    """Evaluation protocol shared by all networks of a ranking; `evaluated_on` describes the validation images."""
 
     data: Dataset
     train: Images | Files

@@ -110,7 +110,7 @@ def open_tournament(task: RankingTask, protocol: EvaluationProtocol) -> Iterator
 
 
 def _begun(task: RankingTask, path: Path, config: dict[str, Any]) -> dict[str, Any]:
-    """What config.json says; of a new tournament that is `config`, which is written."""
+    """Content of config.json; of a new tournament that is `config`, which is written."""
     if task.budget.output.resume is None:
         write_text(path, as_json(config))
         return config
@@ -196,7 +196,7 @@ def read_group(path: Path) -> list[Line]:
 
 
 def _diverged(lines: Sequence[Line]) -> str:
-    """In words which of the networks has a loss or accuracy that is no number, and what to do; nothing if none has."""
+    """Message about the first network whose loss or accuracy is not finite, with the remedy; empty if there is none."""
     for line in lines:
         if not math.isfinite(line["loss"]) or not math.isfinite(line["accuracy"]):
             where = f"the loss of {line['name']}, seed {line['seed']}, on the evaluation images is {line['loss']}"

@@ -1,4 +1,4 @@
-"""What FTSO saves, by its Theorems 1 and 2 (2024 text, sec. 3). Counts by formula; builds and measures nothing.
+"""Savings of FTSO by its Theorems 1 and 2 (2024 text, sec. 3). Counts by formula; builds and measures nothing.
 
 n nodes (two inputs and the output among them) have n (n - 3) / 2 edges; p operations, kernel k, C channels in and out, maps of H x W:
 

@@ -1,4 +1,4 @@
-"""What a report shows of a consensus: its cell, and how the agreement of two disjoint halves of the runs grows with their number."""
+"""Consensus section of a report: its cell, and how the agreement of two disjoint halves of the runs grows with their number."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GATHER = "`nasarch gather` on the runs writes it again"
 
 
 def consensus_section(folders: Sequence[Path], album: Album) -> Iterator[Html]:
-    """Of every folder that holds a consensus.
+    """Section on every folder that holds a consensus.
 
     Raises:
         ValueError: its files are damaged.

@@ -27,7 +27,7 @@ FEW = 16  # epochs up to which every one has its dot
 
 
 class Pen(NamedTuple):
-    """How a line is drawn."""
+    """Style of a line."""
 
     colour: str
     dashes: Any = "solid"

@@ -117,7 +117,7 @@ def _curves(runs: Sequence[Run], labels: Sequence[str], album: Album) -> Iterato
 
 
 def _stability(runs: Sequence[Run]) -> Iterator[Html]:
-    """How often each edge was kept, for every search that has several finished runs."""
+    """Number of runs that kept each edge, for every search that has several finished runs."""
     for group in _groups(runs):
         margins = [run.margins for run in group if run.margins]
         if len(margins) < 2:

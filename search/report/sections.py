@@ -31,7 +31,7 @@ EIGENVALUE = "largest eigenvalue"
 
 
 def brief(run: Run, album: Album) -> Iterator[Html]:
-    """What one run among many has to say."""
+    """Sections of one run among many."""
     yield facts(summary(run))
     yield from _cell(run, album)
     yield from _margins(run)
@@ -176,7 +176,7 @@ def _title(run: Run, kind: str, stage: Span) -> str:
 
 
 def _name(what: str, run: Run, kind: str, stage: Span) -> str:
-    """Of a picture, with the number of the stage where there are several."""
+    """Name of a picture, with the number of the stage where there are several."""
     stages = run.timeline.stages
     return f"{what}-{kind}" if len(stages) == 1 else f"{what}-{kind}-{stages.index(stage) + 1}"
 

@@ -1,4 +1,4 @@
-"""A run in words and figures, as a reader wants them: each is a function from the run to text, empty where it says nothing."""
+"""Summary of a run in text and figures: each is a function from the run to text, empty where it says nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nasarch.search.runs.reader import Run
 
 
 def summary(run: Run) -> dict[str, str]:
-    """What was searched, how, and what it gave and took."""
+    """Method, data, result and cost of a run."""
     config, cell = run.config, run.last_cell
     return {
         "method": str(config["method"]),
@@ -32,7 +32,7 @@ def summary(run: Run) -> dict[str, str]:
 
 
 def paper_row(run: Run) -> dict[str, str]:
-    """What the paper reports for the settings of this run, by its row there; empty for settings of one's own."""
+    """Results that the paper reports for the settings of this run, by its row there; empty for settings of one's own."""
     preset = run.config.get("preset")
     if not isinstance(preset, Mapping):
         return {}

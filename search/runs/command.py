@@ -46,7 +46,7 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
 
 
 def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, stem: str, preset: Any) -> Plan:
-    """What is searched: load the data, and read the split."""
+    """Plan of the search, with data loaded and split read."""
     method = METHODS[name]
     data = job.dataset.load()
     if job.output.resume is not None:
@@ -77,7 +77,7 @@ def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, st
 
 
 def remarks_on(settings: Any, preset: Any, job: SearchOptions) -> list[str]:
-    """What a user may not have meant: flags that a split makes idle; another batch size with the learning rate of the preset's."""
+    """Warnings: flags that have no effect beside a split; another batch size with the learning rate of the preset's."""
     shares = [name for name in ("fractions", "images") if getattr(settings, name, None) != getattr(preset, name, None)]
     idle = [f"--{name} says nothing beside --split, whose lists are the two sides" for name in shares if job.split is not None]
     return [*idle, *_batch_size(settings, preset)]

@@ -1,4 +1,4 @@
-"""One cell from many searches: derived from the mean of their weights, and how much such a cell depends on the draw of seeds.
+"""Consensus of searches: one cell, derived from the mean of their weights, and how much such a cell depends on the draw of seeds.
 
 A single run of a one-shot search is close to a draw: the weights of the edges that are kept and dropped differ by less than from
 seed to seed. Their mean over seeds differs less. How much it can be trusted is seen when the runs are dealt into two disjoint halves,
@@ -20,7 +20,7 @@ DEALS = 200  # random deals into halves, for each number of runs
 
 
 class Agreement(NamedTuple):
-    """Of cells from `runs` runs each, disjoint: the mean share of a node's edges that both keep, where there is a choice; and by chance."""
+    """Agreement of cells of `runs` runs each: the mean share of a node's edges that both keep, where there is a choice; and by chance."""
 
     runs: int
     edges: float

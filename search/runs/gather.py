@@ -69,7 +69,7 @@ def conclude(
 
 
 def _provenance(runs: Sequence[Genotype], rows: Sequence[Agreement]) -> dict[str, Any]:
-    """That of the first run, with all seeds."""
+    """Provenance of the first run, with all seeds."""
     sources = [run.to_dict()["provenance"]["source"] for run in runs]
     shared = {key: value for key, value in sources[0].items() if key not in ("seed", "seconds")}
     note = f"the cell of the mean weights of {len(runs)} runs"
@@ -129,7 +129,7 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _stability(counts: Sequence[Mapping[str, Any]]) -> Table:
-    """How often each edge was kept."""
+    """Table of the number of runs that kept each edge."""
     table = Table(title=f"how often each edge was kept in {counts[0]['runs']} runs", title_justify="left")
     most = max(row["node"] for row in counts)
     for heading in ("cell", "node", *(f"from {i}" for i in range(most))):
@@ -140,7 +140,7 @@ def _stability(counts: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _agreement(rows: Sequence[Agreement]) -> Table:
-    """How the agreement of halves grows."""
+    """Table of the agreement of halves by their size."""
     table = Table(title="what the cells of two disjoint halves of the runs share, where a node has a choice", title_justify="left")
     for heading in ("runs in a half", "edges", "edges with operations", "edges by chance"):
         table.add_column(heading, justify="right")

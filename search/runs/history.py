@@ -1,4 +1,4 @@
-"""What changed when: stretches of epochs in which something stayed the same. Knows values and cells, no files and no pictures.
+"""History of edges by epoch: stretches of epochs in which something stayed the same. Knows values and cells, no files and no pictures.
 
 Epochs count from 1 over all stages of a search.
 """
@@ -76,7 +76,7 @@ def _operations(genotype: Genotype, kind: str) -> dict[Edge, str]:
 
 
 def operation_count(genotype: Genotype, operation: str) -> dict[str, int]:
-    """How many edges of each cell carry `operation`."""
+    """Number of edges with `operation`, for each cell kind."""
     return {kind: sum(op.operation == operation for node in cell.nodes for op in node) for kind, cell in genotype.cells.items()}
 
 

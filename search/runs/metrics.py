@@ -1,4 +1,4 @@
-"""An epoch of a search in figures: what the loop says, what the present cell is, and what the machine gave."""
+"""Metrics of an epoch of a search: of the loop, of the current cell, and of the machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def epoch_line(progress: Progress) -> dict[str, Any]:
 
 
 def skips(cells: Genotype) -> dict[str, int]:
-    """How many skip connections each cell kind has."""
+    """Number of skip connections of each cell kind."""
     return {kind: sum(edge.operation == "skip_connect" for node in cell.nodes for edge in node) for kind, cell in cells.cells.items()}
 
 
@@ -34,7 +34,7 @@ def imagenet_multi_adds(cells: Genotype) -> float | None:
 
 
 def warnings_about(cells: Genotype, max_macs: float) -> list[str]:
-    """What is wrong with the cells, each with its remedy."""
+    """Warnings about the cells, each with its remedy."""
     return [words for words in (collapse(cells), expense(cells, max_macs)) if words]
 
 
@@ -54,7 +54,7 @@ def collapse(cells: Genotype) -> str:
 
 
 def expense(cells: Genotype, max_macs: float) -> str:
-    """Of the ImageNet network, whose mobile setting allows 600 million multi-adds."""
+    """Multi-adds in millions of the ImageNet network, whose mobile setting allows 600 million multi-adds."""
     cost = imagenet_multi_adds(cells)
     if cost is None or cost <= max_macs:
         return ""

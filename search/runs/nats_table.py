@@ -1,4 +1,4 @@
-"""What a cell of NATS-Bench's topology space reaches, looked up in a table that the user has. Knows no search."""
+"""NATS-Bench lookup: accuracy of a cell of its topology space, in a table that the user has. Knows no search."""
 
 from __future__ import annotations
 

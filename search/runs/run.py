@@ -1,4 +1,4 @@
-"""A search that leaves a folder: settings, metrics, genotypes by epoch, the final cell and its picture. Knows files, no method.
+"""Run of a search in a folder: settings, metrics, genotypes by epoch, the final cell and its picture. Knows files, no method.
 
 | file | holds |
 |---|---|
@@ -53,7 +53,7 @@ SAME = ("method", "settings", "seed", "name", "data", "space", "amp", "processes
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is searched, and how.
+    """Plan of a search.
 
     Args:
         command: the method's name on the command line.

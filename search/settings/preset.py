@@ -1,4 +1,4 @@
-"""What a preset is: a named row of a paper's table. Knows no method."""
+"""Preset: a named row of a paper's table. Knows no method."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
 
 
 def _ignored_flags(settings: Training, job: TrainOptions, own: Training, own_job: TrainOptions) -> list[str]:
-    """That flags given beside --resume don't count, where they say otherwise than the folder."""
+    """Warning about flags beside --resume that are ignored, where they differ from the folder."""
     defaults = asdict(recipe(job.recipe).settings) | to_dict(TrainOptions())
     asked, recorded = asdict(settings) | to_dict(job), asdict(own) | to_dict(own_job)
     others = [key for key, default in defaults.items() if key not in ("resume", *MOVED) and asked[key] not in (default, recorded[key])]

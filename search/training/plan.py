@@ -124,7 +124,7 @@ def _check_images(model: Model, name: str, settings: Training, data: Dataset) ->
 
 
 def _inputs(model: Model, data: Dataset) -> dict[str, Any]:
-    """What timm writes beside the weights of how images are prepared."""
+    """Preprocessing in timm's configuration, written beside the weights."""
     return {
         **data.preprocessing,
         "pool_size": tuple(-(-side // model.network.reduction) for side in data.size),

@@ -1,4 +1,4 @@
-"""A result of a training into the file of its genotype, beside those that the paper reports."""
+"""Record a training's result in the file of its genotype, beside those that the paper reports."""
 
 from __future__ import annotations
 

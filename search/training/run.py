@@ -1,4 +1,4 @@
-"""A training that leaves a folder: settings, metrics, the trained network and its result. Knows files; trains and tests by others.
+"""Run of a training in a folder: settings, metrics, the trained network and its result. Knows files; trains and tests by others.
 
 | file | holds |
 |---|---|

@@ -1,4 +1,4 @@
-"""A training's weights into the package: `python -m nasarch.search.training.ship RUN`, in a checkout that is installed by `pip install -e`.
+"""Bundle weights into the package: `python -m nasarch.search.training.ship RUN`, in a checkout that is installed by `pip install -e`.
 
 Writes nasarch/weights/NAME.safetensors in half precision, which the test images are read for once more, and NAME.json, what
 nasarch/models/shipped.py describes. NAME is the model's, or `<genotype>_shallow` for eDARTS' network of 5 cells and 16 channels.
@@ -70,7 +70,7 @@ def ship(run: Path, folder: Path = shipped.FOLDER) -> Path:
 
 
 def _name(config: dict[str, Any]) -> str:
-    """Of the zoo's model whose cells and size were trained."""
+    """Name of the zoo's model whose cells and size were trained."""
     genotype, settings = find_source(config["source"]).cells, config["settings"]
     known = MODELS.get(config["model"])
     if known is None or models_of(genotype)[0].name not in MODELS:
