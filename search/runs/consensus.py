@@ -20,7 +20,7 @@ DEALS = 200  # random deals into halves, for each number of runs
 
 
 class Agreement(NamedTuple):
-    """Agreement of cells of `runs` runs each: the mean share of a node's edges that both keep, where there is a choice; and by chance."""
+    """Agreement of two cells of `runs` disjoint runs each: mean share of a node's edges in both, where there is a choice; and by chance."""
 
     runs: int
     edges: float
