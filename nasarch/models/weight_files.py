@@ -58,8 +58,11 @@ def genotype_in(path: Path) -> Genotype | None:
         ValueError: the file's metadata hold one that this version can't read; or it is no .safetensors file, by its name.
     """
     if path.suffix == ".safetensors":
-        with safetensors.safe_open(path, framework="pt") as file:
-            stated = (file.metadata() or {}).get(KEY)
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                stated = (file.metadata() or {}).get(KEY)
+        except (OSError, safetensors.SafetensorError) as error:
+            raise ValueError(f"can't read {path}: {error}; give an undamaged .safetensors file") from error
         if stated is not None:
             try:
                 return Genotype.from_dict(parse(stated.encode()))

@@ -75,13 +75,21 @@ def _read(path: Path, identity: dict[str, Any]) -> dict[str, dict[str, Any]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch, pickle and zip raise all kinds
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        # not what torch says, which advises to load the file without its safeguard
+        reason = getattr(error, "strerror", None) or f"no file of torch.save with plain values, {type(error).__name__}"
         raise ValueError(f"checkpoint {path} is damaged ({reason}): start again in another folder") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"checkpoint {path} has format {found!r}, this version reads {FORMAT!r}: resume with the version that wrote it")
+    known, stages = content.get("identity"), content.get("stages")
+    if not isinstance(known, dict) or not isinstance(stages, dict) or not all(map(_is_stage, stages.values())):
+        raise ValueError(f"checkpoint {path} is damaged (no identity, or stages without their epochs): start again in another folder")
     for key, value in identity.items():
-        if content["identity"].get(key) != value:
-            other = content["identity"].get(key)
+        if known.get(key) != value:
+            other = known.get(key)
             raise ValueError(f"checkpoint {path} is of a run with {key} {other!r}, not {value!r}: resume it with its own settings and data")
-    return content["stages"]
+    return stages
+
+
+def _is_stage(state: Any) -> bool:
+    return isinstance(state, dict) and type(state.get("epochs")) is int and state["epochs"] >= 0
