@@ -84,8 +84,8 @@ def damaged_json(draw: random.Random, path: Path) -> bytes:
     if draw.random() < 0.25:
         return damaged(draw, content)
     if path.suffix == ".jsonl":
-        lines = [json.loads(line) for line in content.splitlines()]
-        return "".join(json.dumps(line) + "\n" for line in (changed(draw, lines) or [0])).encode()
+        lines = changed(draw, [json.loads(line) for line in content.splitlines()])
+        return "".join(json.dumps(line) + "\n" for line in (lines if isinstance(lines, list) else [lines])).encode()
     return json.dumps(changed(draw, json.loads(content))).encode()
 
 

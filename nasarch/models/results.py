@@ -42,7 +42,7 @@ def _of_test(value: Mapping[str, Any], data: str | None) -> Iterator[dict[str, A
         "weights of the": value.get("weights"),
         "begun from weights of SHA-256": begun.get("sha256") if isinstance(begun, Mapping) else None,
     }
-    listed = [f"{key} {known}" for key, known in conditions.items() if known] + [str(value["device"])] * ("device" in value)
+    listed = [f"{key} {known}" for key, known in conditions.items() if known] + [str(value[key]) for key in ("device",) if key in value]
     listed += [f"{key} {new}" for key, new in changed.items()]
     for key, metric in (("top1", "test accuracy"), ("top5", "top-5 test accuracy")):
         if type(test.get(key)) in (int, float):
