@@ -18,7 +18,7 @@ from nasarch.cells.genotype import Genotype, resolve
 from nasarch.cells.space import NATS
 
 from .auxiliary import AUXILIARY, AuxiliaryHead
-from .layers import Map, build_layers
+from .layers import Map, build_layers, start_statistics
 
 
 def _tap(m: Map) -> dict[str, Any]:
@@ -102,6 +102,12 @@ class CellNetwork(nn.Module):
             self.num_features, num_classes, pool_type=global_pool, drop_rate=drop_rate, **dd
         )
         self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
+        self._start_statistics()
+
+    def _start_statistics(self) -> None:
+        """Running statistics by the fresh weights, for images of the papers' size."""
+        if not next(self.stem.parameters()).is_meta:
+            start_statistics(self.stem, self.cells, self.norm, self.in_chans, 32 if len(self.stem) == 1 else 224)
 
     @property
     def _model_args(self) -> dict[str, Any]:
@@ -114,10 +120,11 @@ class CellNetwork(nn.Module):
 
     @torch.jit.ignore
     def init_weights(self) -> None:
-        """Fresh weights and statistics, by PyTorch's defaults as in the published code; also after `to_empty`."""
+        """Fresh weights by PyTorch's defaults as in the published code, and running statistics by these; also after `to_empty`."""
         for module in self.modules():
             if callable(reset := getattr(module, "reset_parameters", None)):
                 reset()
+        self._start_statistics()
 
     @torch.jit.ignore
     def set_drop_path(self, rate: float) -> None:
