@@ -22,6 +22,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 LEFTOVER = re.compile(r"\.nasarch-[0-9a-f]{16}")
+_cleaned: set[Path] = set()  # folders in which this process has removed left-overs
 MIN_AGE, MAX_AGE = 1.0, 24 * 3600.0  # seconds: until a new folder is locked for certain; after which one without locks is abandoned
 
 
@@ -81,7 +82,10 @@ def new_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterat
 
 @contextmanager
 def _temporary_folder(parent: Path) -> Iterator[Path]:
-    """A new locked folder in `parent`, removed after the block."""
+    """A new locked folder in `parent`, removed after the block; the first one there removes what killed processes have left."""
+    if parent not in _cleaned:
+        _cleaned.add(parent)
+        remove_leftovers(parent)
     folder = parent / f".nasarch-{secrets.token_hex(8)}"
     folder.mkdir()
     descriptor = _lock(folder)

@@ -140,3 +140,12 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), new_folder(tmp_path / "x", replace=True):
         raise RuntimeError
     assert os.listdir(tmp_path) == ["x"] and os.listdir(tmp_path / "x") == ["second"]
+
+
+def test_the_first_file_of_a_process_in_a_folder_removes_what_a_killed_one_left(tmp_path: Path) -> None:
+    left = tmp_path / ".nasarch-0123456789abcdef"
+    left.mkdir()
+    (left / "x.json").write_text("half")
+    os.utime(left, (0, 0))
+    write_text(tmp_path / "x.json", "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]

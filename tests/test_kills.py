@@ -1,0 +1,108 @@
+"""Searches and gatherings that are killed, stopped or started twice: equal results, nothing lost, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nasarch.cli.main import main
+from tests.helpers.datasets import as_tree, two_classes
+
+pytestmark = pytest.mark.slow
+
+TINY = "--size 8 --channels 4 --batch-size 4 --device cpu".split()
+VARYING = {"seconds", "command", "resumed", "images_per_second", "memory", "out", "resume", "date", "threads"}  # of equal runs
+KILLS = 3  # of each command
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data sets, and two searches with different seeds."""
+    root = tmp_path_factory.mktemp("killed")
+    as_tree(root / "d", {**two_classes("train/", count=8), **two_classes("val/", count=2)})
+    for seed in ("0", "1"):
+        assert main([*search(root), "--seed", seed, "--out", str(root / f"search-{seed}")]) == 0
+    return root
+
+
+def search(root: Path) -> list[str]:
+    return ["search", "pc-darts", "--data", str(root / "d"), *TINY, *"--epochs 3 --nodes 2 --layers 3 --warmup 0".split()]
+
+
+def command(kind: str, root: Path) -> list[str]:
+    return search(root) if kind == "search" else ["gather", *(str(root / f"search-{seed}") for seed in (0, 1))]
+
+
+def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    words = [sys.executable, "-m", "nasarch", *arguments]
+    return subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def result(folder: Path) -> dict[str, Any]:
+    """What a command has written, without what differs between equal runs."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    assert not [path for path in folder.parent.rglob("*") if path.name.startswith((".nasarch-", ".lock")) or path.name == "checkpoint.pt"]
+    found: dict[str, Any] = {str(path.relative_to(folder)): None for path in files}
+    for path in files:
+        if path.name in ("result.json", "genotype.json", "ranking.json", "paths.json", "stability.json", "edges.json"):
+            found[str(path.relative_to(folder))] = plain(json.loads(path.read_text()))
+        elif path.suffix in (".safetensors", ".onnx"):
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items() if key not in VARYING}
+    return [plain(item) for item in value] if isinstance(value, list) else value
+
+
+def next_command(kind: str, root: Path, folder: Path) -> list[str]:
+    """That which resumes the run in `folder`, or begins it."""
+    if (folder / "out" / "config.json").exists():
+        return [*command(kind, root)[:2], "--resume", "out"]
+    return [*command(kind, root), "--out", "out"]
+
+
+@pytest.mark.parametrize("kind", ["search"])
+def test_a_command_that_is_killed_or_stopped_goes_on_to_the_same_result(kind: str, root: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    begun = time.monotonic()
+    process = started([*command(kind, root), "--out", "out"], whole)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    seconds, draw = time.monotonic() - begun, random.Random(kind)
+    for number in range(2 * KILLS):
+        process = started(next_command(kind, root, broken), broken)
+        time.sleep(seconds * draw.uniform(0.3, 1.0))
+        process.send_signal(signal.SIGTERM if number % 2 else signal.SIGKILL)
+        said, _ = process.communicate(timeout=120)
+        assert "Traceback" not in said
+        if process.returncode == 0:
+            break
+    process = started(next_command(kind, root, broken), broken)
+    said, _ = process.communicate(timeout=300)
+    assert process.returncode == 0 or "exists already" in said, said
+    assert result(broken / "out") == result(whole / "out")
+
+
+@pytest.mark.parametrize("kind", ["search", "gather"])
+def test_of_two_that_are_started_at_once_in_one_folder_one_writes_it(kind: str, root: Path, tmp_path: Path) -> None:
+    both = [started([*command(kind, root), "--out", "out"], tmp_path) for _ in range(2)]
+    said = [process.communicate(timeout=300)[0] for process in both]
+    codes = sorted(process.returncode for process in both)
+    assert codes == [0, 2] or (codes == [0, 0] and kind == "gather"), said
+    assert not any("Traceback" in words for words in said)
+    result(tmp_path / "out")
