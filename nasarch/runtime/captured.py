@@ -13,11 +13,12 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
+
+from . import distributed
 
 WARM_UP = 2  # real steps before a step is recorded, in which kernels are chosen and the optimizer's state is allocated
 Step = Callable[..., Sequence[Tensor]]
@@ -28,16 +29,16 @@ class Captured:
 
     Args:
         step: returns tensors; it is called for the first steps of a combination of shapes, and once more while it is recorded.
-        enabled: record and replay where the tensors are on CUDA.
+        enabled: record and replay where the tensors are on CUDA and this is the only process.
     """
 
     def __init__(self, step: Step, *, enabled: bool = True) -> None:
-        self.step, self.enabled = step, enabled
+        self.step, self.enabled = step, enabled and distributed.world_size() == 1
         self.graphs: dict[tuple[torch.Size, ...], _Graph] = {}
         self.calls: Counter[tuple[torch.Size, ...]] = Counter()
 
     def __call__(self, *tensors: Tensor) -> Sequence[Tensor]:
-        if not (self.enabled and tensors[0].is_cuda):
+        if not (self.enabled and _can_capture(tensors)):
             return self.step(*tensors)
         shapes = tuple(tensor.shape for tensor in tensors)
         self.calls[shapes] += 1
@@ -59,13 +60,19 @@ class Captured:
 
 
 class _Graph:
-    """A recorded step with its buffers."""
+    """A recorded step with its buffers.
+
+    All graphs of a device share their memory: no two are replayed at a time, and nothing of one is read after another has run. A pool
+    of memory ends with the last of its graphs.
+    """
 
     def __init__(self, step: Step, tensors: Sequence[Tensor]) -> None:
         self.buffers = [tensor.clone() for tensor in tensors]
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, pool=_pool(tensors[0].device)):
+        others = [other for other in _ALIVE if other.buffers[0].device == tensors[0].device]
+        with torch.cuda.graph(self.graph, pool=others[0].graph.pool() if others else None):
             self.results = step(*self.buffers)
+        _ALIVE.add(self)
 
     def replay(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         for buffer, tensor in zip(self.buffers, tensors, strict=True):
@@ -74,11 +81,11 @@ class _Graph:
         return [result.clone() for result in self.results]
 
 
-@cache
-def _pool(device: torch.device) -> Any:
-    """Memory that all graphs of a device share: no two are replayed at a time, and nothing of one is read after another has run."""
-    with torch.cuda.device(device):
-        return torch.cuda.graph_pool_handle()
+_ALIVE: WeakSet[_Graph] = WeakSet()
+
+
+def _can_capture(tensors: Sequence[Tensor]) -> bool:
+    return tensors[0].is_cuda
 
 
 def _beside(step: Step, tensors: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -24,7 +24,8 @@ class MachineOptions:
     Args:
         device: Device: cpu, cuda, cuda:1, ...; auto is the first accelerator, or the CPU.
         tf32: TF32 on NVIDIA GPUs: float32 convolutions and matrix products round their factors to 10 bits; faster, but less exact.
-        capture: Steps recorded as CUDA graphs and replayed: the same results without the time to launch thousands of kernels a step.
+        capture: Steps recorded as CUDA graphs and replayed: the same results without the time to launch thousands of kernels a step;
+            one process on CUDA alone.
     """
 
     device: str = "auto"

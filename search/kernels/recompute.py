@@ -57,6 +57,21 @@ def _convolution(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     return F.conv2d(x, weight, None, *geometry)
 
 
+def contiguous_gradient(x: Tensor) -> Tensor:
+    """x, whose gradient is brought into channels_last order on CUDA: for a slice, say, BN's reductions take several times as long there."""
+    return _Contiguous.apply(x) if x.is_cuda else x
+
+
+class _Contiguous(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        return g.contiguous(memory_format=torch.channels_last)
+
+
 class Copies(NamedTuple):
     """The channels of a map, in `sources` blocks, each block `times` times side by side: x_0 x_0 ... x_1 x_1 ..."""
 
@@ -118,7 +133,7 @@ class _Norm(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale, *statistics = ctx.saved_tensors
         y = _convolution(x, weight, ctx.geometry)
-        if g.is_cuda:  # in another order the reductions take several times as long
+        if g.is_cuda:
             g = g.contiguous(memory_format=torch.channels_last)
         wanted = ctx.needs_input_grad[:2]
         found = torch.ops.aten.native_batch_norm_backward(g, y, scale, *statistics, ctx.training, ctx.eps, [*wanted, False])

@@ -20,6 +20,7 @@ from nasarch.cells.space import Space
 from nasarch.models.operations import build
 from nasarch.search.kernels.average_pool import AveragePool
 from nasarch.search.kernels.pointwise import pointwise
+from nasarch.search.kernels.recompute import contiguous_gradient
 
 from .channel_sampling import Choice, reordered, returned
 from .convolutions import Convolutions
@@ -43,7 +44,7 @@ class WeightFreeOperations(nn.Module):
         self.bypass = nn.Identity() if stride == 1 else nn.MaxPool2d(2, ceil_mode=True)
 
     def forward(self, taken: Tensor, bypassed: Tensor, matrix: Tensor) -> tuple[Tensor, ...]:
-        features = [pool(taken) for pool in self.pools]
+        features = [contiguous_gradient(pool(taken)) for pool in self.pools]
         if bypassed.shape[1]:
             features.append(self.bypass(bypassed))
         out = pointwise(torch.cat(features, dim=1), matrix[:, :, None, None])

@@ -31,5 +31,6 @@ class Selection(nn.Module):
     def forward(self, table: Tensor) -> Tensor:
         """[T] -> [N]."""
         matrix = self.entry[:, None] == torch.arange(len(table), device=table.device)
-        selected = torch.mv(matrix.to(table.dtype), table)
+        with torch.autocast(table.device.type, enabled=False):  # mixing weights stay as they are
+            selected = torch.mv(matrix.to(table.dtype), table)
         return table.new_zeros(self.length).index_copy(0, self.position, selected)
