@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,9 @@ from nasarch.export.detection.run import build
 from nasarch.export.onnx.float32 import export_onnx
 from nasarch.export.onnx.session import open_session
 from nasarch.export.onnx.session import run as run_onnx
+from nasarch.runtime.captured import Captured
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.optimizers import adam, set_rate, sgd
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.updates import State, weights_only
 from nasarch.search.recipes import ftso, pc_darts
@@ -88,8 +91,13 @@ def searched(mask: Tensor, partial: int, dtype: torch.dtype = torch.float64, cli
 
 
 def with_optimizers(net: nn.Module, arch: nn.Module, clip: float) -> State:
-    sgd = torch.optim.SGD(net.parameters(), 0.02, 0.9, weight_decay=3e-4)
-    return State(net, arch, sgd, torch.optim.Adam(arch.parameters(), 6e-4, (0.5, 0.999), weight_decay=1e-3), clip)
+    return State(
+        net=net,
+        arch=arch,
+        weight_optimizer=sgd(net.parameters(), 0.02, 0.9, weight_decay=3e-4),
+        arch_optimizer=adam(arch.parameters(), 6e-4, (0.5, 0.999), weight_decay=1e-3),
+        clip=clip,
+    )
 
 
 def moved(state: State, device: torch.device) -> State:
@@ -138,6 +146,37 @@ def test_three_steps_of_every_update_are_the_cpus(name: str, device: torch.devic
     assert difference(parameters(other), parameters(here)) <= EXACT
     assert difference(before[: len(list(here.net.parameters()))], here.net.parameters()) > 1e-3
     assert (difference(before[-2:], parameters(here)[-2:]) > 1e-4) == (name != "weights_only")
+
+
+@pytest.mark.parametrize("name", UPDATES)
+def test_captured_steps_are_the_eager_ones(name: str, device: torch.device) -> None:
+    start = searched(MASKS["all"], 1)
+    eager, captured = moved(start, device), moved(start, device)
+    one = Captured(lambda x, y, other, labels: UPDATES[name](captured, (x, y), (other, labels)))
+    data = [there(batch, device) for batch in some_batches(12)]
+    for number, (train, valid) in enumerate(zip(data[:6], data[6:], strict=True)):
+        for state in (eager, captured):
+            set_rate(state.weight_optimizer, 0.02 / (number + 1))
+        ours, theirs = one(*train, *valid), UPDATES[name](eager, train, valid)
+        assert abs(ours[0].item() - theirs.loss.item()) <= EXACT and ours[1] == theirs.correct
+    assert difference(parameters(captured), parameters(eager)) <= EXACT
+    assert difference(captured.net.buffers(), eager.net.buffers()) <= EXACT
+    assert difference(parameters(captured), parameters(start)) > 1e-3
+    assert len(one.graphs) == (device.type == "cuda") and one.enabled
+
+
+@pytest.mark.parametrize("amp", ["off", "bf16"])
+def test_searches_one_after_the_other_are_captured(amp: Any, device: torch.device) -> None:
+    settings = ftso.Ftso(epochs=4, channels=8, layers=3, batch_size=16, nodes=2)
+    weights = []
+    for capture in (False, True, True):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # that a step can't be captured
+            found = follow(ftso, settings, Checkpoint(), device=device, amp=amp, capture=capture)[1]
+        assert found is not None
+        weights.append(found.weights.edges_ZE)
+    for captured in weights[1:]:
+        torch.testing.assert_close(captured, weights[0], rtol=0, atol=2e-3)
 
 
 def test_fp16_makes_the_step_of_float32_but_for_rounding(device: torch.device) -> None:

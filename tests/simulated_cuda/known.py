@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +40,8 @@ def step_of_left_labels(cuda: SimulatedCuda) -> None:
 
 def step_of_a_left_buffer(cuda: SimulatedCuda) -> None:
     state, (train, valid) = _search()
-    state.net.mix_index = torch.zeros(state.net.mix_index.shape, dtype=torch.long)  # type: ignore[operator, union-attr]
+    selection: Any = state.net.selection
+    selection.entry = torch.zeros(selection.entry.shape, dtype=torch.long)
     with cuda.during(STEP):
         updates.first_order(state, train, valid)
 

@@ -76,7 +76,7 @@ def test_a_step_that_looks_at_its_loss_is_found_out(known: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("left", "where"),
     [
-        ("step_of_left_images", "nasarch.search.supernet.selection"),
+        ("step_of_left_images", "nasarch.search.supernet.network"),
         ("step_of_left_labels", "nasarch.search.engine.updates"),
         ("step_of_a_left_buffer", "nasarch.search.supernet.selection"),
     ],
