@@ -227,14 +227,15 @@ def test_a_loss_that_is_no_number_names_the_step_and_leaves_the_last_good_state(
 @pytest.mark.parametrize("test", [True, False])
 def test_weights_lost_in_the_last_step_are_no_result(test: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every training loss is finite; the weights after the last one are not."""
-    descended = Learner._descend
+    step = Learner.step
 
-    def descending(learner: Learner, number: int) -> None:
-        descended(learner, number)
+    def stepping(learner: Learner, batch: Any, number: int) -> Any:
+        result = step(learner, batch, number)
         if number == 2:
             learner.net.fc.weight.data.fill_(float("nan"))
+        return result
 
-    monkeypatch.setattr(Learner, "_descend", descending)
+    monkeypatch.setattr(Learner, "step", stepping)
     with pytest.raises(ValueError, match=r"1 weights such as fc\.weight are no finite numbers: choose a smaller learning rate \(--lr\)"):
         run(plan(replace(SETTINGS, epochs=1), test=test), 0, tmp_path, silent)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "config.json", "metrics.jsonl"]
