@@ -36,6 +36,7 @@ from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.runtime.optimizers import adam, set_rate, sgd
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.updates import State, weights_only
+from nasarch.search.kernels.average_pool import AveragePool
 from nasarch.search.recipes import ftso, pc_darts
 from nasarch.search.supernet.candidates import all_candidates, only
 from nasarch.search.supernet.network import Supernet
@@ -133,6 +134,33 @@ def test_loss_and_all_gradients_of_a_supernet_are_the_cpus(mask: str, partial: i
     with torch.no_grad():
         next(iter(other.net.parameters()))[0, 0, 0, 0] += 1e-7  # what such a comparison would notice
     assert difference(gradients(other, device), expected) > EXACT
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [4, 7, 16])
+def test_average_pooling_is_the_cpus_in_channels_last_order(size: int, stride: int, device: torch.device) -> None:
+    x = torch.randn(3, 8, size, size, generator=torch.Generator().manual_seed(size), dtype=torch.float64)
+    rows = []
+    for place, pool in ((CPU, lambda a: F.avg_pool2d(a, 3, stride, 1, count_include_pad=False)), (device, AveragePool(stride))):
+        here = x.to(place).contiguous(memory_format=torch.channels_last).requires_grad_()
+        y = pool(here)
+        g = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).reshape(y.shape).to(place)
+        rows.append((y, torch.autograd.grad(y, here, g.contiguous(memory_format=torch.channels_last))[0]))
+    assert difference(rows[1], rows[0]) < 1e-12
+
+
+@pytest.mark.parametrize(("kernel", "stride", "groups"), [(5, 1, 16), (5, 2, 16), (3, 1, 16), (1, 1, 4), (1, 1, 1)])
+@pytest.mark.parametrize("size", [2, 4, 16])
+def test_convolutions_are_the_cpus_in_channels_last_order(kernel: int, stride: int, groups: int, size: int, device: torch.device) -> None:
+    generator = torch.Generator().manual_seed(size)
+    x = torch.randn(4, 16, size, size, generator=generator, dtype=torch.float64)
+    w = torch.randn(16, 16 // groups, kernel, kernel, generator=generator, dtype=torch.float64)
+    rows = []
+    for place, dtype in ((CPU, torch.float64), (device, torch.float32)):
+        here = x.to(place, dtype).contiguous(memory_format=torch.channels_last).requires_grad_(), w.to(place, dtype).requires_grad_()
+        y = F.conv2d(*here, None, stride, kernel // 2, 1, groups)
+        rows.append((y, *torch.autograd.grad(y.square().sum(), here)))
+    assert 0 < difference(rows[1], rows[0]) < 1e-5
 
 
 @pytest.mark.parametrize("name", UPDATES)
