@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nasarch.atomic import write_text
+from nasarch.atomic import new_folder, write_text
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import SPACES, Space
 from nasarch.console import console as plain_console
@@ -93,7 +93,8 @@ def combine(runs: Sequence[Path], out: Path, *, stability_only: bool = False) ->
         method = titled(config["method"])
         settings: Any = check_types(from_dict(method.settings, config["settings"]))
         space = replace(SPACES[config["space"]["name"]], nodes=config["space"]["nodes"])
-    conclude(method, settings, space, results, make_folder(out), plain_console(), with_consensus=not stability_only)
+    with new_folder(out) as folder:
+        conclude(method, settings, space, results, folder, plain_console(), with_consensus=not stability_only)
     print_text(f"wrote {out}")
 
 

@@ -78,6 +78,19 @@ def test_runs_gathered_later_give_the_same(runs: Path, as_one: bool, tmp_path: P
     assert "how often each edge was kept in 4 runs" in printed and f"wrote {tmp_path / 'all'}" in printed.replace("\n", "")
 
 
+def test_what_ends_in_the_middle_leaves_nothing_and_can_begin_again(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(*_: object) -> None:
+        assert list(tmp_path.rglob("stability.json"))  # it is in the middle
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr("nasarch.search.runs.gather.draw", stopped)
+        combine((runs,), out=tmp_path / "all")
+    assert not (tmp_path / "all").exists() and not list(tmp_path.rglob("stability.json"))
+    combine((runs,), out=tmp_path / "all")
+    assert (tmp_path / "all" / "consensus" / "cell.png").exists()
+
+
 def test_without_a_consensus_the_counts_alone_are_written(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     combine((runs,), out=tmp_path / "all", stability_only=True)
     assert [p.name for p in (tmp_path / "all").iterdir()] == ["stability.json"]
