@@ -1,4 +1,4 @@
-"""Searches and gatherings that are killed, stopped or started twice: equal results, nothing lost, nothing left behind."""
+"""Searches, trainings and gatherings that are killed, stopped or started twice: equal results, nothing lost, nothing left behind."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ def search(root: Path) -> list[str]:
 
 
 def command(kind: str, root: Path) -> list[str]:
+    if kind == "train":
+        small = "--cells 3 --epochs 3 --aux-weight 0 --cutout 0".split()
+        return ["train", str(root / "search-0"), "--data", str(root / "d"), *TINY, *small]
     return search(root) if kind == "search" else ["gather", *(str(root / f"search-{seed}") for seed in (0, 1))]
 
 
@@ -69,12 +72,12 @@ def plain(value: Any) -> Any:
 
 def next_command(kind: str, root: Path, folder: Path) -> list[str]:
     """That which resumes the run in `folder`, or begins it."""
-    if (folder / "out" / "config.json").exists():
-        return [*command(kind, root)[:2], "--resume", "out"]
+    if kind != "gather" and (folder / "out" / "config.json").exists():
+        return [*command(kind, root)[: 2 if kind == "search" else 1], "--resume", "out"]
     return [*command(kind, root), "--out", "out"]
 
 
-@pytest.mark.parametrize("kind", ["search"])
+@pytest.mark.parametrize("kind", ["search", "train", "gather"])
 def test_a_command_that_is_killed_or_stopped_goes_on_to_the_same_result(kind: str, root: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
@@ -98,7 +101,7 @@ def test_a_command_that_is_killed_or_stopped_goes_on_to_the_same_result(kind: st
     assert result(broken / "out") == result(whole / "out")
 
 
-@pytest.mark.parametrize("kind", ["search", "gather"])
+@pytest.mark.parametrize("kind", ["search", "train", "gather"])
 def test_of_two_that_are_started_at_once_in_one_folder_one_writes_it(kind: str, root: Path, tmp_path: Path) -> None:
     both = [started([*command(kind, root), "--out", "out"], tmp_path) for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]
