@@ -1,4 +1,4 @@
-"""Searches, trainings and gatherings that are killed, stopped or started twice: equal results, nothing lost, nothing left behind."""
+"""Searches, trainings, rankings, gatherings and exports that are killed, stopped or started twice: nothing lost, nothing left behind."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from nasarch.cli.main import main
+from tests.helpers import small_detector
 from tests.helpers.datasets import as_tree, two_classes
 
 pytestmark = pytest.mark.slow
@@ -29,6 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data sets, and two searches with different seeds."""
     root = tmp_path_factory.mktemp("killed")
     as_tree(root / "d", {**two_classes("train/", count=8), **two_classes("val/", count=2)})
+    small_detector.data(root / "boxes", train=8, val=2)
     for seed in ("0", "1"):
         assert main([*search(root), "--seed", seed, "--out", str(root / f"search-{seed}")]) == 0
     return root
@@ -39,10 +41,16 @@ def search(root: Path) -> list[str]:
 
 
 def command(kind: str, root: Path) -> list[str]:
-    if kind == "train":
-        small = "--cells 3 --epochs 3 --aux-weight 0 --cutout 0".split()
-        return ["train", str(root / "search-0"), "--data", str(root / "d"), *TINY, *small]
-    return search(root) if kind == "search" else ["gather", *(str(root / f"search-{seed}") for seed in (0, 1))]
+    both, data = [str(root / f"search-{seed}") for seed in (0, 1)], ["--data", str(root / "d"), *TINY]
+    if kind == "detect":
+        words = small_detector.command(root / "boxes", Path("out"), "--epochs", "2")
+        return [*words[: (place := words.index("--out"))], *words[place + 2 :]]
+    return {
+        "search": search(root),
+        "train": ["train", both[0], *data, *"--cells 3 --epochs 3 --aux-weight 0 --cutout 0".split()],
+        "select": ["select", *both, *data, *"--cells 3 --epochs 2 --seeds 2".split()],
+        "gather": ["gather", *both],
+    }[kind]
 
 
 def started(arguments: list[str], folder: Path) -> subprocess.Popen[str]:
@@ -73,11 +81,11 @@ def plain(value: Any) -> Any:
 def next_command(kind: str, root: Path, folder: Path) -> list[str]:
     """That which resumes the run in `folder`, or begins it."""
     if kind != "gather" and (folder / "out" / "config.json").exists():
-        return [*command(kind, root)[: 2 if kind == "search" else 1], "--resume", "out"]
+        return [*command(kind, root)[: 2 if kind in ("search", "detect") else 1], "--resume", "out"]
     return [*command(kind, root), "--out", "out"]
 
 
-@pytest.mark.parametrize("kind", ["search", "train", "gather"])
+@pytest.mark.parametrize("kind", ["search", "train", "detect", "select", "gather"])
 def test_a_command_that_is_killed_or_stopped_goes_on_to_the_same_result(kind: str, root: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
@@ -101,7 +109,7 @@ def test_a_command_that_is_killed_or_stopped_goes_on_to_the_same_result(kind: st
     assert result(broken / "out") == result(whole / "out")
 
 
-@pytest.mark.parametrize("kind", ["search", "train", "gather"])
+@pytest.mark.parametrize("kind", ["search", "train", "detect", "select", "gather"])
 def test_of_two_that_are_started_at_once_in_one_folder_one_writes_it(kind: str, root: Path, tmp_path: Path) -> None:
     both = [started([*command(kind, root), "--out", "out"], tmp_path) for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]
@@ -109,3 +117,22 @@ def test_of_two_that_are_started_at_once_in_one_folder_one_writes_it(kind: str, 
     assert codes == [0, 2] or (codes == [0, 0] and kind == "gather"), said
     assert not any("Traceback" in words for words in said)
     result(tmp_path / "out")
+
+
+def test_an_export_that_is_killed_leaves_its_file_whole_or_not_at_all(root: Path, tmp_path: Path) -> None:
+    words = ["export", "onnx", str(root / "search-0"), "--size", "32", "-o", "model.onnx"]
+    begun = time.monotonic()
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    said, _ = started(words, whole).communicate(timeout=300)
+    seconds, draw, expected = time.monotonic() - begun, random.Random(0), (whole / "model.onnx").read_bytes()
+    for _ in range(KILLS):
+        process = started(words, tmp_path)
+        time.sleep(seconds * draw.uniform(0.5, 1.0))
+        process.kill()
+        process.communicate(timeout=60)
+        assert not (tmp_path / "model.onnx").exists() or (tmp_path / "model.onnx").read_bytes() == expected
+    (tmp_path / "model.onnx").unlink(missing_ok=True)
+    said, _ = started(words, tmp_path).communicate(timeout=300)
+    assert (tmp_path / "model.onnx").read_bytes() == expected, said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "whole"]
