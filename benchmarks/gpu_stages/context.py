@@ -82,7 +82,8 @@ class Context:
     def from_json(cls, text: str) -> Context:
         values = json.loads(text)
         places = {key: Path(values[key]) for key in ("scratch", "out", "resume", "part") if values[key] is not None}
-        return cls(**values | places)
+        names = {key: tuple(values[key]) for key in ("cases", "forms")}
+        return cls(**values | places | names)
 
 
 def described(error: BaseException) -> dict[str, str]:

@@ -64,11 +64,15 @@ def load_state(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
             group["lr"] = rate.fill_(group["lr"])
 
 
-def set_gradients(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None]) -> None:
-    """Give parameters their gradients; on CUDA copied to where the last ones lay, in the order of the weights in memory."""
+def set_gradients(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor | None], *, in_place: bool | None = None) -> None:
+    """Give parameters their gradients.
+
+    Args:
+        in_place: copy them to where the last ones lay, in the order of the weights in memory; None does so on CUDA.
+    """
     copies: list[tuple[Tensor, Tensor]] = []
     for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is None or not gradient.is_cuda:
+        if gradient is None or not (gradient.is_cuda if in_place is None else in_place):
             parameter.grad = gradient
             continue
         if parameter.grad is None:

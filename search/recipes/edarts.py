@@ -69,9 +69,7 @@ def search(context: SearchContext, settings: Edarts) -> Generator[Progress, None
         raise ValueError(
             f"eDARTS' paths and constants belong to space {DARTS.name!r}, not {space.name!r}: search it with darts, pc-darts or ftso"
         )
-    candidates = only(space, *settings.operations)
-    if settings.path is not None:
-        candidates &= on(space, by_kind(given_edges(space, read_path(settings.path, space))))
+    candidates = path_candidates(space, settings)
     constants_O = torch.tensor([CONSTANTS.get(name, 0.0) for name in space.operations], device=context.device)
     bias = constants_O if settings.attention == "forward" else 0.0
     arch = context.relaxation(space, candidates, init_std=settings.init_std, bias=bias)
@@ -92,6 +90,12 @@ def search(context: SearchContext, settings: Edarts) -> Generator[Progress, None
         stage="operations" if settings.path else "operations and topology",
     )
     return derive(space, settings, arch.weights(), context.name)
+
+
+def path_candidates(space: Space, settings: Edarts) -> Tensor:
+    """The settings' operations on the edges of the path; without a path on all edges."""
+    candidates = only(space, *settings.operations)
+    return candidates if settings.path is None else candidates & on(space, by_kind(given_edges(space, read_path(settings.path, space))))
 
 
 def derive(space: Space, settings: Edarts, weights: ArchitectureWeights, name: str) -> SearchResult:

@@ -23,7 +23,8 @@ class Selection(nn.Module):
 
     def __init__(self, index: Tensor, columns: int) -> None:
         super().__init__()
-        position = (index % columns != columns - 1).nonzero().flatten()
+        is_read = index % columns != columns - 1
+        position = index[:0] if index.is_meta else is_read.nonzero().flatten()  # on the meta device nobody knows
         self.length = len(index)
         self.register_buffer("position", position, persistent=False)
         self.register_buffer("entry", index[position], persistent=False)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,16 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import gpu
-from benchmarks.gpu_stages import exact, graph, images, kernels, steps, train
-from benchmarks.gpu_stages.cases import CASES, Case, batches, modules, state_of
+from benchmarks.gpu_stages import exact, graph, images, kernels, train
+from benchmarks.gpu_stages.cases import CASES, batches, modules, state_of
 from benchmarks.gpu_stages.context import Context, brief
 from benchmarks.gpu_stages.driver import Report, Stage, run_stages
 from benchmarks.gpu_stages.formats import FORMATS, in_format
 from benchmarks.gpu_stages.table import markdown
 from nasarch.data.dataset import Dataset
 from nasarch.data.load import load
+from nasarch.runtime.captured import Captured
+from nasarch.runtime.optimizers import set_rate
 from nasarch.search.kernels import recompute
 
 ROOT = Path(__file__).parents[2]
@@ -299,40 +301,29 @@ def test_a_product_with_a_matrix_of_blocks_is_a_grouped_convolution_and_its_grad
         torch.testing.assert_close(calls[name][0]().flatten(), expected.flatten(), rtol=1e-12, atol=1e-12)
 
 
-def graph_of(case: Case) -> tuple[graph.Captured, list[Any]]:
-    two = batches(case, "cpu", 2, small=True)
-    return graph.Captured(case, state_of(case, "cpu", "off", small=True), two), two
-
-
-def test_gradients_lie_as_their_weights_do_where_a_fused_optimiser_asks_for_it() -> None:
-    case = CASES["pc-darts"]
-    one, two = graph_of(case)
-    one.eager(two)
-    plain = state_of(case, "cpu", "off", small=True)
-    case.update(plain, *two)
-    assert steps.other_strides(one.state) == 0 < steps.other_strides(plain)
-    for p in one.state.net.parameters():
-        assert one.state.weight_optimizer.state[p]["momentum_buffer"].stride() == p.stride()
-
-
 def test_a_rate_that_is_baked_in_is_noticed() -> None:
-    one, two = graph_of(CASES["ftso"])
-    assert graph.rate_is_read(one, two)
-    for group in one.state.weight_optimizer.param_groups:
-        group["lr"] = 0.1
-    assert not graph.rate_is_read(one, two)
+    case, two = CASES["ftso"], batches(CASES["ftso"], "cpu", 2, small=True)
+    state = state_of(case, "cpu", "off", small=True)
+    assert graph.rate_is_read(Captured(partial(graph.on_batches, case.update, state)), state, two)
+
+    def baked(*tensors: Any) -> Any:
+        set_rate(state.weight_optimizer, 0.1)
+        return graph.on_batches(case.update, state, *tensors)
+
+    assert not graph.rate_is_read(Captured(baked), state, two)
 
 
 def test_a_step_that_reads_no_new_batch_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     context = Context(small=True)
     figures = graph.captured(context, CASES["ftso"], "off", "channels_last")
     assert figures["from_eager"] < 1e-6 < figures["moved"]
-    eager = graph.Captured.eager
+    on_batches, first = graph.on_batches, list[Any]()
 
-    def deaf(one: graph.Captured, two: Any) -> None:
-        eager(one, one.buffers)  # type: ignore[arg-type]
+    def deaf(update: Any, state: Any, *tensors: Any) -> Any:
+        first[:] = first or tensors
+        return on_batches(update, state, *first)
 
-    monkeypatch.setattr(graph.Captured, "eager", deaf)
+    monkeypatch.setattr(graph, "on_batches", deaf)
     assert graph.captured(context, CASES["ftso"], "off", "channels_last")["from_eager"] > 1e-4
 
 

@@ -79,7 +79,7 @@ def test_wheels_for_the_other_python_this_package_and_the_images_are_packed(tmp_
     download, wheel = place.calls()
     assert "--python-version 3.12" in download and "--no-deps" in download and "fvcore" in wheel
     packed = {path.name for path in (tmp_path / "source").iterdir()}
-    assert packed == {"nasarch", "search", "export", "genotypes", "pyproject.toml", "README.md", "LICENSE"}
+    assert packed == {"nasarch", "search", "export", "genotypes", "setup.py", "pyproject.toml", "README.md", "LICENSE"}
     assert (tmp_path / "source" / "nasarch" / "compute.py").read_bytes() == (ROOT / "nasarch" / "compute.py").read_bytes()
     assert done.stdout.splitlines()[-1] == "0.0 MiB  altogether, of 60 MiB"
 

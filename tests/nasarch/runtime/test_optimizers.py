@@ -77,6 +77,18 @@ def test_state_of_cuda_is_used_by_a_cpu_in_its_own_way() -> None:
     steps(optimizer, parameters, 1)
 
 
+def test_gradients_in_place_lie_as_their_weights_do() -> None:
+    weight = nn.Parameter(torch.zeros(4, 3, 2, 2).to(memory_format=torch.channels_last))
+    first, second = (torch.full((4, 3, 2, 2), value) for value in (1.0, 2.0))
+    set_gradients([weight], [first], in_place=True)
+    place = weight.grad
+    assert place is not None and place.stride() == weight.stride() != first.stride() and torch.equal(place, first)
+    set_gradients([weight], [second], in_place=True)
+    assert weight.grad is place and torch.equal(place, second)
+    set_gradients([weight], [first])
+    assert weight.grad is first
+
+
 def test_a_parameter_without_a_gradient_has_none() -> None:
     parameters = weights()
     set_gradients(parameters, [torch.ones(3, 2), None])

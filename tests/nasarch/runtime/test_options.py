@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -48,6 +49,6 @@ def test_updated_changes_what_is_named_and_keeps_the_rest_of_its_part() -> None:
 
 def test_data_options_load_as_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    monkeypatch.setattr("nasarch.data.load.load", lambda *args, **told: seen.append((args, told)))
+    monkeypatch.setattr("nasarch.data.load.load", lambda *args, **told: seen.append((args, told)) or SimpleNamespace(source="x"))
     DataOptions(data="x", size=9, root=Path("r"), download=True, in_memory=False, workers=3).load()
     assert seen == [(("x",), {"size": 9, "root": Path("r"), "download": True, "in_memory": False})]

@@ -84,7 +84,7 @@ def mask(space: Space, settings: Any) -> Tensor:
     if hasattr(settings, "topology_operation"):
         one_operation(space, settings.operation)
         return only(space, *settings.topology_operation)
-    return edarts._candidates(space, settings) if hasattr(settings, "path") else all_candidates(space)
+    return edarts.path_candidates(space, settings) if hasattr(settings, "path") else all_candidates(space)
 
 
 @every_preset
