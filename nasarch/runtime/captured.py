@@ -34,6 +34,8 @@ class Captured:
 
     def __init__(self, step: Step, *, enabled: bool = True) -> None:
         self.step, self.enabled = step, enabled and distributed.world_size() == 1
+        if enabled and not self.enabled:
+            warnings.warn(f"steps are captured in one process alone: these {distributed.world_size()} run kernel by kernel", stacklevel=2)
         self.graphs: dict[tuple[torch.Size, ...], _Graph] = {}
         self.calls: Counter[tuple[torch.Size, ...]] = Counter()
 

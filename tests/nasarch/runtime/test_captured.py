@@ -109,3 +109,12 @@ def test_a_step_that_cant_be_captured_goes_on_without_and_says_so_once(graphs: l
     (said,) = caught
     assert str(said.message).endswith("slower: operation not permitted when stream is capturing")
     assert weight.item() == pytest.approx(1 - 0.1 * (WARM_UP + 3))
+
+
+def test_several_processes_run_as_they_are_and_say_so(graphs: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(captured.distributed, "world_size", lambda: 2)
+    with pytest.warns(UserWarning, match="in one process alone: these 2 run kernel by kernel"):
+        one = Captured(descent(torch.ones(())))
+    for _ in range(WARM_UP + 2):
+        one(torch.ones(4))
+    assert not graphs
