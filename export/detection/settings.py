@@ -114,3 +114,5 @@ class DetectOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self, flags=True)
+        if self.machine.capture:
+            raise ValueError("--capture: a detector's step can't be recorded, as its loss has other shapes for other boxes; leave it out")

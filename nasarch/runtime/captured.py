@@ -38,6 +38,7 @@ class Captured:
             warnings.warn(f"steps are captured in one process alone: these {distributed.world_size()} run kernel by kernel", stacklevel=2)
         self.graphs: dict[tuple[torch.Size, ...], _Graph] = {}
         self.calls: Counter[tuple[torch.Size, ...]] = Counter()
+        self.constant: float | None = None
 
     def __call__(self, *tensors: Tensor) -> Sequence[Tensor]:
         if not (self.enabled and _can_capture(tensors)):
@@ -56,9 +57,11 @@ class Captured:
                 return self.step(*tensors)
         return self.graphs[shapes].replay(tensors)
 
-    def reset(self) -> None:
-        """Forget the graphs: a number that is part of the step has changed."""
-        self.graphs.clear()
+    def set_constant(self, value: float) -> None:
+        """State a number that is part of the step, such as the rate of drop path: when it changes, the graphs are recorded anew."""
+        if value != self.constant:
+            self.graphs.clear()
+            self.constant = value
 
 
 class _Graph:

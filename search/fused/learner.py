@@ -48,14 +48,12 @@ class FusedLearner:
         self.optimizer = sgd(net, settings)
         self.owners = [[part.network for part in net.parts[name]] for name, _ in net.named_parameters()]
         self.owner = torch.tensor(sum(self.owners, []), device=self.device)
-        self.update, self.drop_path = Captured(self._update, enabled=capture), 0.0
+        self.update = Captured(self._update, enabled=capture)
 
     def start_epoch(self, epoch: int) -> tuple[float, float]:
         """Learning rate and drop path of the epoch, which are set here."""
         rate, drop = begin_epoch(self.net, self.optimizer, self.settings, epoch)
-        if drop != self.drop_path:  # a number in the step
-            self.update.reset()
-            self.drop_path = drop
+        self.update.set_constant(drop)
         return rate, drop
 
     def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:

@@ -121,14 +121,12 @@ class Learner:
         self.loss: nn.Module = LabelSmoothingCrossEntropy(smoothing) if smoothing else nn.CrossEntropyLoss()
         self.mixup = Mixup(settings.mixup, label_smoothing=smoothing, num_classes=classes) if settings.mixup else None
         self.mean, self.std = torch.tensor(mean_std, device=self.device)[..., None, None]
-        self.update, self.drop_path = Captured(self._update, enabled=capture), 0.0
+        self.update = Captured(self._update, enabled=capture)
 
     def start_epoch(self, epoch: int) -> tuple[float, float]:
         """Learning rate and drop path of the epoch, which are set here."""
         rate, drop = begin_epoch(self.net, self.optimizer, self.settings, epoch)
-        if drop != self.drop_path:  # a number in the step
-            self.update.reset()
-            self.drop_path = drop
+        self.update.set_constant(drop)
         return rate, drop
 
     def step(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:

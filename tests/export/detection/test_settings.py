@@ -45,7 +45,6 @@ JOB: dict[str, tuple[list[str], Any]] = {
     "device": (["cpu"], "cpu"),
     "amp": (["bf16"], "bf16"),
     "tf32": ([], True),
-    "capture": ([], True),
     "evaluate": ([], False),
     "out": (["o"], Path("o")),
     "resume": (["r"], Path("r")),
@@ -77,7 +76,7 @@ def test_the_defaults_are_those_of_torchvisions_reference() -> None:
 
 @pytest.mark.parametrize("name", [*SETTING, *JOB])
 def test_a_flag_of_the_training_changes_its_own_setting_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [*SETTING] == [one.name for one in fields(DetectTraining)] and JOB.keys() == to_dict(DetectOptions()).keys()
+    assert [*SETTING] == [one.name for one in fields(DetectTraining)] and {*JOB, "capture"} == {*to_dict(DetectOptions())}
     seen = list[tuple[DetectTraining, DetectOptions]]()
     monkeypatch.setattr(detect_command, "train", lambda *told: seen.append(told))
     words, value = {**SETTING, **JOB}[name]
@@ -110,6 +109,11 @@ def test_settings_end_where_they_mean_nothing(name: str) -> None:
     assert DetectOptions(workers=0).workers == 0
     with pytest.raises(ValueError, match="--workers -1: choose 0 or more"):
         DetectOptions(workers=-1)
+
+
+def test_steps_of_a_detector_are_not_captured_and_the_flag_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", "train", "--backbone", "resnet18", "--data", "d", "--capture"]) == 2
+    assert "--capture: a detector's step can't be recorded" in capsys.readouterr().err
 
 
 GOOD: dict[str, Any] = {"backbone": "resnet18", "arguments": {}, "class_names": ("a", "b"), "category_ids": (3, 7)}

@@ -76,11 +76,11 @@ def test_each_combination_of_shapes_has_its_own_graph_after_its_own_warm_up(grap
     for _ in range(WARM_UP + 1):
         one(torch.ones(3))
     assert [graph.buffers[0].shape for graph in graphs] == [(4,), (3,)]
-    one(torch.ones(4))
-    assert len(graphs) == 2
-    one.reset()
-    one(torch.ones(4))
-    assert len(graphs) == 3
+    for constant, count in ((None, 2), (0.1, 3), (0.1, 3), (0.2, 4)):
+        if constant is not None:
+            one.set_constant(constant)
+        one(torch.ones(4))
+        assert len(graphs) == count
 
 
 def test_what_is_switched_off_or_not_on_cuda_runs_as_it_is(graphs: list[Recorded], monkeypatch: pytest.MonkeyPatch) -> None:

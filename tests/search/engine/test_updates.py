@@ -11,14 +11,21 @@ from torch.nn.utils import clip_grad_norm_
 from nasarch.cells.space import DARTS
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.updates import (
+    PASSES,
+    OptimizerSettings,
     State,
+    Update,
     arch_exact_second_order,
     arch_first_order,
     arch_second_order,
     first_order,
+    initial_state,
     one_level,
     weights_only,
 )
+from nasarch.search.settings.pc_darts import PcDarts
+from nasarch.search.supernet.candidates import all_candidates
+from nasarch.search.supernet.network import Supernet
 from tests.search.supernet.test_network import MASKS, both, pairs
 
 STEPS = 5
@@ -155,3 +162,15 @@ def test_one_level_moves_both_by_the_gradients_of_one_pass() -> None:
     for p, e in zip(state.arch.parameters(), expected, strict=True):
         torch.testing.assert_close(p.grad, e, rtol=1e-9, atol=1e-12)
     assert state.arch.beta.any() and all(p.grad is not None for p in state.net.parameters())
+
+
+@pytest.mark.parametrize("update", PASSES)
+def test_channels_are_drawn_for_as_many_passes_as_an_update_makes(update: Update) -> None:
+    mask = all_candidates(DARTS)
+    net = Supernet(DARTS, mask, channels=8, layers=3, partial=4, random_channels=True)
+    passes: list[int] = []
+    net.sampler.register_forward_hook(lambda *_: passes.append(1))
+    state = initial_state(net, Relaxation(DARTS, mask, subset=1), OptimizerSettings.of(PcDarts()))
+    batch = torch.randn(4, 3, 8, 8), torch.tensor([1, 2, 3, 4])
+    update(state, batch, batch)
+    assert len(passes) == PASSES[update]
