@@ -44,7 +44,7 @@ def run(context: Context) -> None:
     """All of them in one precision and format, then in the next."""
     context.note(
         NO_GRAPH,
-        {"left_out": "a search draws its channels before each step, which the steps here do not: see the stage smoke with --capture"},
+        {"left_out": "searches draw its channels before a step; the steps here do not (see smoke, --capture)"},
     )
     for (amp, form), name in product(combinations(context), [name for name in NAMES if name in (context.cases or NAMES)]):
         context.attempt(f"{name}, {amp}, {form}", partial(captured, context, CASES[name], amp, form))
