@@ -233,7 +233,12 @@ def test_gather_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         positional, named = call(caught, "gather", "a", "b", "-o", f"new{wanted}", *flags)
         method, told, space, results, folder, _ = positional
         assert method.title == "PC-DARTS" and (told.epochs, told.fractions) == (30, (0.5, 0.25)) and space.nodes == 3
-        assert results == ["a", "b"] and folder == Path(f"new{wanted}") and named == {"with_consensus": wanted}
+        assert (
+            results == ["a", "b"]
+            and folder.name == f"new{wanted}"
+            and (tmp_path / folder.name).is_dir()
+            and named == {"with_consensus": wanted}
+        )
 
 
 def test_models_are_listed_by_the_pattern_that_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
