@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasarch.cells.space import Space
+from nasarch.cells.space import NATS, Space
 from nasarch.models.cell import ResidualReduction
 from nasarch.models.operations import factorized_reduce, relu_conv_bn
 from nasarch.models.skeleton import RESIDUAL, cell_specs
@@ -148,6 +148,9 @@ class Supernet(nn.Module):
     With `random_channels` the channels that go through the operations are drawn anew in every training pass (channel_sampling.py), which
     takes more time and memory. Passes on the same batch then differ, so that finite differences (second order) see noise.
 
+    In space `nats` the network is that of NATS-Bench's weight-sharing searches (Dong et al. 2021, code): no BN after a pooling, a BN and a
+    ReLU before the global pooling. The BN of its operations keeps no running statistics there; in a search none are read.
+
     Raises:
         ValueError: `partial` does not divide the channels, or a node is left without any candidate.
     """
@@ -191,7 +194,8 @@ class Supernet(nn.Module):
         self.sizes = [index.numel() for index in mix_index]
         self.register_buffer("mix_index", torch.cat([index.flatten() for index in mix_index]), persistent=False)
         self.selection = Selection(self.mix_index, len(space.operations) + 2)
-        self.head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[1], num_classes))
+        normed = [nn.BatchNorm2d(widths[1]), nn.ReLU()] if space.name == NATS.name else []
+        self.head = nn.Sequential(*normed, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(widths[1], num_classes))
         for norm in self.modules():
             if isinstance(norm, nn.BatchNorm2d):
                 norm.num_batches_tracked = None  # counts steps for a cumulative average, which nobody asks for: one launch saved each

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasarch.cells.space import Space
+from nasarch.cells.space import NATS, Space
 from nasarch.models.operations import build
 from nasarch.search.kernels.average_pool import AveragePool
 from nasarch.search.kernels.pointwise import pointwise
@@ -35,12 +35,15 @@ class WeightFreeOperations(nn.Module):
     """Operations without weights, and the bypass, to all E targets of a node by one matrix of mixing weights [E * C, features].
 
     The features stand side by side: the taken channels themselves (skip), their poolings, the bypassed channels.
+
+    Args:
+        normalized: a BN without affine parameters follows every pooling (Liu et al. 2019, code); NATS-Bench's poolings have none.
     """
 
-    def __init__(self, names: Sequence[str], taken: int, channels: int, bypassed: int, stride: int) -> None:
+    def __init__(self, names: Sequence[str], taken: int, channels: int, bypassed: int, stride: int, *, normalized: bool) -> None:
         super().__init__()
         self.channels = channels
-        self.pools = nn.ModuleList([_pool(name, taken, stride) for name in names])
+        self.pools = nn.ModuleList([_pool(name, taken, stride, normalized) for name in names])
         self.bypass = nn.Identity() if stride == 1 else nn.MaxPool2d(2, ceil_mode=True)
 
     def forward(self, taken: Tensor, bypassed: Tensor, matrix: Tensor) -> tuple[Tensor, ...]:
@@ -51,10 +54,9 @@ class WeightFreeOperations(nn.Module):
         return out.split(self.channels, dim=1)
 
 
-def _pool(name: str, channels: int, stride: int) -> nn.Module:
-    """An operation without weights; in a search a BN that is not affine follows every pooling (Liu et al. 2019, code)."""
+def _pool(name: str, channels: int, stride: int, normalized: bool) -> nn.Module:
     pool = AveragePool(stride) if name == "avg_pool_3x3" else build(name, channels, stride)
-    return pool if name == "skip_connect" else nn.Sequential(pool, nn.BatchNorm2d(channels, affine=False))
+    return nn.Sequential(pool, nn.BatchNorm2d(channels, affine=False)) if normalized and name != "skip_connect" else pool
 
 
 class OutgoingEdges(nn.Module):
@@ -100,7 +102,8 @@ class OutgoingEdges(nn.Module):
             self._add(branch, torch.cat(blocks), [[rows[e] for e in edges] for rows in rows_S], sum(columns, []))
         if weight_free or (rows_S[0] and taken < channels):
             names = [space.operations[o] for o in weight_free]
-            matrix = WeightFreeOperations(names, len(sources) * taken, channels, len(sources) * (channels - taken), stride)
+            bypassed, normalized = len(sources) * (channels - taken), space.name != NATS.name
+            matrix = WeightFreeOperations(names, len(sources) * taken, channels, bypassed, stride, normalized=normalized)
             self._add(matrix, _matrix_index(index_SEO, weight_free, taken, order_C), rows_S, weight_free)
         self.targets = [[space.edges[e].target for e in edges[0]] for edges, _ in self.contents]
 

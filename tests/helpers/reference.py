@@ -48,14 +48,14 @@ def half(c: int, kernel: int, stride: int, dilation: int, affine: bool) -> list[
     return [nn.ReLU(), depthwise, nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c, affine=affine)]
 
 
-def operation(name: str, c: int, stride: int) -> nn.Module:
-    """Of a search: pooling is normalised, and no BN is affine."""
+def operation(name: str, c: int, stride: int, pooling_norm: bool = True) -> nn.Module:
+    """Of a search: pooling is normalised (but in NATS-Bench), and no BN is affine."""
     if name == "none":
         return Zero(stride)
     if name == "skip_connect":
         return nn.Identity() if stride == 1 else HalvingSkip(c, c)
     if name in POOLING:
-        return nn.Sequential(POOLING[name](stride), nn.BatchNorm2d(c, affine=False))
+        return nn.Sequential(POOLING[name](stride), *([nn.BatchNorm2d(c, affine=False)] if pooling_norm else []))
     return convolutions(name, c, stride, affine=False)
 
 
@@ -83,10 +83,10 @@ def shuffle(x: Tensor, groups: int) -> Tensor:
 class MixedEdge(nn.Module):
     """Eq. 1 of one edge; the weights are given for all operations, those outside the candidates are not built."""
 
-    def __init__(self, c: int, stride: int, names: dict[int, str], k: int) -> None:
+    def __init__(self, c: int, stride: int, names: dict[int, str], k: int, pooling_norm: bool = True) -> None:
         super().__init__()
         self.c, self.k, self.stride = c // k, k, stride
-        self.operations = nn.ModuleDict({str(o): operation(name, c // k, stride) for o, name in names.items()})
+        self.operations = nn.ModuleDict({str(o): operation(name, c // k, stride, pooling_norm) for o, name in names.items()})
 
     def forward(self, x: Tensor, weight_O: Tensor, chosen: list[int] | None = None) -> Tensor:
         """`chosen`: the channels that S takes; they return to their places, and nothing is shuffled."""
@@ -113,7 +113,7 @@ class TwinCell(nn.Module):
         self.edges = nn.ModuleList()
         for e, (source, _) in enumerate(space.edges):
             names = {o: name for o, name in enumerate(space.operations) if candidates_EO[e, o]}
-            self.edges.append(MixedEdge(c, 2 if reduction and source < space.inputs else 1, names, k))
+            self.edges.append(MixedEdge(c, 2 if reduction and source < space.inputs else 1, names, k, space.name != "nats"))
 
     def forward(self, s0: Tensor, s1: Tensor, operations_EO: Tensor, edges_E: Tensor, chosen_E=None) -> Tensor:
         chosen_E = [None] * len(self.edges) if chosen_E is None else chosen_E

@@ -53,7 +53,10 @@ class Residual(nn.Module):
 
 
 class NatsTwin(nn.Module):
-    """Three stages of cells of one input, 1, 2 and 4 times as wide, between them a residual block."""
+    """NATS-Bench's search network: three stages of cells of one input, 1, 2 and 4 times as wide, between them a residual block.
+
+    A pooling has no BN of its own; after the last cell a BN with weights and a ReLU, then the mean of each map.
+    """
 
     def __init__(self, space: Space, candidates_ZEO: Tensor, *, channels: int, layers: int, partial: int, num_classes: int) -> None:
         super().__init__()
@@ -63,6 +66,7 @@ class NatsTwin(nn.Module):
             c = channels * 2**stage
             self.cells.extend([Residual(c // 2, c)] if stage else [])
             self.cells.extend(TwinCell(space, candidates_ZEO[0], c, c, c, False, False, partial) for _ in range(layers))
+        self.norm = nn.BatchNorm2d(c)
         self.classifier = nn.Linear(c, num_classes)
 
     def forward(self, x: Tensor, operations_ZEO: Tensor, edges_ZE: Tensor, chosen: Any = None) -> Tensor:
@@ -70,7 +74,7 @@ class NatsTwin(nn.Module):
         x = self.stem(x)
         for cell in self.cells:
             x = cell(x) if isinstance(cell, Residual) else cell(x, x, operations_ZEO[0], edges_ZE[0])
-        return self.classifier(x.mean((2, 3)))
+        return self.classifier(F.relu(self.norm(x)).mean((2, 3)))
 
 
 def pairs(net: Supernet, twin: nn.Module) -> list[tuple[Tensor, Tensor]]:
@@ -78,7 +82,7 @@ def pairs(net: Supernet, twin: nn.Module) -> list[tuple[Tensor, Tensor]]:
     if not isinstance(twin, NatsTwin):
         return test_network.pairs(net, twin)
     found = list(zip(_entries(net.stem), _entries(twin.stem), strict=True))
-    found += zip(_entries(net.head), _entries(twin.classifier), strict=True)
+    found += zip(_entries(net.head), _entries(nn.ModuleList([twin.norm, twin.classifier])), strict=True)
     for cell, other in zip(net.cells, twin.cells, strict=True):
         block = zip(_entries(cell), _entries(other), strict=True) if isinstance(other, Residual) else test_network.cell_pairs(cell, other)
         found += list(block)
