@@ -21,7 +21,8 @@ class TrainOptions:
         dataset: Options of the data set; a folder or tar file needs a test part.
         machine: Options of the hardware.
         output: Options of the run folder.
-        recipe: Settings from the literature, which other flags then change: cifar, cifar-long, imagenet, shallow or nats.
+        recipe: Settings from the literature, which other flags then change: cifar, pc-darts, edarts, ftso, imagenet, imagenet-100,
+            dots-imagenet, darts-imagenet, shallow or nats.
         weights: Pretrained weights to start from, instead of random ones: a .safetensors file, or a training's model/ or checkpoint.pt.
         scale_lr: Linear scaling of the recipe's learning rate with the batch size.
         seed: Random seed of weight initialization, batch order, augmentation and drop path.

@@ -2,22 +2,34 @@
 
 | recipe | epochs | batch | learning rate | drop path | cutout | auxiliary head | source |
 |---|---|---|---|---|---|---|---|
-| cifar | 600 | 96 | 0.025, cosine to 0 | 0.2 | 16 | 0.4 | DARTS (Liu et al. 2019), sec. 3.2 and learner.py; eDARTS too takes 96 |
-| cifar-long | 1,200 | 128 | 0.025, cosine to 0 | 0.3 | 16 | 0.4 | PC-DARTS (Xu et al. 2020), sec. 4.2; 1,200 epochs: FTSO, Fig. 4b |
-| imagenet | 250 | 1,024 | 0.5, linear to 0, warm-up in 5 stairs of an epoch | 0 | 0 | 0.4 | PC-DARTS, sec. 4.3 and train_imagenet.py |
+| cifar | 600 | 96 | 0.025, cosine to 0 | 0.2 | 16 | 0.4 | DARTS (Liu et al. 2019), sec. 3.2 and code; DOTS, sec. 4.1 |
+| pc-darts | 600 | 128 | 0.025, cosine to 0 | 0.3 | 16 | 0.4 | PC-DARTS (Xu et al. 2020), sec. 4.2; as P-DARTS |
+| edarts | 600 | 96 | 0.025, cosine to 0 | 0.3 | 16 | 0.4 | eDARTS, sec. IV-E: as PC-DARTS, but batch 96 and 32 channels |
+| ftso | 600 | 128 | 0.025, cosine to 0 | 0.3 | 16 | 0.4 | FTSO 2021, Table 4 (rate, cells, channels) |
+| imagenet | 250 | 1,024 | 0.5, linear to 0, warm-up of 5 epochs | 0 | 0 | 0.4 | PC-DARTS, sec. 4.3 and code; FTSO 2021, Table 4 |
+| imagenet-100 | 100 | 1,024 | 0.5, linear to 0, warm-up of 5 epochs | 0 | 0 | 0.4 | PC-DARTS, Table 3 |
+| dots-imagenet | 250 | 1,024 | 0.5, cosine to 0, warm-up of 5 epochs | 0 | 0 | 0.4 | DOTS, sec. 4.2 |
+| darts-imagenet | 250 | 128 | 0.1, x 0.97 an epoch | 0 | 0 | 0.4 | DARTS' train_imagenet.py (its row of 26.7 / 8.7 %) |
 | shallow | 100 | 64 | 0.025, cosine to 0 | 0.2 | 0 | none | eDARTS, sec. IV-A: 5 cells, 16 channels |
 | nats | 200 | 256 | 0.1, cosine to 0, Nesterov | 0 | 0 | none | NATS-Bench (Dong et al. 2021), 200E.config of its code |
 
-`cifar`, `cifar-long`, `imagenet` and `shallow` clip gradients at norm 5. All crop and flip as the data set has it.
+All but `nats` clip gradients at norm 5. All crop and flip as the data set has it. Cells and channels are the model's (CIFAR: 20 and 36,
+ImageNet: 14 and 48) where the table has none.
 
-Everything that changes is a function of epoch / epochs, so another number of epochs keeps a recipe's shape. A warm-up of less than five
-epochs keeps five stairs, which then change within an epoch: 50 epochs of `imagenet` climb in the first of them.
+- FTSO's texts have neither batch size nor drop path of its trainings: those of PC-DARTS, its baseline, are taken. Its columns of 600 and
+  1,200 epochs differ in the epochs alone: `--recipe ftso --epochs 1200`.
+- DOTS, sec. 4.2, has 46 initial channels on ImageNet, Table 2 5.3 M parameters and 596 M multi-adds: `dots_imagenet` has 4.95 M at 46
+  channels, 5.35 M and 587 M at 48, which its code has. `--channels 46` trains the other.
+- PC-DARTS' text lowers the rate on a straight line over 250 epochs; its code to 0 over 245 and in the last 5 along a line a fifth as
+  steep, which starts at 1/245 of the peak: `--tail 0.02`. In epoch 240 the rate is 0.0200 by the text, 0.0102 by the code.
+
+Everything that changes is a function of epoch / epochs, so another number of epochs keeps a recipe's shape: x 0.97 an epoch over 250
+epochs is x 0.47 over 10. A warm-up of less than five epochs keeps five stairs, which then change within an epoch: 50 epochs of `imagenet`
+climb in the first of them. PC-DARTS' 100 epochs keep the warm-up of 5 epochs, hence a recipe of their own.
 
 Rates are the papers' formulas of the epoch rather than schedulers of timm's, so that what a step uses depends on its number alone, also
 after a stop. timm's CosineLRScheduler has the same cosine, but its warm-up begins at `warmup_lr_init` and reaches the rate in epoch n,
 lr * e / n; the papers' code takes lr * (e + 1) / n and reaches it in epoch n - 1.
-
-Note: PC-DARTS' code for ImageNet lowers the rate more slowly in the last 5 of its 250 epochs; here the line is straight.
 """
 
 from __future__ import annotations
@@ -44,7 +56,10 @@ class Training:
         epochs: Number of epochs, over which the schedules of learning rate, warm-up and drop path are stretched.
         batch_size: Number of images in a step, over all processes.
         lr: Peak learning rate of SGD.
-        schedule: Schedule of the learning rate: cosine or linear, both to 0.
+        schedule: Schedule of the learning rate: cosine or linear, both to 0, or exponential.
+        decay: Factor of the exponential schedule over all epochs: x 0.97 an epoch of 250 is 0.000493; 0 for the other schedules.
+        tail: Share of the epochs, at the end, in which the linear schedule, then at 0, falls from a small rate a fifth as steeply, as in
+            PC-DARTS' code for ImageNet: 5 epochs of 250 are 0.02; 0 for a straight line.
         warmup: Share of the epochs in which the learning rate rises to its peak, in a stair an epoch, or five: 5 epochs of 250 are 0.02.
         momentum: Momentum of SGD.
         nesterov: Nesterov's momentum.
@@ -67,7 +82,9 @@ class Training:
     epochs: Count = 600
     batch_size: Count = 96
     lr: Positive = 0.025
-    schedule: Literal["cosine", "linear"] = "cosine"
+    schedule: Literal["cosine", "linear", "exponential"] = "cosine"
+    decay: Fraction = 0.0
+    tail: Fraction = 0.0
     warmup: Fraction = 0.0
     momentum: Fraction = 0.9
     nesterov: bool = False
@@ -87,11 +104,22 @@ class Training:
         check_ranges(self, flags=True)
         if self.nesterov and not self.momentum:
             raise ValueError("--nesterov is a kind of momentum: choose --momentum above 0, such as 0.9")
+        if (self.schedule == "exponential") != (self.decay > 0):
+            raise ValueError(
+                f"--schedule {self.schedule} and --decay {self.decay:g}: choose a decay between 0 and 1, such as 0.0005, for the "
+                "exponential schedule, and 0 for the others"
+            )
+        if self.tail and self.schedule != "linear":
+            raise ValueError(f"--tail is one of the linear schedule: choose --schedule linear instead of {self.schedule}, or --tail 0")
 
     @property
     def learning_rate(self) -> Rate:
         """By epochs done; their fraction counts during the warm-up alone."""
-        shape = {"cosine": cosine, "linear": linear}[self.schedule](self.lr, 0.0, self.epochs)
+        shape = {
+            "cosine": lambda: cosine(self.lr, 0.0, self.epochs),
+            "linear": lambda: linear(self.lr, self.epochs, self.tail),
+            "exponential": lambda: exponential(self.lr, self.decay, self.epochs),
+        }[self.schedule]()
         return in_stairs(shape, self.warmup * self.epochs)
 
     @property
@@ -100,9 +128,20 @@ class Training:
         return lambda epoch: self.drop_path * epoch / self.epochs
 
 
-def linear(start: float, end: float, epochs: int) -> Schedule:
-    """start + (end - start) * e / E."""
-    return lambda epoch: start + (end - start) * epoch / epochs
+def linear(start: float, epochs: int, tail: float = 0.0) -> Schedule:
+    """start * (1 - e / L), L = (1 - tail) * E; from epoch L on start * (E - e) / (5 * L)."""
+    line = epochs * (1 - tail)
+
+    def rate(epoch: int) -> float:
+        in_tail = tail > 0 and epoch > line - 1e-6  # epoch 245 of 250, too, whichever way 250 * (1 - 0.02) is rounded
+        return start * (epochs - epoch) / (5 * line) if in_tail else start - start * epoch / line
+
+    return rate
+
+
+def exponential(start: float, decay: float, epochs: int) -> Schedule:
+    """start * decay^(e / E)."""
+    return lambda epoch: start * decay ** (epoch / epochs)
 
 
 def in_stairs(schedule: Schedule, epochs: float) -> Rate:
@@ -124,6 +163,8 @@ class Recipe(NamedTuple):
 
 
 CIFAR = Training()
+PC_DARTS = replace(CIFAR, batch_size=128, drop_path=0.3)
+EDARTS = replace(PC_DARTS, batch_size=96, channels=32)
 SHALLOW = replace(CIFAR, epochs=100, batch_size=64, cutout=0, aux_weight=0.0, cells=5, channels=16)
 IMAGENET = Training(
     epochs=250,
@@ -137,6 +178,9 @@ IMAGENET = Training(
     drop_path=0.0,
     label_smoothing=0.1,
 )
+IMAGENET_100 = replace(IMAGENET, epochs=100, warmup=0.05)
+DOTS_IMAGENET = replace(IMAGENET, schedule="cosine")
+DARTS_IMAGENET = replace(IMAGENET, batch_size=128, lr=0.1, warmup=0.0, schedule="exponential", decay=0.97**250)
 NATS_BENCH = Training(
     epochs=200,
     batch_size=256,
@@ -150,10 +194,13 @@ NATS_BENCH = Training(
 )
 RECIPES = {
     "cifar": Recipe(CIFAR, "DARTS, sec. 3.2", "cifar", (DARTS.name,)),
-    "cifar-long": Recipe(
-        replace(CIFAR, epochs=1200, batch_size=128, drop_path=0.3), "PC-DARTS, sec. 4.2, epochs of FTSO, Fig. 4b", "cifar", (DARTS.name,)
-    ),
+    "pc-darts": Recipe(PC_DARTS, "PC-DARTS, sec. 4.2", "cifar", (DARTS.name,)),
+    "edarts": Recipe(EDARTS, "eDARTS, sec. IV-E", "cifar", (DARTS.name,)),
+    "ftso": Recipe(PC_DARTS, "FTSO 2021, Table 4, batch size and drop path of PC-DARTS, sec. 4.2", "cifar", (DARTS.name,)),
     "imagenet": Recipe(IMAGENET, "PC-DARTS, sec. 4.3", "imagenet", (DARTS.name,)),
+    "imagenet-100": Recipe(IMAGENET_100, "PC-DARTS, Table 3 and sec. 4.3", "imagenet", (DARTS.name,)),
+    "dots-imagenet": Recipe(DOTS_IMAGENET, "DOTS, sec. 4.2", "imagenet", (DARTS.name,)),
+    "darts-imagenet": Recipe(DARTS_IMAGENET, "DARTS, train_imagenet.py", "imagenet", (DARTS.name,)),
     "shallow": Recipe(SHALLOW, "eDARTS, sec. IV-A", "cifar", (DARTS.name, NATS.name)),
     "nats": Recipe(NATS_BENCH, "NATS-Bench, 200E.config", "cifar", (NATS.name, DARTS.name)),
 }

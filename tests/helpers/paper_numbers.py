@@ -136,6 +136,8 @@ CIFAR: Values = {
     "batch_size": (96, "DARTS sec. 3.2; DOTS sec. 4.1; eDARTS sec. IV-E"),
     "lr": (0.025, "DARTS code; DOTS sec. 4.1"),
     "schedule": ("cosine", "DARTS code; DOTS sec. 4.1: cosine annealing to 0"),
+    "decay": (0.0, "none"),
+    "tail": (0.0, "none"),
     "warmup": (0.0, "none"),
     "momentum": (0.9, "DARTS code; DOTS sec. 4.1"),
     "nesterov": (False, "none"),
@@ -151,39 +153,60 @@ CIFAR: Values = {
     "cells": (None, "of the model: 20 in DARTS sec. 3.2"),
     "channels": (None, "of the model: 36 in DARTS sec. 3.2"),
 }
+PC_DARTS_CIFAR: Values = CIFAR | {"batch_size": (128, "PC-DARTS sec. 4.2"), "drop_path": (0.3, "PC-DARTS sec. 4.2")}
+IMAGENET: Values = {
+    "epochs": (250, "PC-DARTS sec. 4.3"),
+    "batch_size": (1024, "PC-DARTS sec. 4.3"),
+    "lr": (0.5, "PC-DARTS sec. 4.3"),
+    "schedule": ("linear", "PC-DARTS sec. 4.3: decayed down to zero linearly"),
+    "decay": (0.0, "none"),
+    "tail": (0.0, "none: the text has a straight line"),
+    "warmup": (0.02, "PC-DARTS sec. 4.3: the first 5 epochs, of 250"),
+    "momentum": (0.9, "PC-DARTS sec. 4.3"),
+    "nesterov": (False, "none"),
+    "weight_decay": (0.00003, "PC-DARTS sec. 4.3"),
+    "clip": (5.0, "PC-DARTS code, train_imagenet.py"),
+    "cutout": (0, "none"),
+    "colour_jitter": (0.4, "PC-DARTS code: ColorJitter 0.4, 0.4, 0.4, hue 0.2"),
+    "drop_path": (0.0, "PC-DARTS code"),
+    "aux_weight": (0.4, "PC-DARTS sec. 4.3 has a tower; code: 0.4"),
+    "label_smoothing": (0.1, "PC-DARTS sec. 4.3 has it; code: 0.1"),
+    "mixup": (0.0, "none"),
+    "ema": (0.0, "none"),
+    "cells": (None, "of the model: 14 in PC-DARTS sec. 4.3"),
+    "channels": (None, "of the model: 48 in PC-DARTS sec. 4.3"),
+}
 RECIPES: dict[str, Values] = {
     "cifar": CIFAR,
-    "cifar-long": CIFAR
+    "pc-darts": PC_DARTS_CIFAR,
+    "edarts": PC_DARTS_CIFAR
     | {
-        "epochs": (1200, "FTSO sec. 4.4, Fig. 4b; PC-DARTS sec. 4.2 has 600"),
-        "batch_size": (128, "PC-DARTS sec. 4.2"),
-        "drop_path": (0.3, "PC-DARTS sec. 4.2"),
+        "batch_size": (96, "eDARTS sec. IV-E: a smaller batch size of 96"),
+        "channels": (32, "eDARTS sec. IV-E: the initial number of channels is 32"),
     },
-    "imagenet": {
-        "epochs": (250, "PC-DARTS sec. 4.3"),
-        "batch_size": (1024, "PC-DARTS sec. 4.3"),
-        "lr": (0.5, "PC-DARTS sec. 4.3"),
-        "schedule": ("linear", "PC-DARTS sec. 4.3: decayed down to zero linearly"),
-        "warmup": (0.02, "PC-DARTS sec. 4.3: the first 5 epochs, of 250"),
-        "momentum": (0.9, "PC-DARTS sec. 4.3"),
-        "nesterov": (False, "none"),
-        "weight_decay": (0.00003, "PC-DARTS sec. 4.3"),
-        "clip": (5.0, "PC-DARTS code, train_imagenet.py"),
-        "cutout": (0, "none"),
-        "colour_jitter": (0.4, "PC-DARTS code: ColorJitter 0.4, 0.4, 0.4, hue 0.2"),
-        "drop_path": (0.0, "PC-DARTS code"),
-        "aux_weight": (0.4, "PC-DARTS sec. 4.3 has a tower; code: 0.4"),
-        "label_smoothing": (0.1, "PC-DARTS sec. 4.3 has it; code: 0.1"),
-        "mixup": (0.0, "none"),
-        "ema": (0.0, "none"),
-        "cells": (None, "of the model: 14 in PC-DARTS sec. 4.3"),
-        "channels": (None, "of the model: 48 in PC-DARTS sec. 4.3"),
+    "ftso": PC_DARTS_CIFAR,  # FTSO 2021, Table 4: Cos. (0.025, 0), 18 + 2 cells, 36 channels; 600 epochs: Table 1
+    "imagenet": IMAGENET,
+    "imagenet-100": IMAGENET
+    | {
+        "epochs": (100, "PC-DARTS Table 3: re-trained by 100 epochs"),
+        "warmup": (0.05, "PC-DARTS sec. 4.3: the first 5 epochs, here of 100"),
+    },
+    "dots-imagenet": IMAGENET | {"schedule": ("cosine", "DOTS sec. 4.2: cosine annealing to 0")},
+    "darts-imagenet": IMAGENET
+    | {
+        "batch_size": (128, "DARTS code, train_imagenet.py"),
+        "lr": (0.1, "DARTS code, train_imagenet.py"),
+        "schedule": ("exponential", "DARTS code, train_imagenet.py: StepLR of an epoch"),
+        "decay": (0.000493098369595677, "DARTS code, train_imagenet.py: gamma 0.97, to the power of 250 epochs"),
+        "warmup": (0.0, "none"),
     },
     "shallow": {
         "epochs": (100, "eDARTS sec. IV-A"),
         "batch_size": (64, "eDARTS sec. IV-A"),
         "lr": (0.025, "eDARTS sec. IV-A"),
         "schedule": ("cosine", "eDARTS sec. IV-A: drops to 0 using cosine annealing"),
+        "decay": (0.0, "none"),
+        "tail": (0.0, "none"),
         "warmup": (0.0, "none"),
         "momentum": (0.9, "eDARTS sec. IV-A"),
         "nesterov": (False, "none"),
@@ -204,6 +227,8 @@ RECIPES: dict[str, Values] = {
         "batch_size": (256, "NATS-Bench, 200E.config"),
         "lr": (0.1, "NATS-Bench, 200E.config"),
         "schedule": ("cosine", "NATS-Bench, 200E.config: eta_min 0"),
+        "decay": (0.0, "none"),
+        "tail": (0.0, "none"),
         "warmup": (0.0, "NATS-Bench, 200E.config: 0"),
         "momentum": (0.9, "NATS-Bench, 200E.config"),
         "nesterov": (True, "NATS-Bench, 200E.config"),
@@ -222,8 +247,13 @@ RECIPES: dict[str, Values] = {
 }
 RECIPES_ARE_FOR = {  # stem and spaces
     "cifar": ("cifar", ("darts",)),
-    "cifar-long": ("cifar", ("darts",)),
+    "pc-darts": ("cifar", ("darts",)),
+    "edarts": ("cifar", ("darts",)),
+    "ftso": ("cifar", ("darts",)),
     "imagenet": ("imagenet", ("darts",)),
+    "imagenet-100": ("imagenet", ("darts",)),
+    "dots-imagenet": ("imagenet", ("darts",)),
+    "darts-imagenet": ("imagenet", ("darts",)),
     "shallow": ("cifar", ("darts", "nats")),  # eDARTS sec. IV-A; the cheapest look at cells of NATS-Bench, too
     "nats": ("cifar", ("nats", "darts")),
 }

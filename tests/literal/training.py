@@ -192,7 +192,16 @@ def rate_at(settings: Training, step: int, steps: int) -> float:
     if done < lasts:
         return settings.lr * math.floor(done * stairs / lasts + 1) / stairs
     epoch = step // steps
-    share = {"cosine": (1 + math.cos(math.pi * epoch / epochs)) / 2, "linear": 1 - epoch / epochs}[settings.schedule]
+    if settings.schedule == "linear" and settings.tail:
+        tail = round(settings.tail * epochs)  # published code: so many epochs, 5 of 250
+        if epochs - epoch > tail:
+            return settings.lr * (epochs - tail - epoch) / (epochs - tail)
+        return settings.lr * (epochs - epoch) / ((epochs - tail) * 5)
+    share = {
+        "cosine": (1 + math.cos(math.pi * epoch / epochs)) / 2,
+        "linear": 1 - epoch / epochs,
+        "exponential": settings.decay ** (epoch / epochs),
+    }[settings.schedule]
     return settings.lr * share
 
 

@@ -14,10 +14,9 @@ from nasarch.search.training.recipes import Training
 from tests.helpers.captured_options import CapturedCall, catch_trainings, training_of, typed
 
 TRAINING: dict[str, Any] = dict(
-    **dict(epochs=3, batch_size=8, lr=0.5, schedule="linear", warmup=0.25, momentum=0.75, nesterov=True, weight_decay=0.125, clip=2.5),
-    **dict(
-        cutout=3, colour_jitter=0.375, drop_path=0.0625, aux_weight=0.625, label_smoothing=0.2, mixup=0.3, ema=0.875, cells=4, channels=6
-    ),
+    **dict(epochs=3, batch_size=8, lr=0.5, schedule="linear", tail=0.125, warmup=0.25, momentum=0.75, nesterov=True),
+    **dict(weight_decay=0.125, clip=2.5, cutout=3, colour_jitter=0.375, drop_path=0.0625, aux_weight=0.625, label_smoothing=0.2),
+    **dict(mixup=0.3, ema=0.875, cells=4, channels=6),
 )
 TRAIN_JOB: dict[str, tuple[list[str], Any]] = {
     "recipe": (["--recipe", "shallow"], "shallow"),
@@ -47,12 +46,16 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CapturedCall:
     return catch_trainings(monkeypatch)
 
 
+EXPONENTIAL: dict[str, Any] = dict(schedule="exponential", decay=0.5)  # excludes the linear schedule's tail
+
 SMALL = ["--cutout", "4"]  # the images have 16 pixels
 
 
 def test_every_setting_of_a_training_has_its_flag(told: CapturedCall) -> None:
-    assert TRAINING.keys() == {field.name for field in fields(Training)}
-    assert all(field.default is not MISSING and TRAINING[field.name] != field.default for field in fields(Training))
+    changed = EXPONENTIAL | TRAINING
+    assert changed.keys() == {field.name for field in fields(Training)}
+    assert all(field.default is not MISSING and changed[field.name] != field.default for field in fields(Training))
+    assert training_of(told, *typed(EXPONENTIAL), *SMALL).settings == Training(**EXPONENTIAL, cutout=4)
     plan = training_of(told, *typed(TRAINING))
     assert plan.settings == Training(**TRAINING)
     assert training_of(told, *SMALL).settings == Training(cutout=4)

@@ -22,6 +22,8 @@ from tests.literal.training import Trace, in_double
 
 CHANGES: dict[str, dict[str, Any]] = {
     "a falling line": {"schedule": "linear"},
+    "a falling line with a tail": {"epochs": 8, "batch_size": 21, "schedule": "linear", "tail": 0.25},
+    "a constant factor an epoch": {"schedule": "exponential", "decay": 0.1},
     "a warm-up of a stair an epoch": {"epochs": 9, "batch_size": 21, "warmup": 6 / 9},
     "a warm-up that ends within an epoch": {"warmup": 0.5, "schedule": "linear"},
     "a warm-up shorter than an epoch": {"warmup": 0.2},

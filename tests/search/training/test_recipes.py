@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import timm
 import torch
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 
+from nasarch.models.profile import count_parameters
+from nasarch.models.zoo import MODELS
 from nasarch.search.training.colour_jitter import jittered, turned
 from nasarch.search.training.learner import sgd
+from nasarch.search.training.options import TrainOptions
 from nasarch.search.training.recipes import RECIPES, Training, linear, recipe, remarks_on, with_scaled_lr
 
 
@@ -26,6 +31,51 @@ def test_imagenet_warms_up_for_5_of_250_epochs_and_falls_on_a_line() -> None:
     rate = RECIPES["imagenet"].settings.learning_rate
     assert [rate(epoch) for epoch in range(5)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5])
     assert rate(5) == pytest.approx(0.5 * 245 / 250) and rate(249) == pytest.approx(0.5 / 250)
+
+
+def test_the_tail_of_the_published_imagenet_code() -> None:
+    """yuhuixu1993/PC-DARTS, train_imagenet.py, adjust_lr: lr * (E - 5 - e) / (E - 5), in the last 5 epochs lr * (E - e) / ((E - 5) * 5)."""
+    for name, epochs in (("imagenet", 250), ("imagenet-100", 100)):
+        text = RECIPES[name].settings
+        rate = replace(text, tail=5 / epochs).learning_rate
+        assert [rate(epoch) for epoch in range(5)] == [text.learning_rate(epoch) for epoch in range(5)]
+        for epoch in range(5, epochs - 5):
+            assert rate(epoch) == pytest.approx(0.5 * (epochs - 5 - epoch) / (epochs - 5), rel=1e-9)
+        for epoch in range(epochs - 5, epochs):
+            assert rate(epoch) == pytest.approx(0.5 * (epochs - epoch) / ((epochs - 5) * 5), rel=1e-9)
+    text = RECIPES["imagenet"].settings
+    assert (round(text.learning_rate(240), 4), round(replace(text, tail=0.02).learning_rate(240), 4)) == (0.02, 0.0102)
+
+
+def test_darts_imagenet_loses_3_percent_of_the_rate_an_epoch() -> None:
+    rate = RECIPES["darts-imagenet"].settings.learning_rate
+    assert [rate(epoch) for epoch in range(250)] == pytest.approx([0.1 * 0.97**epoch for epoch in range(250)])
+
+
+def test_100_epochs_of_imagenet_warm_up_for_5_too() -> None:
+    rate = RECIPES["imagenet-100"].settings.learning_rate
+    assert [rate(epoch) for epoch in range(6)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.5 * 95 / 100])
+
+
+def test_the_longer_training_of_ftso_differs_in_its_epochs_alone() -> None:
+    """FTSO, Table 1: columns 600 and 1,200."""
+    short = RECIPES["ftso"].settings
+    long = replace(short, epochs=1200)
+    assert (short.epochs, short.batch_size, short.drop_path) == (600, 128, 0.3)
+    assert [long.learning_rate(2 * epoch) for epoch in range(600)] == [short.learning_rate(epoch) for epoch in range(600)]
+
+
+def test_dots_imagenet_has_its_parameters_at_48_channels_not_at_the_texts_46() -> None:
+    """DOTS, Table 2: 5.3 M parameters, 596 M multi-adds; sec. 4.2: 46 initial channels."""
+    found = {channels: timm.create_model("dots_imagenet", channels=channels) for channels in (46, 48)}
+    assert {channels: round(count_parameters(net) / 1e6, 2) for channels, net in found.items()} == {46: 4.95, 48: 5.35}
+    assert MODELS["dots_imagenet"].network.channels == 48 and RECIPES["dots-imagenet"].settings.channels is None
+
+
+def test_edarts_has_its_parameters_at_32_channels() -> None:
+    """eDARTS, Table IV: 3.1 M parameters on CIFAR-10."""
+    net = timm.create_model("edarts_cifar", channels=RECIPES["edarts"].settings.channels)
+    assert round(count_parameters(net) / 1e6, 2) == 3.05
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -72,7 +122,7 @@ def test_drop_path_grows_linearly_from_none() -> None:
 
 
 def test_a_line_ends_one_step_before_its_end() -> None:
-    assert [linear(1.0, 0.0, 4)(epoch) for epoch in range(4)] == [1.0, 0.75, 0.5, 0.25]
+    assert [linear(1.0, 4)(epoch) for epoch in range(4)] == [1.0, 0.75, 0.5, 0.25]
 
 
 def test_the_shallow_network_is_that_of_edarts() -> None:
@@ -94,6 +144,7 @@ def test_another_batch_size_is_said_aloud_and_can_scale_the_rate() -> None:
     "wrong",
     [
         *({"epochs": 0}, {"batch_size": 0}, {"lr": 0.0}, {"lr": float("inf")}, {"drop_path": 1.0}, {"ema": 1.0}, {"warmup": -0.1}),
+        *({"decay": 0.5}, {"schedule": "exponential"}, {"schedule": "exponential", "decay": 1.0}, {"tail": 0.02}),
         *({"cutout": -1}, {"aux_weight": -0.4}, {"mixup": float("nan")}, {"nesterov": True, "momentum": 0.0}),
     ],
     ids=str,
@@ -104,8 +155,13 @@ def test_settings_out_of_range_are_refused_with_a_remedy(wrong: dict[str, Any]) 
 
 
 def test_an_unknown_recipe_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="there are cifar, cifar-long, imagenet, shallow, nats"):
+    with pytest.raises(ValueError, match="there are cifar, pc-darts, .*, imagenet, .*, shallow, nats$"):
         recipe("cifar100")
+
+
+def test_the_help_of_the_flag_names_all_recipes() -> None:
+    words = (TrainOptions.__doc__ or "").split("        recipe: ")[1].split("        weights: ")[0]
+    assert re.findall(r"[\w-]+", words.split(" change: ")[1].replace(" or ", " ")) == list(RECIPES)
 
 
 def test_jitter_changes_colours_within_the_levels_and_repeats_itself() -> None:
