@@ -92,7 +92,7 @@ def find_source(source: str | os.PathLike[str], checkpoint: str | os.PathLike[st
         ValueError: there is no such thing, or a file of the folder is damaged: names it and the remedy.
     """
     text = os.fspath(source)
-    found = _of_folder(Path(text)) if text and Path(text).is_dir() and text not in MODELS else _of_text(text)
+    found = _of_folder(Path(text)) if os.path.isdir(text) and text not in MODELS else _of_text(text)
     if checkpoint is not None:
         if found.config is not None and found.pretrained:
             raise ValueError(f"{text} has weights of its own; with --checkpoint give a genotype's .json file or a model's name")

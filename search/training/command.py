@@ -106,7 +106,7 @@ def _train(plan: TrainPlan, folder: Path) -> None:
     job, settings, data = plan.job, plan.settings, plan.data
     where = device_name(plan.device) + (f", {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     console.print(
-        f"{plan.network.source} ({plan.network.size}) on {data.name}: {len(data.train):,} images; {where}", highlight=False, soft_wrap=True
+        f"{plan.network.title} ({plan.network.size}) on {data.name}: {len(data.train):,} images; {where}", highlight=False, soft_wrap=True
     )
     words = f"recipe {job.recipe} ({plan.recipe.source}): {settings.epochs} of {plan.recipe.settings.epochs} epochs"
     console.print(f"{words}, batch size {settings.batch_size}, learning rate {settings.lr:g}", highlight=False, soft_wrap=True)

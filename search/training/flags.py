@@ -21,7 +21,7 @@ class TrainFlags:
     """Flags of `nasarch train`.
 
     Args:
-        model: Model name, genotype file (.json), or folder of a finished search; the recipe chooses between a genotype's networks.
+        model: Model name, genotype file (.json), or folder of a finished search; the recipe sets the stem of its network.
     """
 
     model: Source = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,8 @@ from nasarch.runtime.options import updated
 
 from .options import TrainOptions
 from .recipes import RECIPES, Recipe, Training
+
+STEMS = {"cifar": "CIFAR", "imagenet": "ImageNet"}  # as the papers write them
 
 
 class NetworkSpec(NamedTuple):
@@ -53,6 +56,13 @@ class NetworkSpec(NamedTuple):
         return not {"cells", "channels"} & self.arguments.keys()
 
     @property
+    def title(self) -> str:
+        """The source; of cells behind another stem than that of the source's own network also this stem."""
+        own = MODELS[self.source] if self.source in MODELS else models_of(self.genotype)[0]
+        stem = (MODELS | GENERIC)[self.model].network.stem
+        return self.source if own.network.stem == stem else f"the cells of {self.source} behind {STEMS[stem]}'s stem"
+
+    @property
     def size(self) -> str:
         """Cells and channels in words."""
         network = (MODELS | GENERIC)[self.model].network
@@ -66,14 +76,14 @@ def located(source: str) -> str:
     Raises:
         ValueError: a folder without cells.
     """
-    if not source or not Path(source).is_dir():
+    if not os.path.isdir(source):  # which a printed genotype is too long to be asked as a `Path`
         return source
     known = find_source(source)
     return source if known.config is not None else known.source
 
 
 def network_spec(source: str, named: Recipe, settings: Training, data: Dataset, kept: Genotype | None = None) -> NetworkSpec:
-    """The network that is meant: a model by name, or of a genotype the one with the recipe's stem.
+    """The network of a model's or genotype's cells with the recipe's stem, whatever data they were searched on.
 
     Args:
         kept: the genotype that `source` was when it was read before; its file is not read again.
@@ -92,16 +102,17 @@ def network_spec(source: str, named: Recipe, settings: Training, data: Dataset, 
 
 
 def _model(source: str, name: str, named: Recipe, kept: Genotype | None) -> Model:
-    candidates = [MODELS[source]] if source in MODELS else list(models_of(kept or find_source(source).cells))
-    fitting = [model for model in candidates if model.network.stem == named.stem and model.network.space in named.spaces]
-    if fitting:
-        return fitting[0]
-    stem, space = candidates[0].network.stem, candidates[0].network.space
-    recipes = [key for key, known in RECIPES.items() if stem == known.stem and space in known.spaces]
-    models = [m.name for m in models_of(_cells(candidates[0])) if m.network.stem == named.stem and m.network.space in named.spaces]
+    """The model of this name, or of the cells, with the recipe's stem; the generic one if the zoo has none."""
+    own = [MODELS[source]] if source in MODELS else list(models_of(kept or find_source(source).cells))
+    cells = _cells(own[0])
+    generic = [model._replace(genotype=cells) for model in GENERIC.values() if model.network.space == cells.space]
+    for model in (*own, *models_of(cells), *generic):
+        if model.network.stem == named.stem and model.network.space in named.spaces:
+            return model
+    recipes = [key for key, known in RECIPES.items() if cells.space in known.spaces]
     raise ValueError(
-        f"recipe {name} trains cells of {' or '.join(named.spaces)} behind {named.stem}'s stem; {source} has cells of {space} behind "
-        f"{stem}'s: take --recipe {' or '.join(recipes)}{''.join(f', or the model {other}' for other in models)}"
+        f"recipe {name} trains cells of {' or '.join(named.spaces)}; {source} has cells of {cells.space}: "
+        f"take --recipe {' or '.join(recipes)}"
     )
 
 

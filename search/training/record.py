@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +17,10 @@ DATA_SETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}  # as provenance na
 
 def check_recordable(plan: TrainPlan) -> None:
     """Raise ValueError if there is no file for the result, before a training rather than after it."""
-    path = Path(plan.network.source)
-    if not path.is_file():
-        raise ValueError(f"--record writes into a genotype's file, and {plan.network.source!r} is none: give the path of its .json")
-    Genotype.load(path)
+    source = plan.network.source
+    if not os.path.isfile(source):
+        raise ValueError(f"--record writes into a genotype's file, and {source!r} is none: give the path of its .json")
+    Genotype.load(source)
 
 
 def record(plan: TrainPlan, summary: Mapping[str, Any]) -> Path:

@@ -24,7 +24,8 @@ from nasarch.data.load import load
 from nasarch.data.loader import in_order
 from nasarch.data.options import DataOptions
 from nasarch.flags import value_of
-from nasarch.models.catalogue import entry, models_of
+from nasarch.models.catalogue import entry, find, models_of
+from nasarch.models.network import CellNetwork
 from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.search.training.options import TrainOptions
 from nasarch.search.training.recipes import RECIPES, Training
@@ -177,6 +178,41 @@ def test_images_are_in_memory_or_on_disk(tmp_path: Path) -> None:
     assert len(lines(tmp_path / "a")) == len(lines(tmp_path / "b")) == 2
     results = [json.loads((tmp_path / name / "result.json").read_text())["test"]["images"] for name in "ab"]
     assert results == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("source", "form", "recipe", "model"),
+    [
+        ("ftso_imagenet", "name", "cifar", "nas_cifar"),  # FTSO Table 3: Full ImageNet Topo, 2.35 and 2.26 % on CIFAR-10
+        ("ftso_imagenet", "file", "cifar", "nas_cifar"),
+        ("ftso_imagenet", "name", "nats", "nas_cifar"),
+        ("ftso_cifar_224", "name", "cifar", "ftso_cifar"),
+        ("ftso_cifar", "name", "imagenet", "ftso_cifar_224"),
+        ("ftso_cifar", "file", "imagenet", "ftso_cifar_224"),
+        ("ftso_cifar", "text", "imagenet", "nas_224"),
+    ],
+)
+def test_any_cells_train_behind_the_stem_of_the_recipe(
+    source: str, form: str, recipe: str, model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells, stem, file = find(source), "imagenet" if recipe == "imagenet" else "cifar", tmp_path / "cell.json"
+    cells.save(file)
+    given = {"name": source, "file": str(file), "text": cells.to_darts()}[form]
+    size = ["--data", "digits", "--size", "64" if stem == "imagenet" else "8", "--cells", "3", "--channels", "4", "--device", "cpu"]
+    budget = ["--recipe", recipe, "--cutout", "0", "--epochs", "1", "--batch-size", "1500", "--out", str(tmp_path / "run")]
+    assert main(["train", given, *size, *budget, "--no-test"]) == 0
+    written = {"imagenet": "ImageNet", "cifar": "CIFAR"}[stem]
+    assert f"the cells of {given} behind {written}'s stem (3 cells, 4 channels) on digits" in capsys.readouterr().out
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["model"] == model and Genotype.from_dict(config["genotype"]).cells == cells.cells
+    shapes = [
+        {key: value.shape for key, value in net.state_dict().items()}
+        for net in (
+            timm.create_model(f"local-dir:{tmp_path / 'run' / 'model'}", pretrained=True),
+            CellNetwork(cells, 10, stem=stem, cells=3, channels=4),
+        )
+    ]
+    assert shapes[0] == shapes[1]
 
 
 def test_a_finished_run_is_read_and_another_model_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
