@@ -44,6 +44,7 @@ class OptimizerSettings:
         clip: maximum norm of the weights' gradient.
         arch_lr: learning rate of the architecture parameters.
         arch_weight_decay: of the architecture parameters; L2, added to the gradient, as in the published codes.
+        arch_betas: decay rates of Adam's moments.
     """
 
     lr: float
@@ -52,11 +53,12 @@ class OptimizerSettings:
     clip: float
     arch_lr: float
     arch_weight_decay: float
+    arch_betas: tuple[float, float]
 
     @classmethod
-    def of(cls, settings: Any) -> OptimizerSettings:
-        """Those of a recipe's settings, which have fields of the same names."""
-        return cls(**{field.name: getattr(settings, field.name) for field in fields(cls)})
+    def of(cls, settings: Any, **own: Any) -> OptimizerSettings:
+        """Those of a recipe's settings, which have fields of the same names, and those of one of its stages in place of them."""
+        return cls(**own, **{field.name: getattr(settings, field.name) for field in fields(cls) if field.name not in own})
 
 
 @dataclass
@@ -82,13 +84,13 @@ class State:
         return logits if self.precision is None else logits.float()
 
 
-def initial_state(net: nn.Module, arch: nn.Module, settings: OptimizerSettings, *, betas: tuple[float, float] = (0.5, 0.999)) -> State:
+def initial_state(net: nn.Module, arch: nn.Module, settings: OptimizerSettings) -> State:
     """The state of a search that is about to begin."""
     return State(
         net=net,
         arch=arch,
         weight_optimizer=sgd(net.parameters(), settings.lr, settings.momentum, weight_decay=settings.weight_decay),
-        arch_optimizer=adam(arch.parameters(), settings.arch_lr, betas, weight_decay=settings.arch_weight_decay),
+        arch_optimizer=adam(arch.parameters(), settings.arch_lr, settings.arch_betas, weight_decay=settings.arch_weight_decay),
         clip=settings.clip,
     )
 

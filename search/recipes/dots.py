@@ -34,7 +34,8 @@ Note:
     The code's supernet has BN and ReLU before its pooling (512 parameters), the evaluation network has not; here none has. Its first
     epochs of the topology search, of the weights alone, see half of the images, and all later ones all; here all epochs see all.
 Note:
-    Architecture parameters start at zero, as in the code. Adam's learning rate is the text's 1e-4 (A.2); the code has 3e-4.
+    Architecture parameters start at zero, as in the code. Adam's learning rate is the text's 1e-4 (A.2); the code has 3e-4. Its betas are
+    0.5 and 0.999 in both stages; the code has 0.9 and 0.999 in its topology search, as preset `code` does (`topology.arch_betas`).
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def _search_operations(context: SearchContext, space: Space, settings: Dots) -> 
         arch,
         loaders(settings.batch_size, settings.fractions),
         first_order if settings.operation.levels == 2 else one_level,
-        OptimizerSettings.of(settings),
+        OptimizerSettings.of(settings, arch_betas=settings.operation.arch_betas),
         epochs=settings.operation.epochs,
         warmup=settings.operation.warmup,
         learning_rate=cosine(settings.lr, settings.lr_end, settings.operation.epochs + settings.topology.epochs),
@@ -135,7 +136,7 @@ def _search_topology(context: SearchContext, space: Space, settings: Dots, candi
         arch,
         loaders(settings.batch_size, settings.fractions),
         first_order if settings.topology.levels == 2 else one_level,
-        OptimizerSettings.of(settings),
+        OptimizerSettings.of(settings, arch_betas=settings.topology.arch_betas),
         epochs=settings.topology.epochs,
         warmup=settings.topology.warmup,
         learning_rate=lambda epoch: rate(settings.operation.epochs + epoch),

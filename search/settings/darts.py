@@ -23,7 +23,7 @@ from typing import Literal
 
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Epochs, check
+from .fields import Betas, Epochs, check
 from .preset import Preset, Presets
 
 
@@ -45,6 +45,7 @@ class Darts:
         clip: Maximum gradient norm of the network weights (code).
         arch_lr: Learning rate of the architecture parameters, Adam (A.1.1).
         arch_weight_decay: Weight decay of the architecture parameters (A.1.1).
+        arch_betas: Decay rates of Adam's moments, of the architecture parameters (A.1.1).
         init_std: Standard deviation of the initial architecture parameters (code; A.1.1: zero).
         fractions: Fractions of the training images that train the network weights and the architecture (sec. 3.1).
     """
@@ -62,6 +63,7 @@ class Darts:
     clip: Positive = 5.0
     arch_lr: NonNegative = 3e-4
     arch_weight_decay: NonNegative = 1e-3
+    arch_betas: Betas = (0.5, 0.999)
     init_std: NonNegative = 1e-3
     fractions: tuple[float, float] = (0.5, 0.5)
 

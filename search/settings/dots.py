@@ -22,8 +22,7 @@ Note:
     0.01 at t = 16 and between 15 and 16; on CIFAR t = 9 and 19 are the last epochs and meet 0.2 and 0.02. The stated theta are taken.
 Note:
     The code's variant: T = 1 in the operation search, 15 + 15 and then 20 + 20 epochs, 8 cells in both stages, 3e-4 for the architecture,
-    theta such that the topology search goes from 10 to 0.02. It takes another Adam (betas 0.9, 0.999) in the topology search, which
-    is left out.
+    theta such that the topology search goes from 10 to 0.02, Adam with betas 0.9 and 0.999 in the topology search.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from typing import Any, Literal
 
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Decay, Epochs, Warmup, check
+from .fields import Betas, Decay, Epochs, Warmup, check
 from .preset import Preset, Presets
 
 
@@ -49,6 +48,7 @@ class DotsStage:
         start: Initial temperature T_0 of the softmaxes (sec. 4.1).
         decay: Temperature decay theta per epoch after the warm-up (A.2); 1 keeps the temperature.
         levels: Bi-level optimization (2) on split training images, or one-level (1) on all of them (eq. 8 and 12; Table 4).
+        arch_betas: Decay rates of Adam's moments, of the architecture parameters (DARTS; code: 0.9, 0.999 in the topology search).
     """
 
     epochs: Epochs
@@ -57,6 +57,7 @@ class DotsStage:
     start: Positive = 10.0
     decay: Decay
     levels: Literal[1, 2]
+    arch_betas: Betas = (0.5, 0.999)
 
     def __post_init__(self) -> None:
         check(self)
@@ -123,7 +124,7 @@ NO_GROUP_ANNEALING = replace(OPERATION, start=1.0, decay=1.0)
 NO_EDGE_ANNEALING = replace(TOPOLOGY, start=1.0, decay=1.0)
 CODE: dict[str, Any] = {
     "operation": replace(NO_GROUP_ANNEALING, epochs=30),
-    "topology": replace(TOPOLOGY, epochs=40, warmup=20, layers=8, decay=(0.02 / 10) ** (1 / 19)),
+    "topology": replace(TOPOLOGY, epochs=40, warmup=20, layers=8, decay=(0.02 / 10) ** (1 / 19), arch_betas=(0.9, 0.999)),
     "arch_lr": 3e-4,
 }
 TABLE_4: dict[tuple[Literal[1, 2], Literal[1, 2]], str] = {

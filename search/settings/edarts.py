@@ -27,7 +27,7 @@ from nasarch.cells.space import DARTS
 from nasarch.cells.topology import read_path
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Epochs, check
+from .fields import Betas, Epochs, check
 from .preset import Preset, Presets
 
 
@@ -54,6 +54,7 @@ class Edarts:
         clip: Maximum gradient norm of the network weights (DARTS' code).
         arch_lr: Learning rate of the architecture parameters, Adam (DARTS).
         arch_weight_decay: Weight decay of the architecture parameters (DARTS).
+        arch_betas: Decay rates of Adam's moments, of the architecture parameters (DARTS).
         init_std: Standard deviation of the initial architecture parameters (DARTS' code).
     """
 
@@ -75,6 +76,7 @@ class Edarts:
     clip: Positive = 5.0
     arch_lr: NonNegative = 3e-4
     arch_weight_decay: NonNegative = 1e-3
+    arch_betas: Betas = (0.5, 0.999)
     init_std: NonNegative = 1e-3
 
     def __post_init__(self) -> None:

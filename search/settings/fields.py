@@ -7,7 +7,7 @@
 | `Warmup` | 0 or more, fewer than the field `epochs` beside it | in proportion |
 | `Positive`, `NonNegative` | above 0; 0 and above | stays |
 | `Decay`, a factor per epoch after the field `warmup` | above 0, at most 1 | from the same start to the same end |
-| `Fraction` | 0 to below 1 | stays |
+| `Fraction`; `Betas`, a pair of them | 0 to below 1 | stays |
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Scaling(Enum):
     DECAY = 3
 
 
+Betas = Annotated[tuple[float, float], Range("two numbers from 0 to below 1", lambda pair: all(0 <= beta < 1 for beta in pair))]
 Epochs = Annotated[Count, Scaling.EPOCHS]
 Warmup = Annotated[int, at_least(0), Scaling.WARMUP]
 Decay = Annotated[float, Range("a number above 0, 1 at most", lambda value: 0 < value <= 1), Scaling.DECAY]

@@ -33,7 +33,7 @@ from typing import Any, Literal, NamedTuple
 
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Epochs, check
+from .fields import Betas, Epochs, check
 from .preset import Preset, Presets
 
 
@@ -60,6 +60,7 @@ class Ftso:
         clip: Maximum gradient norm of the network weights (DARTS' code).
         arch_lr: Learning rate of the architecture parameters, Adam (2021, Table 4: 6e-4 on CIFAR-10).
         arch_weight_decay: Weight decay of the architecture parameters (PC-DARTS sec. 4.2).
+        arch_betas: Decay rates of Adam's moments, of the architecture parameters (PC-DARTS sec. 4.2).
         fractions: Fractions of the training images that train the network weights and the architecture (2021, A.1; part of ImageNet:
             0.1, 0.025).
     """
@@ -82,6 +83,7 @@ class Ftso:
     clip: Positive = 5.0
     arch_lr: NonNegative = 6e-4
     arch_weight_decay: NonNegative = 1e-3
+    arch_betas: Betas = (0.5, 0.999)
     fractions: tuple[float, float] = (0.5, 0.5)
 
     def __post_init__(self) -> None:

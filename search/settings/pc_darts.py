@@ -30,7 +30,7 @@ from typing import Any
 
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Epochs, Warmup, check
+from .fields import Betas, Epochs, Warmup, check
 from .preset import Preset, Presets
 
 
@@ -54,6 +54,7 @@ class PcDarts:
         clip: Maximum gradient norm of the network weights (code).
         arch_lr: Learning rate of the architecture parameters, Adam (sec. 4.2).
         arch_weight_decay: Weight decay of the architecture parameters (sec. 4.2).
+        arch_betas: Decay rates of Adam's moments, of the architecture parameters (sec. 4.2).
         init_std: Standard deviation of the initial architecture parameters (code).
         rate_warmup: Number of epochs of linear learning rate warm-up (code, ImageNet: 5).
         random_channels: Channel sampling at random in every pass (eq. 1), instead of the first channels and a shuffle.
@@ -75,6 +76,7 @@ class PcDarts:
     clip: Positive = 5.0
     arch_lr: NonNegative = 6e-4
     arch_weight_decay: NonNegative = 1e-3
+    arch_betas: Betas = (0.5, 0.999)
     init_std: NonNegative = 1e-3
     rate_warmup: Warmup = 0
     random_channels: bool = False

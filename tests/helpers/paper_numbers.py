@@ -33,6 +33,7 @@ DARTS: Values = {
     "clip": (5.0, "code, --grad_clip"),
     "arch_lr": (0.0003, "A.1.1"),
     "arch_weight_decay": (0.001, "A.1.1"),
+    "arch_betas": ((0.5, 0.999), "A.1.1"),
     "init_std": (0.001, "code, 1e-3 * randn; A.1.1 has zero"),
     "fractions": ((0.5, 0.5), "sec. 3.1: half of the training data is the validation set"),
 }
@@ -52,6 +53,7 @@ PC_DARTS: Values = {
     "clip": (5.0, "code, --grad_clip"),
     "arch_lr": (0.0006, "sec. 4.2"),
     "arch_weight_decay": (0.001, "sec. 4.2"),
+    "arch_betas": ((0.5, 0.999), "sec. 4.2"),
     "init_std": (0.001, "code, 1e-3 * randn, beta too"),
     "rate_warmup": (0, "sec. 4.2 has none"),
     "random_channels": (False, "sec. 4.1: the first 1/K channels, then a shuffle"),
@@ -64,12 +66,14 @@ DOTS: Values = {
     "operation_start": (10.0, "sec. 4.1, A.2: T_0 = 10"),
     "operation_decay": (0.65, "A.2: theta of the operation weights"),
     "operation_levels": (2, "eq. 8"),
+    "operation_arch_betas": ((0.5, 0.999), "code; A.2 has none"),
     "topology_epochs": (35, "sec. 4.1"),
     "topology_warmup": (15, "sec. 4.1"),
     "topology_layers": (17, "sec. 4.1"),
     "topology_start": (10.0, "sec. 4.1, A.2: T_0 = 10"),
     "topology_decay": (0.72, "A.2: theta of the edge combination weights"),
     "topology_levels": (1, "eq. 12"),
+    "topology_arch_betas": ((0.5, 0.999), "DARTS'; A.2 has none, the code 0.9 and 0.999"),
     "operation_scale": (0.001, 'code, softmax(balance / (1e-3 T)); sec. 3.2 has "a low initial temperature"'),
     "grouped": (True, "eq. 4"),
     "nodes": (4, "Appendix B, Table 7: 14 edges, as DARTS"),
@@ -106,6 +110,7 @@ EDARTS: Values = {
     "clip": (5.0, "the same (DARTS' code)"),
     "arch_lr": (0.0003, "the same"),
     "arch_weight_decay": (0.001, "the same"),
+    "arch_betas": ((0.5, 0.999), "the same"),
     "init_std": (0.001, "the same (DARTS' code)"),
 }
 FTSO: Values = {
@@ -127,6 +132,7 @@ FTSO: Values = {
     "clip": (5.0, "choice: DARTS' code"),
     "arch_lr": (0.0006, "FTSO 2021, Table 4: 6 x 10^-4"),
     "arch_weight_decay": (0.001, "choice: PC-DARTS sec. 4.2"),
+    "arch_betas": ((0.5, 0.999), "choice: PC-DARTS sec. 4.2"),
     "fractions": ((0.5, 0.5), "FTSO 2021, A.1: half the images (25K)"),
 }
 SEARCHES: dict[str, Values] = {"darts": DARTS, "pc-darts": PC_DARTS, "dots": DOTS, "edarts": EDARTS, "ftso": FTSO}

@@ -161,6 +161,7 @@ DOTS = {
             "topology_layers": 8,
             "topology_decay": 0.7210227154182104,  # from 10 to 0.02 in 19 steps
             "arch_lr": 0.0003,
+            "topology_arch_betas": (0.9, 0.999),
         },
         "later code, CIFAR: T = 1 in stage one, 8 cells, 30 + 40 epochs, architecture 3e-4",
         "not reported",

@@ -53,7 +53,7 @@ def _operations(ground: LiteralSetup, space: Space, settings: Dots, ended: Ended
         return operation_weights(space, alpha, allowed, temperature=temperature, groups=groups), edges_ZE
 
     net = ground.network(allowed, space=space, channels=settings.channels, layers=settings.operation.layers)
-    learner = Learner(net, [alpha], weights, settings, ended)
+    learner = Learner(net, [alpha], weights, settings, ended, stage=settings.operation)
     train, others = _sides(ground, settings, settings.operation.levels)
     for epoch in range(settings.operation.epochs):
         rate = _rate(settings, epoch)
@@ -79,7 +79,7 @@ def _topology(ground: LiteralSetup, space: Space, settings: Dots, allowed: Allow
         return operations, edges_of_pairs(space, pair_weights(space, beta, temperature))
 
     net = ground.network(allowed, space=space, stage=1, channels=settings.channels, layers=settings.topology.layers)
-    learner = Learner(net, [alpha, *beta.values()], weights, settings, ended)
+    learner = Learner(net, [alpha, *beta.values()], weights, settings, ended, stage=settings.topology)
     train, others = _sides(ground, settings, settings.topology.levels)
     for epoch in range(settings.topology.epochs):
         rate = _rate(settings, settings.operation.epochs + epoch)

@@ -52,10 +52,12 @@ class LiteralSetup:
 class Learner:
     """A network and architecture parameters, each with its optimiser."""
 
-    def __init__(self, net: Network, arch: Sequence[Tensor], weights: ArchitectureWeights, settings: Any, ended: Ended) -> None:
+    def __init__(
+        self, net: Network, arch: Sequence[Tensor], weights: ArchitectureWeights, settings: Any, ended: Ended, *, stage: Any = None
+    ) -> None:
         self.net, self.arch, self.weights, self.ended = net, list(arch), weights, ended
         self.sgd = Sgd(net.parameters, momentum=settings.momentum, weight_decay=settings.weight_decay, clip=settings.clip)
-        self.adam = Adam(self.arch, rate=settings.arch_lr, weight_decay=settings.arch_weight_decay)
+        self.adam = Adam(self.arch, rate=settings.arch_lr, betas=(stage or settings).arch_betas, weight_decay=settings.arch_weight_decay)
         self.meter = Meter()
 
     def move_architecture(self, gradients: Sequence[Tensor]) -> None:

@@ -39,10 +39,10 @@ class Sgd:
 
 
 class Adam:
-    """Kingma and Ba 2015 with L2 decay: g <- g + wd p, moments m and v of decay 0.5 and 0.999, p <- p - rate m' / (sqrt(v') + 1e-8)."""
+    """Kingma and Ba 2015 with L2 decay: g <- g + wd p, moments m and v of decay `betas`, p <- p - rate m' / (sqrt(v') + 1e-8)."""
 
-    def __init__(self, parameters: Sequence[Tensor], *, rate: float, weight_decay: float) -> None:
-        self.parameters, self.rate, self.weight_decay = list(parameters), rate, weight_decay
+    def __init__(self, parameters: Sequence[Tensor], *, rate: float, betas: tuple[float, float], weight_decay: float) -> None:
+        self.parameters, self.rate, self.betas, self.weight_decay = list(parameters), rate, betas, weight_decay
         self.means = [torch.zeros_like(p) for p in parameters]
         self.squares = [torch.zeros_like(p) for p in parameters]
         self.steps = 0
@@ -52,7 +52,8 @@ class Adam:
         self.steps += 1
         for i, (p, g) in enumerate(zip(self.parameters, gradients, strict=True)):
             g = g + self.weight_decay * p
-            self.means[i] = 0.5 * self.means[i] + 0.5 * g
-            self.squares[i] = 0.999 * self.squares[i] + 0.001 * g * g
-            mean, square = self.means[i] / (1 - 0.5**self.steps), self.squares[i] / (1 - 0.999**self.steps)
+            first, second = self.betas
+            self.means[i] = first * self.means[i] + (1 - first) * g
+            self.squares[i] = second * self.squares[i] + (1 - second) * g * g
+            mean, square = self.means[i] / (1 - first**self.steps), self.squares[i] / (1 - second**self.steps)
             p -= self.rate * mean / (square.sqrt() + 1e-8)

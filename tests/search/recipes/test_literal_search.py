@@ -34,8 +34,9 @@ from tests.literal.small import data, in_float64
 
 LITERAL = {darts: literal_darts, pc_darts: literal_pc_darts, dots: literal_dots, edarts: literal_edarts, ftso: literal_ftso}
 OPTIMISERS = {"lr": 0.1, "lr_end": 0.03, "momentum": 0.8, "weight_decay": 2e-3, "clip": 2.0, "arch_lr": 0.05, "arch_weight_decay": 0.02}
+BETAS = {"arch_betas": (0.6, 0.99)}
 SMALL = {"nodes": 2, "channels": 4, "batch_size": 6, **OPTIMISERS}
-ONE_STAGE = {"epochs": 2, "layers": 3, **SMALL}
+ONE_STAGE = {"epochs": 2, "layers": 3, **BETAS, **SMALL}
 PARTS = [1, 4, 2, 28, 9, 15, 20, 21, 26, 11], [0, 3, 27, 6, 25, 17, 14, 5]
 UNEQUAL = (0.6, 0.3)  # the architecture's side has fewer batches, so that it begins anew within an epoch
 
@@ -75,6 +76,8 @@ DOTS = nested(
     topology_start=0.5,
     topology_decay=0.3,
     operation_scale=0.7,
+    operation_arch_betas=(0.6, 0.99),
+    topology_arch_betas=(0.7, 0.98),
     fractions=UNEQUAL,
     **{**SMALL, "nodes": 3},
 )

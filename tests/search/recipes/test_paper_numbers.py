@@ -174,6 +174,7 @@ def stages_of_dots(values: dict[str, Any]) -> list[Expected]:
                 "loaders": loaders(values, levels),
                 "update": updates.first_order if levels == 2 else updates.one_level,
                 "epochs": epochs,
+                "arch_betas": values[f"{stage}_arch_betas"],
                 "warmup": values[f"{stage}_warmup"],
                 "rate": falling(values, first + second, since),
                 "temperature": cooling(values, stage),
@@ -252,6 +253,7 @@ def assert_stage(stage: Stage, expected: Expected, told: dict[str, Any]) -> None
     assert stage.loaders == expected["loaders"]
     for name in ("lr", "momentum", "weight_decay", "clip", "arch_lr", "arch_weight_decay"):
         assert getattr(stage.optimizers, name) == told[name]
+    assert stage.optimizers.arch_betas == expected.get("arch_betas", told.get("arch_betas"))
     schedule = dict(stage.schedule)
     derive, words, rate = schedule.pop("derive"), schedule.pop("stage"), schedule.pop("learning_rate")
     temperature = schedule.pop("temperature", lambda epoch: 1.0)
@@ -289,7 +291,9 @@ def assert_relaxation(stage: Stage, expected: Expected) -> None:
 def test_the_optimisers_have_the_numbers_of_the_text(method: str) -> None:
     """Adam with betas 0.5 and 0.999 for the architecture, its decay in the gradient; plain momentum for the weights."""
     told = values(papers.SEARCHES[method])
-    state = initial_state(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), OptimizerSettings.of(RECIPES[method][1]()))
+    settings = RECIPES[method][1]()
+    of_stage = {"arch_betas": settings.topology.arch_betas} if method == "dots" else {}
+    state = initial_state(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2), OptimizerSettings.of(settings, **of_stage))
     (adam,), (sgd,) = state.arch_optimizer.param_groups, state.weight_optimizer.param_groups
     assert type(state.arch_optimizer) is torch.optim.Adam and type(state.weight_optimizer) is torch.optim.SGD
     assert tuple(adam["betas"]) == papers.ADAM_BETAS and not adam["amsgrad"] and not adam["maximize"]

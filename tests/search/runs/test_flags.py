@@ -28,12 +28,21 @@ CHANGED: dict[str, tuple[type, dict[str, Any]]] = {
     "darts": (
         darts.Darts,
         dict(order="exact", epochs=3, nodes=2, layers=5, channels=6, batch_size=7, lr=0.5, lr_end=0.25, momentum=0.75, weight_decay=0.125)
-        | dict(clip=2.5, arch_lr=0.0625, arch_weight_decay=0.375, init_std=0.625, fractions=(0.3, 0.2)),
+        | dict(clip=2.5, arch_lr=0.0625, arch_weight_decay=0.375, arch_betas=(0.25, 0.5), init_std=0.625, fractions=(0.3, 0.2)),
     ),
     "pc-darts": (
         pc_darts.PcDarts,
         dict(partial=2, edge_normalisation=False, epochs=13, warmup=3, nodes=2, layers=5, channels=6, batch_size=7, lr=0.5, lr_end=0.25)
-        | dict(momentum=0.75, weight_decay=0.125, clip=2.5, arch_lr=0.0625, arch_weight_decay=0.375, init_std=0.625, rate_warmup=4)
+        | dict(
+            momentum=0.75,
+            weight_decay=0.125,
+            clip=2.5,
+            arch_lr=0.0625,
+            arch_weight_decay=0.375,
+            arch_betas=(0.25, 0.5),
+            init_std=0.625,
+            rate_warmup=4,
+        )
         | dict(random_channels=True, fractions=(0.3, 0.2)),
     ),
     "dots": (
@@ -41,19 +50,20 @@ CHANGED: dict[str, tuple[type, dict[str, Any]]] = {
         dict(operation_epochs=11, topology_epochs=12, operation_warmup=3, topology_warmup=4, operation_layers=5, topology_layers=6)
         | dict(operation_start=9.0, operation_decay=0.5, topology_start=8.0, topology_decay=0.75, operation_scale=0.5, operation_levels=1)
         | dict(topology_levels=2, grouped=False, nodes=2, channels=10, batch_size=7, lr=0.25, lr_end=0.375, momentum=0.625)
-        | dict(weight_decay=0.125, clip=2.5, arch_lr=0.0625, arch_weight_decay=0.875, fractions=(0.3, 0.2)),
+        | dict(weight_decay=0.125, clip=2.5, arch_lr=0.0625, arch_weight_decay=0.875, fractions=(0.3, 0.2))
+        | dict(operation_arch_betas=(0.25, 0.5), topology_arch_betas=(0.125, 0.75)),
     ),
     "ftso": (
         ftso.Ftso,
         dict(topology_operation=("max_pool_3x3", "none"), operator="gradient", operation="sep_conv_5x5", operator_epochs=11, epochs=2)
         | dict(iterations=9, nodes=2, layers=5, channels=6, partial=2, batch_size=7, lr=0.5, lr_end=0.25, momentum=0.75)
-        | dict(weight_decay=0.125, clip=2.5, arch_lr=0.0625, arch_weight_decay=0.375, fractions=(0.3, 0.2)),
+        | dict(weight_decay=0.125, clip=2.5, arch_lr=0.0625, arch_weight_decay=0.375, arch_betas=(0.25, 0.5), fractions=(0.3, 0.2)),
     ),
     "edarts": (
         edarts.Edarts,
         dict(order="first", epochs=3, images=17, sparse=False, attention="start", path="01-12", operations=("skip_connect", "none"))
         | dict(nodes=2, layers=6, channels=10, batch_size=7, lr=0.5, lr_end=0.25, momentum=0.75, weight_decay=0.125, clip=2.5)
-        | dict(arch_lr=0.0625, arch_weight_decay=0.375, init_std=0.625),
+        | dict(arch_lr=0.0625, arch_weight_decay=0.375, arch_betas=(0.25, 0.5), init_std=0.625),
     ),
 }
 

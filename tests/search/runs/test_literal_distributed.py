@@ -73,7 +73,7 @@ def literal() -> Literal:
     )
     others = [side.endless() for side in valid]
     sgds = [Sgd(net.parameters, momentum=PC_DARTS.momentum, weight_decay=PC_DARTS.weight_decay, clip=PC_DARTS.clip) for net in nets]
-    adam = Adam(arch, rate=PC_DARTS.arch_lr, weight_decay=PC_DARTS.arch_weight_decay)
+    adam = Adam(arch, rate=PC_DARTS.arch_lr, betas=PC_DARTS.arch_betas, weight_decay=PC_DARTS.arch_weight_decay)
     epochs = []
 
     def mean(batches: Sequence[Batch], inputs: Sequence[list[Tensor]], meter: Meter | None = None) -> list[Tensor]:
