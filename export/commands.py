@@ -45,14 +45,14 @@ def onnx(
         source: Model name, genotype file (.json), or folder of a search, a training or `nasarch export hub`.
         out: File to write, or folder (an existing one, or ending in /) for onnx/model.onnx and the variants.
         checkpoint: Trained weights (.safetensors; default: those of the folder or the package, else random weights).
-        data: Data set that the weights were trained on, for labels and preprocessing: cifar10, cifar100, imagenet, digits.
+        data: Data set that the weights were trained on, for labels and preprocessing: cifar10, cifar100, imagenet, imagenet16-120, digits.
         size: Height and width of the input images in pixels (default: the model's).
         dynamic_size: Dynamic height and width, in multiples of the network's total stride: 32, or 4 for CIFAR networks.
         uint8_input: Variant with uint8 input [batch, H, W, C], which includes the preprocessing.
         fp16: Variant in float16, with float32 input and output.
         int8: Variant quantized to int8 (QDQ, uint8 activations, int8 weights per channel), with ranges from --calibrate.
         calibrate: Calibration images for --int8, validation images for --fp16: a folder of images or class folders, a tar file, cifar10,
-            cifar100, digits.
+            cifar100, imagenet16-120, digits.
         force: Write a float16 or int8 file even if its top-1 agreement on held-out images is below 95 %.
     """
     from nasarch.export.onnx.export import ExportVariants, export_model
@@ -78,7 +78,7 @@ def hub(
             `nasarch export ssd`.
         out: Folder to write (a new one).
         checkpoint: Trained weights (.safetensors; default: those of the folder or the package, else random weights).
-        data: Data set that the weights were trained on, for labels and preprocessing: cifar10, cifar100, imagenet, digits.
+        data: Data set that the weights were trained on, for labels and preprocessing: cifar10, cifar100, imagenet, imagenet16-120, digits.
         size: Height and width of the input images in pixels (default: the training's or the model's).
         push: Repository OWNER/NAME to upload to, in one commit; a new repository is private.
         public: Make a new repository public.
@@ -121,8 +121,8 @@ def verify(
         file: ONNX file; no other file is opened.
         model: Model to compare with: name, genotype file or folder; of a detector the folder of its training (default: by the metadata).
         checkpoint: Weights of that model (.safetensors; not needed for random and packaged weights).
-        images: Images for the top-1 agreement of an int8 file: a folder of images or class folders, a tar file, cifar10, cifar100, digits;
-            for a detector with --model a data set in COCO's format (its val part) or a folder of images.
+        images: Images for the top-1 agreement of an int8 file: a folder of images or class folders, a tar file, cifar10, cifar100,
+            imagenet16-120, digits; for a detector with --model a data set in COCO's format (its val part) or a folder of images.
         timeout: Seconds that a step may take: reading the file, building its model, each batch.
         memory: Memory in GiB that the process may use (on Linux).
     """

@@ -124,7 +124,8 @@ def _find(source: str | os.PathLike[str]) -> _ImageSet:
             data = load(source)
         except ValueError as error:  # speaks of flags that this command hasn't
             reason = str(error).split("; ")[0]
-            raise ValueError(f"{reason}; `nasarch train darts_v2_cifar --data {source} --download` fetches it, or give a folder") from error
+            fetch = f"`nasarch train darts_v2_cifar --data {source} --download` fetches it" if "cifar" in str(source) else "put it there"
+            raise ValueError(f"{reason}; {fetch}, or give a folder") from error
         return _ImageSet(data.name, [_in_memory(part) for part in data.parts], data.class_names)
     path = Path(os.path.expanduser(source))
     if not path.exists():

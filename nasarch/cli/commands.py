@@ -119,11 +119,11 @@ def split(
     """Split the training images into class-balanced random parts, written as lists of file names. No image is decoded.
 
     Args:
-        data: Data set: digits, cifar10, cifar100, or a folder or tar file of class folders.
+        data: Data set: digits, cifar10, cifar100, imagenet16-120, or a folder or tar file of class folders.
         out: Folder to write: part-1.txt, part-2.txt, ..., and split.json; for `nasarch search --split`.
         fractions: Fractions of the images of each class, one for each part (default: the ImageNet searches' 10 % and 2.5 %).
         seed: Random seed of the split; the same on every machine.
-        root: Folder of the CIFAR files.
+        root: Folder of the files of CIFAR or ImageNet16-120.
         download: Download the CIFAR files if they are missing.
     """
     from nasarch.data.load import listing

@@ -110,7 +110,8 @@ class Dataset:
 
     `test` is None where there is no such part; no search looks at it. `source` says where the images are from, in words and
     without the machine's own paths, for the provenance of what is found. `names` are those of the training images, in order, each
-    relative to the folder of its part ("cat/01.jpg"); None numbers them.
+    relative to the folder of its part ("cat/01.jpg"); None numbers them. `statistics` are mean and standard deviation of each channel
+    where a benchmark settles them; None measures them.
 
     Raises:
         ValueError: fewer than two classes, labels outside them, parts of different image sizes, or another number of names.
@@ -123,6 +124,7 @@ class Dataset:
     augmentation: Augmentation
     source: str
     names: tuple[str, ...] | None = None
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     def __post_init__(self) -> None:
         if len(self.class_names) < 2:
@@ -188,6 +190,8 @@ class Dataset:
 
     @cached_property
     def _mean_and_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        if self.statistics is not None:
+            return self.statistics
         if isinstance(self.train, Files):
             from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 

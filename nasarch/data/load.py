@@ -4,6 +4,7 @@
 |---|---|
 | `digits` | 1,797 handwritten digits, 8x8, of scikit-learn (Alpaydin and Kaynak 1998, UCI): enlarged to 32x32, no download |
 | `cifar10`, `cifar100` | torchvision's files (Krizhevsky 2009): 50,000 + 10,000, 32x32 |
+| `imagenet16-120` | the downsampled ImageNet's files, 120 classes (imagenet16.py): 151,700 + 6,000, 16x16 |
 | a path | as `folders` describes it; in memory if they fit, else left on disk |
 
 | images of a path | brought to | augmentation |
@@ -26,15 +27,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nasarch.models.labels import data_name
+from nasarch.models.labels import IMAGENET16_CLASSES, data_name
 from nasarch.models.stem import IMAGENET_STEM_SIZE
+from nasarch.models.zoo import IMAGENET16
 
+from . import imagenet16
 from .dataset import Augmentation, Dataset, Images
 from .decoding import DIFFERENT, check_memory, decode, fit, fits_memory, shape_of
 from .folders import LAYOUTS, Members, find_parts
 from .image_files import Files, Listing
 
-NAMES = ("digits", "cifar10", "cifar100")
+NAMES = ("digits", "cifar10", "cifar100", imagenet16.NAME)
 SIZES = range(8, 1025)
 LARGE_SIZE = 224  # of what they show, if nothing else is said
 CROP_SCALE = (0.08, 1.0)  # of the area; torchvision's, and that of the published ImageNet searches
@@ -58,7 +61,7 @@ def load(
 
     Args:
         download: fetch CIFAR's files if they are missing.
-        root: folder of CIFAR's files; `cache_folder()` if None.
+        root: folder of the files of CIFAR or ImageNet16; `cache_folder()` if None.
         size: side in pixels of the square that all images are brought to; None keeps their own (digits: 32), or takes 224 for large
             images of different sizes.
         in_memory: decode all images of a path into memory (True), or leave them on disk and decode them in every epoch (False); None
@@ -74,6 +77,8 @@ def load(
         raise ValueError(f"data {name_or_path!r} is no set of image files, so it can't stay on disk; leave in_memory=False out")
     if name_or_path == "digits":
         return _digits(size or 32)
+    if name_or_path == imagenet16.NAME:
+        return _imagenet16(_root(root), size)
     if name_or_path in NAMES:
         return _cifar(str(name_or_path), _root(root), download, size)
     path = _existing(name_or_path)
@@ -211,7 +216,7 @@ def _cifar(name: str, root: Path, download: bool, size: int | None) -> Dataset:
         raise ValueError(
             f"data {name!r}: no undamaged {reader.base_folder} in {root}; add --download to fetch it, or --root FOLDER that holds it"
         ) from error
-    images = [Images(_cifar_pixels(part.data, size), torch.tensor(part.targets)) for part in (train, test)]
+    images = [Images(_squares(part.data, size), torch.tensor(part.targets)) for part in (train, test)]
     return Dataset(
         name=name,
         train=images[0],
@@ -222,8 +227,22 @@ def _cifar(name: str, root: Path, download: bool, size: int | None) -> Dataset:
     )
 
 
-def _cifar_pixels(pixels: np.ndarray, size: int | None) -> torch.Tensor:
-    """uint8 [N, 32, 32, 3] -> [N, 3, size, size]."""
+def _imagenet16(root: Path, size: int | None) -> Dataset:
+    parts, source = imagenet16.read_parts(root)
+    images = [Images(_squares(pixels, size), torch.from_numpy(labels)) for pixels, labels in parts]
+    return Dataset(
+        name=data_name(imagenet16.NAME, IMAGENET16_CLASSES, [len(part) for part in images]),
+        train=images[0],
+        test=images[1],
+        class_names=IMAGENET16_CLASSES,
+        augmentation=_crops_and_flips(images[0].size),
+        source=source,
+        statistics=(IMAGENET16.mean, IMAGENET16.std),
+    )
+
+
+def _squares(pixels: np.ndarray, size: int | None) -> torch.Tensor:
+    """uint8 [N, S, S, 3] -> [N, 3, size, size]."""
     if size in (None, pixels.shape[1]):
         return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     return _resized([Image.fromarray(image) for image in pixels], size)

@@ -19,10 +19,10 @@ class DataOptions:
     """Options of the data set.
 
     Args:
-        data: Data set: digits, cifar10, cifar100, or a folder or tar file of class folders; auto, for rankings alone, is the data set of
-            the searches that are ranked, or digits.
+        data: Data set: digits, cifar10, cifar100, imagenet16-120, or a folder or tar file of class folders; auto, for rankings alone, is
+            the data set of the searches that are ranked, or digits.
         size: Side in pixels of the squares that all images are resized to (default: that of the images; in rankings of the searches).
-        root: Folder of CIFAR's files (default: nasarch in $XDG_CACHE_HOME or ~/.cache).
+        root: Folder of the files of CIFAR or ImageNet16-120 (default: nasarch in $XDG_CACHE_HOME or ~/.cache).
         download: Download CIFAR's files if they are missing.
         in_memory: Decoded images in memory (True), or decoded from disk in every epoch (False) (default: in memory if they fit).
         workers: Number of image-decoding worker processes (default: one per CPU core).

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from timm.data import ImageNetInfo
 
-from nasarch.models.zoo import CIFAR10, CIFAR100, IMAGENET1K, Data
+from nasarch.models.zoo import CIFAR10, CIFAR100, IMAGENET1K, IMAGENET16, Data
 
 CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 CIFAR100_CLASSES = tuple(  # the fine labels, which are in alphabetical order
@@ -18,6 +18,8 @@ CIFAR100_CLASSES = tuple(  # the fine labels, which are in alphabetical order
     sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television
     tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm""".split()
 )
+
+IMAGENET16_CLASSES = tuple(map(str, range(1, 121)))  # the files have no names
 
 
 class Labelled(NamedTuple):
@@ -44,8 +46,10 @@ KNOWN: dict[str, Labelled] = {  # those of ImageNet are looked up in timm when t
     "cifar10": Labelled("CIFAR-10", "uoft-cs/cifar10", CIFAR10, CIFAR10_CLASSES, (50_000, 10_000)),
     "cifar100": Labelled("CIFAR-100", "uoft-cs/cifar100", CIFAR100, CIFAR100_CLASSES, (50_000, 10_000)),
     "imagenet": Labelled(IMAGENET, "ILSVRC/imagenet-1k", IMAGENET1K, (), (1_281_167, 50_000)),
+    "imagenet16-120": Labelled("ImageNet16-120", None, IMAGENET16, IMAGENET16_CLASSES, (151_700, 6_000)),
     "digits": Labelled("handwritten digits", None, None, tuple("0123456789"), (1_500, 297)),
 }
+PLAIN = {name.translate(IGNORED): name for name in KNOWN}
 
 
 def known(name: Any) -> Labelled | None:
@@ -54,9 +58,11 @@ def known(name: Any) -> Labelled | None:
     "cifar10_jpeg" and "CIFAR-10 (JPEG)" are a copy of it with the same labels, but other images, which are not on the Hub.
     """
     plain = str(name).lower().translate(IGNORED)
-    if plain.endswith(COPY) and (original := KNOWN.get(plain.removesuffix(COPY))) is not None:
+    if plain.endswith(COPY) and (key := PLAIN.get(plain.removesuffix(COPY))) is not None:
+        original = KNOWN[key]
         return original if original.title == IMAGENET else original._replace(title=f"{original.title} (JPEG)", hub=None)
-    return KNOWN.get(plain.removesuffix("1k"))
+    key = PLAIN.get(plain.removesuffix("1k"))
+    return None if key is None else KNOWN[key]
 
 
 def identified(name: Any, class_names: Sequence[str], images: Sequence[int | None] = ()) -> Labelled | None:

@@ -12,7 +12,7 @@ from nasarch.cells.genotype import Genotype
 
 from .plan import TrainPlan
 
-DATA_SETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100"}  # as provenance names them
+DATA_SETS = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16-120": "ImageNet16-120"}  # as provenance names them
 
 
 def check_recordable(plan: TrainPlan) -> None:

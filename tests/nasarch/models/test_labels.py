@@ -23,6 +23,7 @@ from tests.helpers.small_training import SETTINGS, plan
 
 PARTS = two_classes("train/") | two_classes("val/")
 CLASSES = {"cifar10": CIFAR10_CLASSES, "cifar100": CIFAR100_CLASSES, "imagenet": tuple(ImageNetInfo().label_names())}
+CLASSES["imagenet16-120"] = tuple(str(label) for label in range(1, 121))
 CLASSES["digits"] = tuple("0123456789")
 
 
