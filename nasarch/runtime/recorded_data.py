@@ -14,7 +14,8 @@ from nasarch.data.load import NAMES
 from .json_files import CONFIG, read_object, reading, typed_keys
 from .options import to_dict, updated
 
-PATHS = ("data", "root", "split", "nats_table", "weights", "images", "val", "val_images")  # options that name files to read
+# options that name files to read
+PATHS = ("data", "root", "split", "nats_table", "weights", "images", "val", "val_images", "operations_from")
 MOVED = ("data", "root")  # options that count beside --resume
 T = TypeVar("T")
 

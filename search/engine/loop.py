@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from nasarch.cells.genotype import Genotype
@@ -159,14 +160,14 @@ class SearchStage:
     def state_dict(self, *, is_over: bool) -> dict[str, Any]:
         """All that the next step depends on; of a stage that is over the architecture parameters, which the next stage reads.
 
-        Of these also the gradients, with which recipes break ties.
+        Of these also the gradients, with which recipes break ties, and the candidate operations that they are of.
         """
         state = self.state
         arch = {name: (p.detach().cpu(), None if p.grad is None else p.grad.cpu()) for name, p in state.arch.named_parameters()}
+        read_next = {"arch": arch, "candidates": state.arch.candidates_ZEO.cpu()}
         if is_over:
-            return {"arch": arch}
-        return {
-            "arch": arch,
+            return read_next
+        return read_next | {
             "net": state.net.state_dict(),
             "weight_optimizer": state_of(state.weight_optimizer),
             "arch_optimizer": state_of(state.arch_optimizer),
@@ -175,8 +176,17 @@ class SearchStage:
         }
 
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
-        """Load what `state_dict` returned."""
+        """Load what `state_dict` returned.
+
+        Raises:
+            ValueError: it is of a search among other candidates.
+        """
         state = self.state
+        if not torch.equal(saved["candidates"], state.arch.candidates_ZEO.cpu()):  # type: ignore[arg-type]
+            raise ValueError(
+                f"the checkpoint of stage {self.name!r} is of a search among other candidate operations: resume it with the same "
+                "--operations-from, or search again in another folder"
+            )
         for name, parameter in state.arch.named_parameters():
             value, gradient = saved["arch"][name]
             parameter.data.copy_(value)

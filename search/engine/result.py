@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from nasarch.cells.genotype import Genotype
+from nasarch.runtime.json_files import read_object, reading
 
 DECIMALS = 7  # of a weight in a file, as many as float32 has
 NO_PAIRS = torch.zeros(0)
@@ -48,6 +50,17 @@ class ArchitectureWeights(NamedTuple):
         """What `to_lists` gave."""
         pairs = torch.tensor(lists["pairs"]) if "pairs" in lists else NO_PAIRS
         return cls(torch.tensor(lists["operations"]), torch.tensor(lists["edges"]), pairs)
+
+    @classmethod
+    def load(cls, path: Path, remedy: str) -> ArchitectureWeights:
+        """From a JSON file.
+
+        Raises:
+            ValueError: the file is damaged or missing: names it and the remedy.
+        """
+        lists = read_object(path, remedy)
+        with reading(path, remedy):
+            return cls.from_lists(lists)
 
     def detached(self) -> ArchitectureWeights:
         """On the CPU, without gradients."""

@@ -26,8 +26,10 @@ Note:
     ImageNet. A.2 gives 0.5 -> 0 for the weights and 6e-3 for the architecture without a batch size; the code has 0.25 with 512, so
     1,024 is taken.
 Note:
-    Table 5 searches the topology of DARTS' operations "without changing them": `grouped` off is an operation search in one group, without
-    annealing, of which each edge keeps the one best operation that is not `none`.
+    Table 5 searches the topology of DARTS' operations. Those of a cell or of a search (`operations_from`, operations_from.py) take the
+    place of the operation search; the topology search is that of a search of both, with the same learning rates. Or DARTS' operations are
+    searched for: `grouped` off is an operation search in one group, without annealing, of which each edge keeps the one best operation
+    that is not `none`.
 Note:
     A consensus over runs keeps the two edges of greatest mean weight, since pairs are not kept in the run's files.
 Note:
@@ -62,6 +64,8 @@ from nasarch.search.engine.updates import OptimizerSettings, first_order, one_le
 from nasarch.search.settings.dots import Dots
 from nasarch.search.supernet.candidates import all_candidates, winners
 
+from .operations_from import given_candidates
+
 PAPER = {
     "title": "DOTS: Decoupling Operation and Topology in Differentiable Architecture Search",
     "venue": "CVPR",
@@ -78,7 +82,10 @@ def search(context: SearchContext, settings: Dots) -> Generator[Progress, None, 
     space = context.cells(settings.nodes)
     if space.kept_edges is None:
         raise ValueError(f"space {space.name!r} keeps all edges, DOTS chooses pairs of them: search it with darts, pc-darts or ftso")
-    candidates = yield from _search_operations(context, space, settings)
+    if settings.operations_from is None:
+        candidates = yield from _search_operations(context, space, settings)
+    else:
+        candidates = given_candidates(space, settings.operations_from)
     return (yield from _search_topology(context, space, settings, candidates))
 
 

@@ -33,7 +33,7 @@ from nasarch.compute import environment
 from nasarch.drawing.draw import draw
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.json_files import JsonLines, read_object, reading
+from nasarch.runtime.json_files import JsonLines
 from nasarch.runtime.options import to_dict
 from nasarch.runtime.recorded_data import with_absolute_paths
 from nasarch.runtime.run_folder import RunFolder, as_json, finished
@@ -122,9 +122,7 @@ def read_search_result(folder: Path) -> SearchResult:
     remedy = "finish it with --resume, or search again"
     if missing := [name for name in ("edges.json", "weights.json", "genotype.json") if not (folder / name).is_file()]:
         raise ValueError(f"{folder} holds no finished search of this version (no {missing[0]}); {remedy}")
-    margins, tables = read_margins(folder / "edges.json", remedy), read_object(folder / "weights.json", remedy)
-    with reading(folder / "weights.json", remedy):
-        weights = ArchitectureWeights.from_lists(tables)
+    margins, weights = read_margins(folder / "edges.json", remedy), ArchitectureWeights.load(folder / "weights.json", remedy)
     return SearchResult(Genotype.load(folder / "genotype.json"), margins, weights)
 
 
@@ -154,13 +152,13 @@ def _measured(lines: JsonLines, progress: Progress) -> None:
 def config_of_seeds(plan: Plan) -> dict[str, Any]:
     """config.json of the folder above several seeds."""
     job = with_absolute_paths(to_dict(plan.job))
-    return {"method": plan.method.title, "settings": asdict(plan.settings), "job": job, "data": _about(plan.context)}
+    return {"method": plan.method.title, "settings": with_absolute_paths(asdict(plan.settings)), "job": job, "data": _about(plan.context)}
 
 
 def _config(plan: Plan, seed: int) -> dict[str, Any]:
     return {
         "method": plan.method.title,
-        "settings": asdict(plan.settings),
+        "settings": with_absolute_paths(asdict(plan.settings)),
         "seed": seed,
         "name": plan.context.name,
         "preset": plan.preset,

@@ -75,6 +75,7 @@ DOTS: Values = {
     "topology_levels": (1, "eq. 12"),
     "topology_arch_betas": ((0.5, 0.999), "DARTS'; A.2 has none, the code 0.9 and 0.999"),
     "operation_scale": (0.001, 'code, softmax(balance / (1e-3 T)); sec. 3.2 has "a low initial temperature"'),
+    "operations_from": (None, "Table 5 alone has given operations"),
     "grouped": (True, "eq. 4"),
     "nodes": (4, "Appendix B, Table 7: 14 edges, as DARTS"),
     "channels": (16, "code, --init_channels"),

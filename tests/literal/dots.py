@@ -7,6 +7,7 @@ from itertools import combinations
 
 from torch import Tensor
 
+from nasarch.cells.genotype import resolve
 from nasarch.cells.space import Space
 from nasarch.search.recipes.dots import Dots
 
@@ -34,7 +35,7 @@ LEAST = 1e-7  # of an operation's weight in the tables
 def search(ground: LiteralSetup, settings: Dots) -> Ended:
     """One cosine of the learning rate over both stages, the second of which begins with new weights."""
     space, ended = ground.space.with_nodes(settings.nodes), Ended()
-    allowed = _operations(ground, space, settings, ended)
+    allowed = _operations(ground, space, settings, ended) if settings.operations_from is None else _of_cell(space, settings.operations_from)
     _topology(ground, space, settings, allowed, ended)
     return ended
 
@@ -67,6 +68,17 @@ def _operations(ground: LiteralSetup, space: Space, settings: Dots, ended: Ended
     weight = [[dict(zip(space.operations, row, strict=True)) for row in kind] for kind in alpha.tolist()]
     best = [[{max(group, key=row.__getitem__) for group in kept} for row in kind] for kind in weight]
     return [[[name in names for name in space.operations] for names in kind] for kind in best]
+
+
+def _of_cell(space: Space, name: str) -> Allowed:
+    """Table 5: the operation that a cell has on an edge, on others all those that its node has."""
+    cells = resolve(name).cells
+    rows = []
+    for kind in space.kinds:
+        nodes = [[(op.source, op.operation) for op in node] for node in cells[kind].nodes]
+        own = [[o for i, o in nodes[edge.target - 2] if i == edge.source] or [o for _, o in nodes[edge.target - 2]] for edge in space.edges]
+        rows.append([[name in names for name in space.operations] for names in own])
+    return rows
 
 
 def _topology(ground: LiteralSetup, space: Space, settings: Dots, allowed: Allowed, ended: Ended) -> None:

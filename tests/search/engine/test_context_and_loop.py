@@ -264,10 +264,13 @@ def test_images_of_both_sides_are_counted_in_a_search(monkeypatch: pytest.Monkey
 # ---- what is kept, and what a stage that is over gives
 
 
-def kept(alpha: Tensor, beta: Tensor | None = None, slope: Tensor | None = None, *, epochs: int = 3) -> dict[str, Any]:
-    """The state of a stage that is over."""
+def kept(
+    alpha: Tensor, beta: Tensor | None = None, slope: Tensor | None = None, *, epochs: int = 3, among: tuple[str, ...] = DARTS.operations
+) -> dict[str, Any]:
+    """The state of a stage that is over, with the operations `among` as candidates on every edge."""
+    candidates = torch.tensor([name in among for name in DARTS.operations]).expand(alpha.shape)
     arch = {"alpha": (alpha, None)} | ({} if beta is None else {"beta": (beta, slope)})
-    return {"epochs": epochs, "step": 0, "is_over": True, "arch": arch, "meter": {"sums": [], "count": 0}}
+    return {"epochs": epochs, "step": 0, "is_over": True, "arch": arch, "candidates": candidates, "meter": {"sums": [], "count": 0}}
 
 
 def ending(recipe: Any, settings: Any, **stages: dict[str, Any]) -> SearchResult:
@@ -301,7 +304,7 @@ def test_dots_keeps_the_best_pair_and_not_the_two_best_edges_at_its_last_tempera
     beta[:, 1, :3] = torch.tensor([0.0, 0.0, 1.0])
     beta[:, 1, 3:] = 99.0  # surplus entries are not read
     zeros = torch.zeros(2, 9, 8)
-    found = ending(dots, settings, operations=kept(zeros), topology=kept(zeros, beta))
+    found = ending(dots, settings, operations=kept(zeros), topology=kept(zeros, beta, among=("none", "sep_conv_3x3")))
     margins = {(m.kind, m.node): m for m in found.margins}
     for kind in ("normal", "reduction"):
         assert [[op.source for op in node] for node in found.genotype.cells[kind].nodes] == [[0, 1], [1, 2], [1, 0]]
@@ -321,7 +324,7 @@ def test_betas_are_tied_within_a_hundred_thousandth_and_not_beyond(apart: float,
     slope[:, 1] = torch.tensor([0.1, -0.3, 0.2])
     slope[:, 0, :2] = torch.tensor([0.2, -0.1])
     with in_float64():
-        found = ending(ftso, ftso.Ftso(**SMALL), topology=kept(torch.zeros(2, 5, 8), beta, slope))
+        found = ending(ftso, ftso.Ftso(**SMALL), topology=kept(torch.zeros(2, 5, 8), beta, slope, among=("skip_connect",)))
     for cell in found.genotype.cells.values():
         assert [[op.source for op in node] for node in cell.nodes] == [[1, 0], expected]
 
@@ -345,7 +348,10 @@ def test_of_a_stage_that_is_over_only_the_architecture_is_kept(tmp_path: Path) -
         if report.ends_epoch:
             stages = torch.load(path, weights_only=True)["stages"] if path.exists() else {}
             held.append({name: (stage["epochs"], stage["is_over"], set(stage)) for name, stage in stages.items()})
-    rest, going = {"epochs", "step", "is_over", "meter", "arch"}, {"net", "weight_optimizer", "arch_optimizer", "loaders", "scaler"}
+    rest, going = (
+        {"epochs", "step", "is_over", "meter", "arch", "candidates"},
+        {"net", "weight_optimizer", "arch_optimizer", "loaders", "scaler"},
+    )
     over = {"operations": (2, True, rest)}
     assert held == [
         {},

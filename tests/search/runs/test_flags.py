@@ -49,7 +49,17 @@ CHANGED: dict[str, tuple[type, dict[str, Any]]] = {
         dots.Dots,
         dict(operation_epochs=11, topology_epochs=12, operation_warmup=3, topology_warmup=4, operation_layers=5, topology_layers=6)
         | dict(operation_start=9.0, operation_decay=0.5, topology_start=8.0, topology_decay=0.75, operation_scale=0.5, operation_levels=1)
-        | dict(topology_levels=2, grouped=False, nodes=2, channels=10, batch_size=7, lr=0.25, lr_end=0.375, momentum=0.625)
+        | dict(
+            topology_levels=2,
+            grouped=False,
+            operations_from="darts_v2_cifar",
+            nodes=2,
+            channels=10,
+            batch_size=7,
+            lr=0.25,
+            lr_end=0.375,
+            momentum=0.625,
+        )
         | dict(weight_decay=0.125, clip=2.5, arch_lr=0.0625, arch_weight_decay=0.875, fractions=(0.3, 0.2))
         | dict(operation_arch_betas=(0.25, 0.5), topology_arch_betas=(0.125, 0.75)),
     ),

@@ -31,7 +31,7 @@ KINDS = {
     "below 1": ["momentum"],
     "both below 1": ["arch_betas", "operation_arch_betas", "topology_arch_betas"],
 }
-WORDS = ["order", "attention", "path", "operations", "operator", "operation", "topology_operation", "fractions"]
+WORDS = ["order", "attention", "path", "operations", "operator", "operation", "topology_operation", "operations_from", "fractions"]
 SWITCHES = ["edge_normalisation", "random_channels", "sparse", "grouped", "operation_levels", "topology_levels"]
 SHORT = {"warmup": 0, "operation_warmup": 0, "topology_warmup": 0, "rate_warmup": 0}  # leave room for one epoch
 CASES = [
