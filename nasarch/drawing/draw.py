@@ -159,7 +159,7 @@ def _curve(axes: Axes, wire: Wire, **style: Any) -> None:
         middle = (x0 + x1) / 2
         vertices += [(middle, y0), (middle, y1), (x1, y1)]
         codes += [Outline.CURVE4] * 3
-    axes.add_patch(PathPatch(Outline(vertices, codes), fill=False, capstyle="butt", clip_on=False, **style))
+    axes.add_artist(PathPatch(Outline(vertices, codes), fill=False, capstyle="butt", clip_on=False, **style))
 
 
 def _box(axes: Axes, box: Box, cell: Cell) -> None:
@@ -168,7 +168,7 @@ def _box(axes: Axes, box: Box, cell: Cell) -> None:
     family = _family(box.label) if box.kind == "operation" else Family("white" if box.kind == "node" else "#f4f6f8", INK)
     dashes = DASHED if box.label == "none" else "solid"
     outline = _rounded(box, 0.06 if box.kind in ("input", "output") else box.height / 2)
-    axes.add_patch(PathPatch(outline, facecolor=family.fill, edgecolor=family.line, linewidth=1.1, linestyle=dashes, clip_on=False))
+    axes.add_artist(PathPatch(outline, facecolor=family.fill, edgecolor=family.line, linewidth=1.1, linestyle=dashes, clip_on=False))
     axes.text(box.x, box.y, _label(box, cell), fontsize=FONT, color=family.line, ha="center", va="center_baseline")
 
 
