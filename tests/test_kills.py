@@ -49,6 +49,7 @@ def command(kind: str, root: Path) -> list[str]:
         "search": search(root),
         "train": ["train", both[0], *data, *"--cells 3 --epochs 3 --aux-weight 0 --cutout 0".split()],
         "select": ["select", *both, *data, *"--cells 3 --epochs 2 --seeds 2".split()],
+        "rank-paths": ["rank-paths", *data, *"--cells 3 --epochs 2 --seeds 2 --nodes 2 --best 2 --ends 1".split()],
         "gather": ["gather", *both],
     }[kind]
 
@@ -85,7 +86,7 @@ def next_command(kind: str, root: Path, folder: Path) -> list[str]:
     return [*command(kind, root), "--out", "out"]
 
 
-@pytest.mark.parametrize("kind", ["search", "train", "detect", "select", "gather"])
+@pytest.mark.parametrize("kind", ["search", "train", "detect", "select", "rank-paths", "gather"])
 def test_a_command_that_is_killed_or_stopped_goes_on_to_the_same_result(kind: str, root: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
@@ -109,7 +110,7 @@ def test_a_command_that_is_killed_or_stopped_goes_on_to_the_same_result(kind: st
     assert result(broken / "out") == result(whole / "out")
 
 
-@pytest.mark.parametrize("kind", ["search", "train", "detect", "select", "gather"])
+@pytest.mark.parametrize("kind", ["search", "train", "detect", "select", "rank-paths", "gather"])
 def test_of_two_that_are_started_at_once_in_one_folder_one_writes_it(kind: str, root: Path, tmp_path: Path) -> None:
     both = [started([*command(kind, root), "--out", "out"], tmp_path) for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]

@@ -62,6 +62,7 @@ class CellNetwork(nn.Module):
         drop_rate: dropout before the classifier.
         drop_path_rate: see `set_drop_path`.
         aux_head: add the papers' auxiliary tower; while training the network then returns (logits, auxiliary logits).
+        init_statistics: set the running statistics by the initial weights; False saves that time where weights are loaded next.
 
     Raises:
         ValueError: no such genotype or stem, too few cells or channels, a rate outside [0, 1).
@@ -81,6 +82,7 @@ class CellNetwork(nn.Module):
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         aux_head: bool = False,
+        init_statistics: bool = True,
         device: Any = None,
         dtype: Any = None,
     ) -> None:
@@ -102,7 +104,8 @@ class CellNetwork(nn.Module):
             self.num_features, num_classes, pool_type=global_pool, drop_rate=drop_rate, **dd
         )
         self.head_hidden_size = self.num_features * self.global_pool.feat_mult()
-        self._start_statistics()
+        if init_statistics:
+            self._start_statistics()
 
     def _start_statistics(self) -> None:
         """Running statistics by the fresh weights, for images of the papers' size."""
@@ -111,12 +114,13 @@ class CellNetwork(nn.Module):
 
     @property
     def _model_args(self) -> dict[str, Any]:
-        """What timm writes beside saved weights to build the network again: a genotype given by name or path is kept as a plain dict."""
+        """What timm writes beside saved weights to build the network again, a genotype given by name or path as a plain dict."""
         return self._recorded_args
 
     @_model_args.setter
     def _model_args(self, args: Mapping[str, Any]) -> None:
-        self._recorded_args = {**args, "genotype": self.genotype.to_dict()} if "genotype" in args else dict(args)
+        own = {"genotype": self.genotype.to_dict()} if "genotype" in args else {}
+        self._recorded_args = {key: value for key, value in args.items() if key != "init_statistics"} | own
 
     @torch.jit.ignore
     def init_weights(self) -> None:

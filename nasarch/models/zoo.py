@@ -166,7 +166,8 @@ def _entry_point(model: Model) -> Callable[..., nn.Module]:
         if pretrained and not any(kwargs.get(key) for key in PRETRAINED_ELSEWHERE):
             check_pretrained(model.name)
         network = model.network
-        settings = {"stem": network.stem, "cells": network.cells, "channels": network.channels, **kwargs}
+        size = {"stem": network.stem, "cells": network.cells, "channels": network.channels}
+        settings = {**size, "init_statistics": not pretrained, **kwargs}
         return build_model_with_cfg(
             CellNetwork,
             model.name,
@@ -261,4 +262,6 @@ def create_model(name: str, pretrained: bool = False, **kwargs: Any) -> nn.Modul
         close = difflib.get_close_matches(name, [*MODELS, *GENERIC], n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"there are {', '.join([*list_models(), *GENERIC])}"
         raise ValueError(f"unknown model {name!r}; {hint} `nasarch models` lists them")
+    if kwargs.get("checkpoint_path") and ":" not in name:
+        kwargs["init_statistics"] = False
     return timm.create_model(name, pretrained=pretrained, **kwargs)

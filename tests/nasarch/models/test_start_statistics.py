@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ import timm
 import torch
 from torch import nn
 
+import nasarch
+from nasarch.models import network
 from nasarch.models.layers import _inside
 from nasarch.models.network import CellNetwork
 from tests.helpers.small_models import KINDS, small
@@ -46,6 +49,19 @@ def test_a_network_without_memory_gets_them_with_its_weights() -> None:
     model.init_weights()
     variances = torch.cat([m.running_var for m in model.modules() if isinstance(m, nn.BatchNorm2d)])
     assert variances.isfinite().all() and (variances != 1).all()
+
+
+def test_they_are_left_out_where_weights_are_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network is the one that the weights make, and says nothing of it where it is saved."""
+    trained = small("pc_darts_cifar")
+    path = tmp_path / "weights.pth"
+    torch.save({key: value + 1 for key, value in trained.state_dict().items()}, path)
+    monkeypatch.setattr(network, "start_statistics", lambda *_: pytest.fail("computed for nothing"))
+    size = {"cells": 5, "channels": 4}
+    pretrained = timm.create_model("pc_darts_cifar", pretrained=True, pretrained_cfg_overlay={"file": str(path)}, **size)
+    for model in (pretrained, nasarch.create_model("pc_darts_cifar", checkpoint_path=str(path), **size)):
+        assert all(torch.equal(model.state_dict()[key], value + 1) for key, value in trained.state_dict().items())
+        assert "init_statistics" not in model._model_args and model._model_args["cells"] == 5
 
 
 def test_they_are_the_variances_of_a_convolution_of_noise() -> None:

@@ -108,6 +108,19 @@ def test_head_without_classes_and_without_pooling(name: str) -> None:
     assert model(x).shape == (2, model.num_features, size, size)
 
 
+@pytest.mark.parametrize("name", [*KINDS, *(pytest.param(name, marks=pytest.mark.slow) for name in EVERY if name not in KINDS)])
+def test_reset_classifier_keeps_pool(name: str) -> None:
+    """timm 1.0.31, tests/test_models.py: the same features as before, and others than with average pooling, which tiny maps would hide."""
+    model, x = small(name, global_pool="max").eval(), torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = model.forward_head(model.forward_features(x), pre_logits=True)
+        model.reset_classifier(5)
+        torch.testing.assert_close(model.forward_head(model.forward_features(x), pre_logits=True), expected)
+        assert model(x).shape == (2, 5)
+        model.reset_classifier(5, "avg")
+        assert not torch.allclose(model.forward_head(model.forward_features(x), pre_logits=True), expected)
+
+
 def test_reset_keeps_the_pooling_unless_told_otherwise() -> None:
     name = "pc_darts_cifar"
     model, x = small(name, global_pool="max").eval(), images(name)
