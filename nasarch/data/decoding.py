@@ -1,6 +1,7 @@
 """Image files become pixels: one by one, and many of them on all cores into one uint8 tensor.
 
-What is not RGB is converted as torchvision's loader does it (alpha is dropped). What can't be decoded is a ValueError that names it.
+What is not RGB is converted as torchvision's loader does it (alpha is dropped). The EXIF orientation is not applied, as in torchvision's
+and timm's readers, but read: a data set counts such images. What can't be decoded is a ValueError that names it.
 """
 
 from __future__ import annotations
@@ -107,11 +108,15 @@ class Head(NamedTuple):
 def head_of(file: File) -> Head:
     """What the head of the file says; nothing is decoded."""
     with _reading(file) as image:
-        found: Any = 1
-        if image.format != "PNG" or "exif" in image.info:  # else Pillow would decode it to look behind its pixels
-            with suppress(Exception):  # damaged EXIF data, of whatever kind
-                found = image.getexif().get(EXIF_ORIENTATION, 1)
-        return Head(image.height, image.width, found if type(found) is int and 1 <= found <= 8 else 1)
+        return Head(image.height, image.width, _orientation(image))
+
+
+def _orientation(image: Image.Image) -> int:
+    found: Any = 1
+    if image.format != "PNG" or "exif" in image.info:  # else Pillow would decode it to look behind its pixels
+        with suppress(Exception):  # damaged EXIF data, of whatever kind
+            found = image.getexif().get(EXIF_ORIENTATION, 1)
+    return found if type(found) is int and 1 <= found <= 8 else 1
 
 
 def fit(image: Image.Image, shape: tuple[int, int]) -> Image.Image:
@@ -156,36 +161,39 @@ def random_crop(file: File, seed: int, scale: tuple[float, float], size: tuple[i
 # ---- many images
 
 
-def _pixels(files: Sequence[File], shape: tuple[int, int], resize: bool) -> np.ndarray:
-    """The images decoded: uint8 [len(files), 3, H, W]."""
-    pixels = np.empty((len(files), 3, *shape), np.uint8)
+def _pixels(files: Sequence[File], shape: tuple[int, int], resize: bool) -> tuple[np.ndarray, list[int]]:
+    """The images decoded: uint8 [len(files), 3, H, W]; and their EXIF orientations."""
+    pixels, orientations = np.empty((len(files), 3, *shape), np.uint8), []
     for row, file in zip(pixels, files, strict=True):
-        image = open_image(file)
+        with _reading(file) as stored:
+            orientations.append(_orientation(stored))  # before decoding, which closes a TIFF file
+            image = _rgb(stored)
         if resize:
             image = fit(image, shape)
         elif image.size != shape[::-1]:
             raise ValueError(DIFFERENT.format(file, image.height, image.width, *shape))
         row[:] = np.asarray(image).transpose(2, 0, 1)
-    return pixels
+    return pixels, orientations
 
 
-def decode(files: Sequence[File], shape: tuple[int, int], resize: bool) -> Tensor:
-    """The images decoded on all cores: uint8 [N, 3, H, W].
+def decode(files: Sequence[File], shape: tuple[int, int], resize: bool) -> tuple[Tensor, list[int]]:
+    """The images decoded on all cores: uint8 [N, 3, H, W]; and the EXIF orientation of each, 1 to 8.
 
     Raises:
         ValueError: a broken image, one of another shape where they are not resized, or a process that was killed.
     """
-    pixels = torch.empty(len(files), 3, *shape, dtype=torch.uint8)
+    pixels, orientations = torch.empty(len(files), 3, *shape, dtype=torch.uint8), list[int]()
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     work = partial(_pixels, shape=shape, resize=resize)
     try:
         with warnings.catch_warnings(), _executor(len(chunks)) as pool:
             warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside torch's threads: the workers use none
-            for part, decoded in zip(pixels.split(_CHUNK), pool.map(work, chunks), strict=True):
+            for part, (decoded, found) in zip(pixels.split(_CHUNK), pool.map(work, chunks), strict=True):
                 part.copy_(torch.from_numpy(decoded))
+                orientations += found
     except BrokenProcessPool as error:
         raise ValueError(f"a process that decoded {files[0]} and others was killed; see that memory is free, and run again") from error
-    return pixels
+    return pixels, orientations
 
 
 def cores() -> int:

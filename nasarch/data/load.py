@@ -14,7 +14,8 @@
 | 64 pixels and more | shorter side about 8/7 of the size asked for (256 for 224), the centre shown | random resized crops, flips |
 | of different sizes, most above 64 pixels, none asked for | 224 | likewise |
 
-In memory a random resized crop is taken of the centre square (256x256 for 224), on disk of the whole image.
+In memory a random resized crop is taken of the centre square (256x256 for 224), on disk of the whole image. Images with an EXIF
+orientation are shown as they are stored, as by timm's readers, and counted in the source text.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ from PIL import Image
 from nasarch.models.labels import IMAGENET16_CLASSES, data_name
 from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.models.zoo import IMAGENET16
+from nasarch.strict_json import shown
 
 from . import imagenet16
 from .dataset import Augmentation, Dataset, Images
-from .decoding import DIFFERENT, check_memory, decode, fit, fits_memory, shape_of
+from .decoding import DIFFERENT, check_memory, decode, fit, fits_memory, head_of, shape_of
 from .folders import LAYOUTS, Members, find_parts
 from .image_files import Files, Listing
 
@@ -86,14 +88,15 @@ def load(
     shape, frame, remark = _sizes(parts, size)
     if in_memory is None:
         in_memory = fits_memory(sum(len(part.names) for part in parts), frame or shape)
-    images = [_in_memory(part, shape, frame, parts) if in_memory else _on_disk(part, shape, frame) for part in parts]
+    read = [_in_memory(part, shape, frame, parts) if in_memory else _on_disk(part, shape, frame) for part in parts]
+    images = [part for part, _ in read]
     return Dataset(
         name=_name(path, class_names, parts),
         train=images[0],
         test=images[1] if images[1:] else None,
         class_names=class_names,
         augmentation=_crops_and_flips(shape),
-        source=source + remark,
+        source=source + remark + _not_upright([orientations for _, orientations in read]),
         names=parts[0].names,
     )
 
@@ -162,19 +165,35 @@ def _frame(size: int) -> tuple[int, int]:
     return side, side
 
 
-def _in_memory(part: Members, shape: tuple[int, int], frame: tuple[int, int] | None, parts: list[Members]) -> Images:
-    """All images of `part` decoded, as many as in all `parts` together fitting into memory."""
+def _in_memory(part: Members, shape: tuple[int, int], frame: tuple[int, int] | None, parts: list[Members]) -> tuple[Images, dict[str, int]]:
+    """All images of `part` decoded, as many as in all `parts` together fitting into memory; and their EXIF orientations by name."""
     check_memory(sum(len(one.names) for one in parts), frame or shape)
-    pixels = decode(part.places, frame or shape, resize=frame is not None)
-    return Images(pixels, part.labels, None if frame in (None, shape) else shape)
+    pixels, orientations = decode(part.places, frame or shape, resize=frame is not None)
+    return Images(pixels, part.labels, None if frame in (None, shape) else shape), dict(zip(part.names, orientations, strict=True))
 
 
-def _on_disk(part: Members, shape: tuple[int, int], frame: tuple[int, int] | None) -> Files:
-    """All images of `part` left on disk; without a frame each has to have the `shape`, as in memory."""
-    for place in part.places if frame is None else ():
-        if (own := shape_of(place)) != shape:
-            raise ValueError(DIFFERENT.format(place, *own, *shape))
-    return Files(part.places, part.labels, part.names, shape, frame)
+def _on_disk(part: Members, shape: tuple[int, int], frame: tuple[int, int] | None) -> tuple[Files, dict[str, int]]:
+    """All images of `part` left on disk; and the EXIF orientations of those whose head is read.
+
+    Without a frame that is each, as it has to have the `shape`, as in memory; with one only some are looked at.
+    """
+    step = 1 if frame is None else -(-len(part.places) // PROBED)
+    heads = {name: head_of(place) for name, place in zip(part.names[::step], part.places[::step], strict=True)}
+    if frame is None:
+        for place, head in zip(part.places, heads.values(), strict=True):
+            if head[:2] != shape:
+                raise ValueError(DIFFERENT.format(place, *head[:2], *shape))
+    return Files(part.places, part.labels, part.names, shape, frame), {name: head.orientation for name, head in heads.items()}
+
+
+def _not_upright(orientations: Sequence[dict[str, int]]) -> str:
+    """A remark on the images with an EXIF orientation, "" if there are none among those whose head was read."""
+    turned = [(name, number) for part in orientations for name, number in part.items() if number != 1]
+    if not turned:
+        return ""
+    name, number = turned[0]
+    count = f"{len(turned):,} of {sum(map(len, orientations)):,} images read have" if len(turned) > 1 else "1 image has"
+    return f"; {count} an EXIF orientation, which is not applied (the first is {shown(name)}, orientation {number})"
 
 
 # ---- by name

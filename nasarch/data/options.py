@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,7 +44,7 @@ class DataOptions:
             raise ValueError(f"--workers {self.workers}: choose 0 (decode in the main process) or more")
 
     def load(self) -> Dataset:
-        """The data set; prints what of it is left out. Errors as in `nasarch.data.load.load`."""
+        """The data set; prints what of it is left out or not applied. Errors as in `nasarch.data.load.load`."""
         from .load import load
 
         data = load(self.data, size=self.size, root=self.root, download=self.download, in_memory=self.in_memory)
@@ -52,6 +53,6 @@ class DataOptions:
 
 
 def print_left_out(source: str) -> None:
-    """Print on stderr what of a data set is left out, if anything is, in the first process of several."""
-    if "left out" in source and os.environ.get("RANK", "0") == "0":
+    """Print on stderr what of a data set is left out, or not applied of its EXIF data, if anything is, in the first process of several."""
+    if re.search("left out|not applied", source) and os.environ.get("RANK", "0") == "0":
         print(f"nasarch: note: data: {printable(source)}", file=sys.stderr)

@@ -31,6 +31,7 @@ from .recipes import Training, recipe, remarks_on, with_scaled_lr
 from .record import check_recordable, record
 from .run import Report, Result, config_of_seeds, run, summary
 from .train_show import log_epoch, report
+from .weights import remark_on_classes
 
 
 def train(source: str, settings: Training, job: TrainOptions) -> None:
@@ -64,6 +65,8 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
             if job.output.resume is not None:
                 data = with_recorded_data(data, folder)
             _check_test(data, job)
+            if job.weights is not None and job.output.resume is None:
+                remarks += remark_on_classes(job.weights, data.class_names)
             plan = TrainPlan(
                 network=network_spec(source, recipe(job.recipe), settings, data, kept),
                 recipe=recipe(job.recipe),

@@ -121,7 +121,7 @@ def _begun_from(plan: TrainPlan) -> dict[str, str] | None:
 def _learner(plan: TrainPlan, seed: int, *, fresh: bool, steps: int | None = None) -> Learner:
     net = plan.network.build(seed, aux_head=plan.settings.aux_weight > 0)
     if fresh and plan.job.weights is not None:
-        load_weights(net, plan.job.weights)
+        load_weights(net, plan.job.weights, plan.data.class_names)
     mean_std = (plan.data.mean, plan.data.std)
     return Learner(
         net.to(plan.device),
@@ -178,6 +178,7 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
         "processes": distributed.world_size(),
         "train": with_absolute_paths(to_dict(plan.job)) | {"seed": seed, "runs": 1},
         "data": _about(plan.data),
+        "class_names": list(plan.data.class_names),
         **environment(plan.device),
         "command": plan.words,
     }

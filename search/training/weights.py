@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import torch
 from safetensors import SafetensorError
 from timm.models import load_state_dict, save_for_hf
 from torch import Tensor
@@ -15,21 +16,30 @@ from torch import Tensor
 from nasarch.atomic import new_folder
 from nasarch.models import weight_files
 from nasarch.models.network import CellNetwork
+from nasarch.models.source import read_json
 from nasarch.models.weight_files import NAME, check_cells, read_weights, weights_file, write_folder
+from nasarch.runtime.json_files import CONFIG
+from nasarch.runtime.run_folder import CHECKPOINT
+from nasarch.strict_json import shown
 
 REMEDY = "give a .safetensors file, or the folder model/ of a training"
 
 
-def load_weights(net: CellNetwork, path: Path) -> None:
-    """Put the weights of a file into the network. An auxiliary head keeps its own where the file has none.
+def load_weights(net: CellNetwork, path: Path, class_names: Sequence[str] = ()) -> None:
+    """Load the weights of a file into the network. An auxiliary head keeps its own where the file has none.
 
-    The file is a .safetensors, one by torch.save, a folder for timm, or the checkpoint of a training.
+    The file is a .safetensors, one by torch.save, a folder for timm, or the checkpoint of a training. If it states the same class names
+    in another order, the rows of the classifiers are matched to `class_names`.
 
     Raises:
         ValueError: they can't be read, or are those of another network: says which differ, or which cells they are for.
     """
     file = weights_file(path)
     weights, cells = _read(file)
+    stated = stated_classes(path)
+    if stated != tuple(class_names) and _are_permuted(stated, class_names):
+        rows = torch.tensor([stated.index(name) for name in class_names])
+        weights |= {key: weights[key][rows] for key in weights if key.removeprefix("aux_head.") in ("fc.weight", "fc.bias")}
     own = {key: value for key, value in net.state_dict().items() if key.startswith("aux_head.")}
     taken = (own | weights) if own else {key: value for key, value in weights.items() if not key.startswith("aux_head.")}
     check_fit(net, taken, str(path))
@@ -37,6 +47,37 @@ def load_weights(net: CellNetwork, path: Path) -> None:
         check_same(net, cells, f"{path} holds weights")
     check_cells(file, net.genotype)
     net.load_state_dict(taken)
+
+
+def stated_classes(path: Path) -> tuple[str, ...]:
+    """Class names in config.json beside the weights of a folder for timm or the checkpoint of a training; () if there are none."""
+    file = weights_file(path)
+    config = read_json(file.with_name(CONFIG)) if file.name in (NAME, CHECKPOINT) else None
+    names = config.get("label_names", config.get("class_names")) if isinstance(config, Mapping) else None
+    return tuple(map(str, names)) if isinstance(names, list) else ()
+
+
+def _are_permuted(stated: Sequence[str], class_names: Sequence[str]) -> bool:
+    return len({*stated}) == len(stated) and sorted(stated) == sorted(class_names)
+
+
+def remark_on_classes(path: Path, class_names: Sequence[str]) -> list[str]:
+    """Difference of the classes stated beside the weights from those of the data, in at most one line."""
+    stated = stated_classes(path)
+    if stated in ((), tuple(class_names)):
+        return []
+    if _are_permuted(stated, class_names):
+        moved = [
+            f"{shown(name)} is {stated.index(name)} there, {number} here"
+            for number, name in enumerate(class_names)
+            if stated[number] != name
+        ]
+        return [f"{path} has the classes in another order, matched by name ({'; '.join(moved[:8])})"]
+    only_there, only_here = (
+        ", ".join(map(shown, [name for name in one if name not in other][:8]))
+        for one, other in ((stated, class_names), (class_names, stated))
+    )
+    return [f"{path} holds weights for other classes: {only_there} there, {only_here} here; the classifier is trained on from there"]
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:

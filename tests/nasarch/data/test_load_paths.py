@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.data import ImageDataset
+from timm.data.readers.reader_image_folder import ReaderImageFolder
 
 from nasarch.data import decoding
 from nasarch.data.dataset import Augmentation, Images
 from nasarch.data.folders import SUFFIXES, find_parts
 from nasarch.data.image_files import File, Files
 from nasarch.data.load import cache_folder, listing, load
+from nasarch.data.options import DataOptions
 from tests.helpers.datasets import as_tar, as_tree, encoded, two_classes
 
 
@@ -149,6 +152,31 @@ def test_more_than_8_bits_a_channel_are_refused(mode: str, refused: bool, tmp_pa
             decoding.open_image(File(str(tmp_path), "0.tiff"))
     else:
         assert decoding.open_image(File(str(tmp_path), "0.tiff")).mode == "RGB"
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")  # timm leaves files open
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "webp"])
+@pytest.mark.parametrize(("in_memory", "size"), [(True, None), (False, None), (False, 8)])
+def test_photographs_with_an_exif_orientation_are_counted_and_shown_as_timm_shows_them(
+    kind: str, in_memory: bool, size: int | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stored pixels, as timm's own reader gives them."""
+    files = {
+        name.replace("png", kind): encoded(seed, size=(8, 8)) for seed, name in enumerate([*two_classes("train/"), *two_classes("val/")])
+    }
+    root = as_tree(tmp_path / "d", files)
+    for number, (name, content) in enumerate(files.items()):
+        exif = Image.Exif()
+        exif[decoding.EXIF_ORIENTATION] = (1, 6, 1, 1, 2, 9, 1, 1, 3, 1, 1, 0)[number]  # 0 and 9 are none
+        Image.open(io.BytesIO(content)).save(root / name, exif=exif, quality=95)
+    data = DataOptions(data=str(root), in_memory=in_memory, size=size, workers=0).load()
+    remark = f"3 of 12 images read have an EXIF orientation, which is not applied (the first is 'cat/1.{kind}', orientation 6)"
+    assert data.source == f"6 images of d/train, 6 images of d/val; {remark}" and f"{remark}\n" in capsys.readouterr().err
+    own = ImageDataset(str(root), ReaderImageFolder(str(root / "train"), input_key=f".{kind}"))
+    part = data.train
+    pixels = part.pixels if isinstance(part, Images) else decoding.decode(part.places, (8, 8), resize=False)[0]
+    for number in range(6):
+        assert np.array_equal(np.asarray(own[number][0]).transpose(2, 0, 1), pixels[number].numpy())
 
 
 def test_the_shape_of_a_file_is_height_and_width(tmp_path: Path) -> None:

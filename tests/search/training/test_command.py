@@ -170,6 +170,20 @@ def test_data_without_a_test_part_need_no_test(tmp_path: Path, capsys: pytest.Ca
     assert json.loads((tmp_path / "run" / "result.json").read_text())["test"] is None
 
 
+def test_a_training_notes_that_weights_to_begin_with_are_for_other_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--size", "8", "--cells", "3", "--channels", "4", "--cutout", "0", "--epochs", "1", "--batch-size", "4", "--device", "cpu"]
+    files = {**two_classes("train/"), **two_classes("val/")}
+    for name, other in (("a", "dog"), ("b", "cow")):
+        as_tree(tmp_path / name, {path.replace("dog", other): content for path, content in files.items()})
+        begin = ["--weights", str(tmp_path / "run-a" / "model")] if name == "b" else []
+        out = ["--out", str(tmp_path / f"run-{name}")]
+        assert main(["train", "pc_darts_cifar", "--data", str(tmp_path / name), *flags, *begin, *out]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if "other classes" in line]
+    words = "holds weights for other classes: 'dog' there, 'cow' here; the classifier is trained on from there"
+    assert notes == [f"note: {tmp_path / 'run-a' / 'model'} {words}"]
+    assert json.loads((tmp_path / "run-b" / "config.json").read_text())["class_names"] == ["cat", "cow"]
+
+
 def test_images_are_in_memory_or_on_disk(tmp_path: Path) -> None:
     data = as_tree(tmp_path / "pets", {**two_classes("train/", count=4), **two_classes("test/", count=2)})
     flags = ["ftso_cifar", *COMMAND[4:], "--data", str(data), "--batch-size", "4", "--epochs", "2"]

@@ -18,7 +18,7 @@ from nasarch.models.network import CellNetwork
 from nasarch.models.weight_files import KEY, as_safetensors, check_cells, genotype_in
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.training.learner import Learner
-from nasarch.search.training.weights import load_weights, save_model
+from nasarch.search.training.weights import load_weights, remark_on_classes, save_model
 from tests.helpers.small_training import SETTINGS, rewired
 
 PUBLISHED = resolve("pc_darts_cifar")
@@ -140,6 +140,41 @@ def test_the_auxiliary_head_of_a_file_is_taken_where_there_is_one_and_kept_where
     load_weights(kept, tmp_path / "model")
     for key, value in kept.state_dict().items():
         assert torch.equal(value, (own if key.startswith("aux_head.") else first.state_dict())[key])
+
+
+@pytest.mark.parametrize("place", ["model", "checkpoint", "file alone"])
+def test_weights_of_the_same_classes_in_another_order_are_matched_by_name(place: str, tmp_path: Path) -> None:
+    """With exchanged names a network of 95 % would begin below chance; a file alone states no names."""
+    trained, names, here = with_head(1), ("r", "g", "b"), ("b", "r", "g")
+    path = tmp_path / "model"
+    if place == "model":
+        save_model(network(PUBLISHED), trained.state_dict(), path, names)
+    elif place == "checkpoint":
+        learner = Learner(trained, SETTINGS, seed=0, mean_std=((0.5,) * 3, (0.25,) * 3))
+        Checkpoint(path := tmp_path / "checkpoint.pt").save("training", learner.state_dict() | {"epochs": 1})
+        (tmp_path / "config.json").write_text(json.dumps({"class_names": names}))
+    else:
+        safetensors.torch.save_file(trained.state_dict(), path := tmp_path / "w.safetensors")
+    own = with_head(2)
+    load_weights(own, path, here)
+    order = [0, 1, 2] if place == "file alone" else [2, 0, 1]
+    assert torch.equal(own.fc.weight, trained.fc.weight[order]) and torch.equal(own.fc.bias, trained.fc.bias[order])
+    if place == "checkpoint":
+        assert torch.equal(own.aux_head.fc.weight, trained.aux_head.fc.weight[order])
+        assert torch.equal(own.aux_head.fc.bias, trained.aux_head.fc.bias[order])
+    moved = "'b' is 2 there, 0 here; 'r' is 0 there, 1 here; 'g' is 1 there, 2 here"
+    expected = [] if place == "file alone" else [f"{path} has the classes in another order, matched by name ({moved})"]
+    assert remark_on_classes(path, here) == expected and remark_on_classes(path, names) == []
+
+
+def test_weights_for_other_classes_are_taken_with_a_remark(tmp_path: Path) -> None:
+    trained = network(PUBLISHED)
+    save_model(network(PUBLISHED), trained.state_dict(), tmp_path / "model", ("r", "g", "b"))
+    (remark,) = remark_on_classes(tmp_path, ("cat", "g", "r"))
+    assert remark == f"{tmp_path} holds weights for other classes: 'b' there, 'cat' here; the classifier is trained on from there"
+    other = network(PUBLISHED)
+    load_weights(other, tmp_path, ("cat", "g", "r"))
+    assert torch.equal(other.fc.weight, trained.fc.weight)
 
 
 def test_a_saved_model_is_complete_or_not_there(net: CellNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
