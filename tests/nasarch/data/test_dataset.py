@@ -153,7 +153,9 @@ def test_a_fraction_that_leaves_a_class_empty_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["imagenet", "nowhere/at/all", "x" * 5000, "a\0b", "~no-such-user/data"])
 def test_an_unknown_name_or_path_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="neither one of digits, cifar10, cifar100, imagenet16-120 nor an existing path; a path holds train/<class>"):
+    with pytest.raises(
+        ValueError, match="neither one of digits, cifar10, cifar100, imagenet16-120 nor an existing path; a path holds train/<class>"
+    ):
         load(name)
 
 
