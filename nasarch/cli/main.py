@@ -56,7 +56,7 @@ COMMANDS: dict[str, Command | Group] = {
         "nasarch.search.ranking.commands:correlate", "Correlate a search's ranking of edge pairs with their trained accuracy."
     ),
     "select": Command("nasarch.search.ranking.commands:select", "Select the best of several found cells by short trainings."),
-    "compare": Command("nasarch.search.ranking.commands:compare", "Compare cells, also random ones, under one shallow training recipe."),
+    "compare": Command("nasarch.search.ranking.commands:compare", "Compare cells, also random ones, under one training recipe."),
     "search": Group(
         "Search for a cell: darts, pc-darts, dots, ftso, edarts.",
         {

@@ -28,6 +28,11 @@ from .network import FusedNetwork
 PLAIN = {"aux_weight": 0.0, "label_smoothing": 0.0, "mixup": 0.0, "ema": 0.0, "colour_jitter": 0.0}  # of fused networks
 
 
+def can_fuse(settings: Training) -> bool:
+    """Whether networks can be trained as one by these settings."""
+    return all(getattr(settings, name) == value for name, value in PLAIN.items())
+
+
 class FusedLearner:
     """A fused network, its optimizer, and one training step.
 

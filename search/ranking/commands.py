@@ -23,6 +23,7 @@ def rank_paths(
     ends: int = 3,
     nodes: int = DARTS.nodes,
     reduction: str | None = None,
+    by_test: bool = False,
 ) -> None:
     """Rank all topologies of a cell by the validation accuracy of small networks (eDARTS, Fig. 3).
 
@@ -33,10 +34,11 @@ def rank_paths(
         ends: Number of the best and of the worst of stage one, and of the best of stage two, that are trained with the other seeds, too.
         nodes: Number of inner nodes of a cell, 2 or more; 4 have 180 topologies.
         reduction: Path of the reduction cell of max pooling in stage one (default: each node reads the two before it).
+        by_test: Training on all training images and ranking by test accuracy, as in eDARTS; the choice has then seen the test images.
     """
     from .paths import run as rank
 
-    rank(best, ends, nodes, reduction, budget)
+    rank(best, ends, nodes, reduction, by_test, budget)
 
 
 def correlate(
@@ -76,7 +78,7 @@ def compare(
     budget: Flags = DEFAULT_BUDGET,
     drawn: Annotated[int, tyro.conf.arg(name="random", metavar="N")] = 0,
 ) -> None:
-    """Compare cells by test accuracy under one shallow recipe: mean and standard deviation over seeds, beside random cells.
+    """Compare cells by test accuracy under one recipe: mean and standard deviation over seeds, beside random cells.
 
     Args:
         sources: Names that `nasarch models` lists, genotype files or run folders (default: the papers' cells for CIFAR-10).

@@ -14,8 +14,8 @@ is trained by itself and tested. Kendall's tau compares the two rankings: 1 the 
 | pairs.png | accuracy over importance |
 
 Note:
-    Which cell the paper varies is not said; the normal cell is the default. Its networks are those of the evaluation, trained for
-    300 epochs; here they are shallow and the budget is what the flags say.
+    Which cell the paper varies is not said; the normal cell is the default. Its networks are those of the evaluation with cutout and
+    auxiliary head, trained for 300 epochs: `--recipe cifar --epochs 300`. By default they are shallow ones.
 Note:
     An edge that the derived cell does not have carries the operation of greatest weight that the search gave it (DARTS' rule).
 Note:

@@ -2,7 +2,7 @@
 
 | a command that | trains on | measures accuracy on |
 |---|---|---|
-| selects | a class-balanced half of the training images | the other half, held out |
+| selects | a class-balanced half of the training images | the other half, held out (`rank-paths --by-test`: as one that reports) |
 | reports | the training images | the test images |
 
 The halves are the train and validation splits of the search, where the cells come from runs that have the same. Otherwise they are drawn
@@ -25,14 +25,15 @@ from nasarch.data.split import read_split
 from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.runtime import distributed
 from nasarch.runtime.recorded_data import with_recorded_data
+from nasarch.search.fused.learner import can_fuse
 from nasarch.search.training.recipes import Training
 
-from .budget import Budget
+from .budget import SETTINGS, Budget
 from .origin import check_data
 from .task import Facts, RankingTask
 
 HALVES = (0.5, 0.5)
-IN_SUMMARY = ("epochs", "batch_size", "lr", "drop_path", "cells", "channels", "seeds", "seed")
+IN_SUMMARY = ("recipe", *SETTINGS, "seeds", "seed")
 MEBI = 2**20
 LARGE_MAP, CACHE = MEBI, 4 * MEBI  # bytes of a map from which networks are faster one by one on a CPU; and of all maps together
 MAPS = 400  # of the first cells' size, that the training of a network of 5 cells keeps, for a GPU's memory
@@ -79,14 +80,19 @@ def evaluation_protocol(task: RankingTask, *, by_test: bool) -> EvaluationProtoc
         data = with_recorded_data(data, budget.output.resume)
     check_data(data, task.facts, budget.dataset.size, budget.dataset.in_memory)
     train, val = _parts(data, budget, task.facts.get("halves"), by_test=by_test)
-    if budget.batch_size > len(train):
-        raise ValueError(f"--batch-size {budget.batch_size}: there are {len(train)} images to train on; choose {len(train)} or fewer")
+    settings = budget.settings()
+    if settings.batch_size > len(train):
+        raise ValueError(f"--batch-size {settings.batch_size}: there are {len(train)} images to train on; choose {len(train)} or fewer")
+    if budget.networks_per_group > 1 and not can_fuse(settings):
+        raise ValueError(
+            f"--networks-per-group {budget.networks_per_group}: networks of recipe {budget.recipe} are trained one by one; choose 1"
+        )
     return EvaluationProtocol(
         data=data,
         train=train,
         val=val,
         evaluated_on="test images" if by_test else _held_back(task),
-        settings=budget.settings(),
+        settings=settings,
         device=device,
         workers=budget.dataset.workers,
         networks_per_group=budget.networks_per_group or default_networks_per_group(budget, data, device),
@@ -151,8 +157,11 @@ def default_networks_per_group(budget: Budget, data: Dataset, device: torch.devi
 
     On a CPU so many that their widest maps fit into 4 MiB, and one if one of them takes a MiB; on a GPU what half of the free memory holds.
     """
-    height, width = data.size
-    map_bytes = 4 * budget.batch_size * budget.channels * height * width
+    settings, (height, width) = budget.settings(), data.size
+    if not can_fuse(settings):
+        return 1
+    assert settings.channels is not None
+    map_bytes = 4 * settings.batch_size * settings.channels * height * width
     if device.type == "cpu":
         return 1 if map_bytes >= LARGE_MAP else CACHE // map_bytes
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 4096 * MEBI
@@ -176,6 +185,7 @@ def summary_line(task: RankingTask, protocol: EvaluationProtocol) -> str:
             f"{protocol.data.name}, {height}x{width} pixels{other_size}",
             f"{len(protocol.train):,} training images, evaluated on {len(protocol.val):,} {protocol.evaluated_on}",
             f"{settings.epochs} epoch{'' if settings.epochs == 1 else 's'}, {protocol.steps:,} steps of {settings.batch_size} images",
+            *([] if budget.recipe == "shallow" else [f"recipe {budget.recipe}"]),
             f"{settings.cells} cells, {settings.channels} channels",
             f"seed {budget.seed}" if budget.seeds == 1 else f"seeds {budget.seed} to {budget.seed + budget.seeds - 1}",
             device_name(protocol.device),

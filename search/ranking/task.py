@@ -47,7 +47,7 @@ def ranking_task(command: str, budget: Budget, facts: Callable[[], Facts]) -> Ra
     if budget.output.out is None and distributed.rank_and_world_size()[1] > 1:
         raise ValueError("several processes work into one folder: name it with --out DIR, on a disk that all of them see")
     found = facts()
-    budget = replace(budget, dataset=_data_of_searches(budget.dataset, found.get("searched") or {}))
+    budget = replace(budget.complete(), dataset=_data_of_searches(budget.dataset, found.get("searched") or {}))
     return RankingTask(command, budget, found, budget.output.out)
 
 
@@ -62,7 +62,7 @@ def _resumed(command: str, folder: Path) -> RankingTask:
     remedy = f"give the folder of `nasarch {command}`, with its config.json"
     config = read_object(folder / CONFIG, remedy, tournament=str, budget=dict, facts=dict)
     with reading(folder / CONFIG, remedy):
-        budget = check_types(updated(Budget(), config["budget"] | {"resume": folder}))
+        budget = check_types(updated(Budget().complete(), config["budget"] | {"resume": folder}))
     if config["tournament"] != command:
         raise ValueError(f"{folder} is of `nasarch {config['tournament']}`, not of `nasarch {command}`: resume it with that command")
     return RankingTask(command, budget, config["facts"], folder)

@@ -215,9 +215,10 @@ def _run(task: RankingTask, protocol: EvaluationProtocol, group: TrainingGroup, 
     identity = {"group": group.name, "settings": repr(protocol.settings), "data": protocol.data.digest, "facts": repr(task.facts)}
     checkpoint = Checkpoint(state, identity)
     nets = [network(protocol, candidate.genotype, group.seed) for candidate in group.candidates]
-    learner = _learner(protocol, nets, group.seed)
+    batches = _batches(protocol, group.seed)
+    learner = _learner(protocol, nets, group.seed, len(batches))
     with stopping_at_signals(checkpoint):
-        for progress in fit(learner, _batches(protocol, group.seed), checkpoint):
+        for progress in fit(learner, batches, checkpoint):
             report(group, progress)
     found = _evaluated(protocol, learner)
     seconds = round((time.perf_counter() - start) / len(nets), 3)
@@ -228,7 +229,7 @@ def _run(task: RankingTask, protocol: EvaluationProtocol, group: TrainingGroup, 
             "seed": group.seed,
             "accuracy": round(accuracy, 6),
             "loss": round(loss, 6),
-            "parameters": sum(p.numel() for p in net.parameters()),
+            "parameters": sum(p.numel() for name, p in net.named_parameters() if not name.startswith("aux_head.")),
             "networks_in_group": len(nets),
             "seconds": seconds,
         }
@@ -242,17 +243,17 @@ def _run(task: RankingTask, protocol: EvaluationProtocol, group: TrainingGroup, 
 
 def network(protocol: EvaluationProtocol, genotype: Genotype, seed: int) -> CellNetwork:
     """The network of the cells, its first weights drawn by the seed."""
-    cells, channels = protocol.settings.cells, protocol.settings.channels
+    cells, channels, aux_head = protocol.settings.cells, protocol.settings.channels, protocol.settings.aux_weight > 0
     assert cells is not None and channels is not None
     with seeded(seed):
-        return CellNetwork(genotype, protocol.data.num_classes, cells=cells, channels=channels, stem=protocol.stem)
+        return CellNetwork(genotype, protocol.data.num_classes, cells=cells, channels=channels, stem=protocol.stem, aux_head=aux_head)
 
 
-def _learner(protocol: EvaluationProtocol, nets: Sequence[CellNetwork], seed: int) -> Learner | FusedLearner:
+def _learner(protocol: EvaluationProtocol, nets: Sequence[CellNetwork], seed: int, steps: int) -> Learner | FusedLearner:
     settings = protocol.settings
     if len(nets) == 1:
         mean_std = (protocol.data.mean, protocol.data.std)
-        return Learner(nets[0].to(protocol.device), settings, seed=seed, mean_std=mean_std, capture=protocol.capture)
+        return Learner(nets[0].to(protocol.device), settings, seed=seed, mean_std=mean_std, steps=steps, capture=protocol.capture)
     assert settings.cells is not None and settings.channels is not None
     fused = FusedNetwork(nets, cells=settings.cells, channels=settings.channels)
     return FusedLearner(fused.to(protocol.device), settings, seed=seed, capture=protocol.capture)

@@ -45,6 +45,7 @@ from nasarch.runtime.schedules import Schedule, cosine
 
 Rate = Callable[[float], float]  # of the epochs done
 NONE_OR_MORE = Range("0 (for none) or more", lambda value: 0 <= value < math.inf)
+NETWORKS = {"cifar": (20, 36), "imagenet": (14, 48), "nats": (5, 16)}  # cells (of a stage) and channels, by stem or space
 STAIRS = 5  # of a warm-up at least, as many as the papers' has
 
 
@@ -160,6 +161,12 @@ class Recipe(NamedTuple):
     source: str
     stem: str
     spaces: tuple[str, ...]
+
+    @property
+    def network(self) -> tuple[int, int]:
+        """Numbers of cells and channels: the recipe's own, else those of the papers' networks (nasarch/models/zoo.py)."""
+        cells, channels = NETWORKS["nats" if self.spaces[0] == NATS.name else self.stem]
+        return self.settings.cells or cells, self.settings.channels or channels
 
 
 CIFAR = Training()

@@ -296,6 +296,11 @@ MAX_MACS = 600.0  # PC-DARTS sec. 4.1: the mobile setting
 IMAGENET_PIXELS = 64  # choice: smaller images would leave the cells maps of 7 pixels and less after ImageNet's stem
 HESSIAN = {"iterations": 20, "tolerance": 0.001, "seed": 0}  # choice: FTSO Fig. 4 has the largest eigenvalue, not how
 LEVEL = 0.05  # choice: of the verdicts on rankings
+NETWORKS = {  # cells and channels, of the recipes that have none of their own
+    "cifar": (20, 36),  # DARTS sec. 3.2; PC-DARTS sec. 4.2; DOTS sec. 4.1
+    "imagenet": (14, 48),  # PC-DARTS sec. 4.3
+    "nats": (5, 16),  # NATS-Bench sec. 3.1; cells of a stage
+}
 BUDGET: Values = {  # of a network that is ranked; other settings as in the recipe `shallow`
     "epochs": (100, "eDARTS sec. IV-A"),
     "seeds": (3, "choice: sec. IV-A has 10, where networks take hours in all"),
@@ -311,6 +316,7 @@ RANKED_PATHS: Values = {
     "best": (20, "eDARTS sec. IV-D: the top 20 go on"),
     "ends": (3, "choice"),
     "nodes": (4, "eDARTS sec. IV-D: 180 paths"),
+    "by_test": (False, "choice: the text ranks by the test images (sec. IV-D)"),
     "reduction": (None, "choice: each node reads the two before it; the text has the operations alone"),
 }
 NATS_TABLE_4 = (93.98, 70.22, 45.57)  # FTSO Table 4, of the one cell that reaches them

@@ -91,6 +91,20 @@ def test_paths_are_ranked_in_stages(ranked: Path, capsys: pytest.CaptureFixture[
     assert said.startswith("digits, 8x8 pixels; 200 training images, evaluated on 100 images of the half held out by seed 0; 2 epochs, 8 ")
 
 
+def test_paths_are_ranked_by_the_test_images_as_edarts_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Sec. III-B and IV-D; with all training images, where no number of them is given."""
+    folder, few = tmp_path / "paths", [flag for flag in PATHS if flag not in ("--images", "200", "--val-images", "100")]
+    assert main([*few, "--by-test", "--epochs", "1", "--batch-size", "1500", "--seeds", "1", "--out", str(folder)]) == 0
+    assert "1,500 training images, evaluated on 297 test images" in capsys.readouterr().out
+    found = json.loads((folder / "paths.json").read_text())
+    assert (found["budget"]["trained_on"], found["budget"]["evaluated"], found["budget"]["evaluated_on"]) == (1500, 297, "test images")
+    assert json.loads((folder / "config.json").read_text())["facts"]["by_test"] is True
+    before = (folder / "paths.json").read_bytes()
+    (folder / "paths.json").unlink()
+    assert main(["rank-paths", "--resume", str(folder)]) == 0 and (folder / "paths.json").read_bytes() == before
+    assert "evaluated on 297 test images" in capsys.readouterr().out
+
+
 def test_a_stopped_ranking_goes_on_as_if_it_never_had_been(
     ranked: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,15 @@ import torch
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import DARTS, NATS
 from nasarch.cli.main import main
+from nasarch.models.network import CellNetwork
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
+from nasarch.search.ranking import tournament
 from nasarch.search.ranking.charts import scatter
 from nasarch.search.ranking.correlate import _correlated, in_words, kendall, pairs
 from nasarch.search.ranking.standings import Standing
 from nasarch.search.runs.reader import Run, read_run
+from nasarch.search.training.learner import Learner
+from nasarch.search.training.recipes import RECIPES
 from tests.search.ranking.test_commands import TINY, refused
 from tests.search.report.test_report import write_run
 
@@ -42,6 +47,29 @@ def test_importance_and_accuracy_of_pairs_are_correlated(name: str, tmp_path: Pa
     assert len(set(cells)) == 3 and Genotype.load(run / "genotype.json") in cells and (out / "pairs.png").exists()
     (run / "weights.json").unlink()
     assert "holds no finished search" in refused(capsys, "correlate", str(run), *TINY)
+
+
+def test_pairs_are_trained_by_another_recipe_with_its_auxiliary_head_and_cutout(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DOTS, A.1 and Fig. 1, in small: `--recipe cifar --epochs 300`."""
+    learners = list[Learner]()
+    evaluated = tournament._evaluated
+    monkeypatch.setattr(tournament, "_evaluated", lambda protocol, learner: learners.append(learner) or evaluated(protocol, learner))
+    run, out = tmp_path / "run", tmp_path / "out"
+    assert main(["search", *SEARCHES["darts"][0], *SEARCH, "--out", str(run)]) == 0
+    flags = ["--recipe", "cifar", "--size", "20", *TINY[2:], "--epochs", "1", "--batch-size", "100", "--seeds", "1"]
+    assert main(["correlate", str(run), *flags, "--out", str(out)]) == 0
+    assert "; recipe cifar; 3 cells, 4 channels; " in capsys.readouterr().out
+    found, cells = json.loads((out / "pairs.json").read_text()), [learner.net.genotype for learner in learners]
+    assert found["budget"]["recipe"] == "cifar" and (found["budget"]["lr"], found["budget"]["batch_size"]) == (0.025, 100)
+    assert len(learners) == len(found["pairs"]) == 3 and all(learner.net.aux_head is not None for learner in learners)
+    assert learners[0].settings == replace(RECIPES["cifar"].settings, epochs=1, batch_size=100, cells=3, channels=4)
+    bare = [sum(weight.numel() for weight in CellNetwork(one, 10, cells=3, channels=4).parameters()) for one in cells]
+    lines = [json.loads(line) for line in (out / "networks.jsonl").read_text().splitlines()]
+    assert sorted(line["parameters"] for line in lines) == sorted(bare)
+    before = (out / "pairs.json").read_bytes()
+    assert main(["correlate", "--resume", str(out)]) == 0 and (out / "pairs.json").read_bytes() == before
 
 
 @pytest.mark.slow

@@ -12,12 +12,16 @@ import torch
 
 from nasarch.cells.genotype import resolve
 from nasarch.data.dataset import Images
+from nasarch.data.options import DataOptions
+from nasarch.models.zoo import CIFAR, IMAGENET, NATS_BENCH
 from nasarch.runtime.options import MachineOptions, to_dict
 from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.protocol import balanced, default_networks_per_group, evaluation_protocol
 from nasarch.search.ranking.standings import Verdict, by_chance, markdown, rivals, standings, verdict
 from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, training_groups
+from nasarch.search.training.recipes import RECIPES
+from tests.helpers import paper_numbers as papers
 from tests.helpers.small_training import colours
 
 
@@ -239,6 +243,26 @@ def test_a_sample_has_exactly_so_many_images_of_each_class_its_share() -> None:
     assert not torch.equal(balanced(labels, 41, 0), balanced(labels, 41, 1))
 
 
+def test_networks_of_another_recipe_are_the_papers_and_trained_one_by_one() -> None:
+    """DOTS, A.1: the evaluation network, 300 epochs, cutout and auxiliary head."""
+    budget = Budget(recipe="cifar", epochs=300)
+    assert budget.settings() == replace(RECIPES["cifar"].settings, epochs=300, cells=20, channels=36)
+    assert replace(budget, channels=8).settings().channels == 8 and Budget(recipe="edarts").settings().channels == 32
+    assert (budget.complete().batch_size, budget.complete().cells) == (96, 20)
+    assert default_networks_per_group(replace(budget, channels=4), colours(), torch.device("cpu")) == 1
+    for name, known in RECIPES.items():
+        if known.settings.cells is None:
+            key = "nats" if name == "nats" else known.stem
+            assert known.network == (papers.NETWORKS[key][0], known.settings.channels or papers.NETWORKS[key][1])
+    zoo = {"cifar": CIFAR, "imagenet": IMAGENET, "nats": NATS_BENCH}
+    assert papers.NETWORKS == {name: (network.cells, network.channels) for name, network in zoo.items()}
+    with pytest.raises(ValueError, match="unknown recipe 'deep'; there are cifar"):
+        Budget(recipe="deep")
+    small = replace(budget, batch_size=4, networks_per_group=2, machine=MachineOptions(device="cpu"), dataset=DataOptions(data="digits"))
+    with pytest.raises(ValueError, match="--networks-per-group 2: networks of recipe cifar are trained one by one; choose 1"):
+        evaluation_protocol(RankingTask("correlate", small, {}, Path()), by_test=True)
+
+
 def test_small_maps_are_trained_together_on_a_cpu() -> None:
     cpu, data = torch.device("cpu"), colours()  # 16 x 16 pixels
     assert default_networks_per_group(Budget(channels=16, batch_size=64), data, cpu) == 1
@@ -249,14 +273,25 @@ def test_small_maps_are_trained_together_on_a_cpu() -> None:
 def test_a_network_is_trained_as_edarts_does_unless_flags_say_otherwise() -> None:
     """eDARTS, sec. IV-A: 5 cells, 16 channels, 100 epochs, batches of 64; otherwise as DARTS, without cutout and auxiliary head."""
     usual = {"epochs": 100, "batch_size": 64, "lr": 0.025, "drop_path": 0.2, "cells": 5, "channels": 16}
-    others = {"schedule": "cosine", "warmup": 0.0, "momentum": 0.9, "nesterov": False, "weight_decay": 3e-4, "clip": 5.0}
-    without = dict.fromkeys(("cutout", "colour_jitter", "aux_weight", "label_smoothing", "mixup", "ema"), 0)
+    others = {
+        "schedule": "cosine",
+        "decay": 0.0,
+        "tail": 0.0,
+        "warmup": 0.0,
+        "momentum": 0.9,
+        "nesterov": False,
+        "weight_decay": 3e-4,
+        "clip": 5.0,
+    }
+    without = dict.fromkeys(("decay", "tail", "cutout", "colour_jitter", "aux_weight", "label_smoothing", "mixup", "ema"), 0)
     assert vars(Budget().settings()) == usual | others | without
     assert {name: value for name, value in to_dict(Budget()).items() if name not in usual and value} == {
+        "recipe": "shallow",
         "seeds": 3,
         "device": "auto",
         "data": "auto",
     }
+    assert Budget().complete() == Budget(**usual) == Budget(**usual).complete()
     changed = {"epochs": 2, "batch_size": 3, "lr": 0.4, "drop_path": 0.5, "cells": 6, "channels": 7}
     assert vars(Budget(**changed).settings()) == changed | others | without
     for name, low in {"seeds": 1, "seed": 0, "networks_per_group": 0, "cells": 3, "channels": 2}.items():

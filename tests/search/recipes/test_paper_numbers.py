@@ -345,7 +345,7 @@ def test_cells_have_as_many_topologies_and_pairs_as_the_texts_count() -> None:
 
 
 def test_rankings_have_the_budget_of_the_text() -> None:
-    budget, told = Budget(), values(papers.BUDGET)
+    budget, told = Budget().complete(), values(papers.BUDGET)
     assert_same({name: getattr(budget, name) for name in told}, told)
     changed = {name: told[name] for name in ("epochs", "batch_size", "lr", "drop_path", "cells", "channels")}
     assert_same(asdict(budget.settings()), values(papers.RECIPES["shallow"]) | changed)
