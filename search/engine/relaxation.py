@@ -8,9 +8,10 @@
 | operations, several groups | the same, in each group of operations by itself | DOTS eq. 4 |
 | edges, `subset` = 0 | 1 | DARTS, eDARTS |
 | edges, `subset` = k | softmax of beta / T over the k-subsets of a node's edges; an edge weighs the sum over those that hold it | (below) |
+| edges, `edge_softmax` off | beta instead of its softmax, at its start 1 / the number of subsets | FTSO Algorithm 1 to the letter |
 
-k = 1 is PC-DARTS eq. 2 and FTSO Algorithm 1, k = 2 is DOTS eq. 9-11. Weights are exactly zero outside of the candidates; they sum to
-the number of groups over an edge, to k over a node.
+k = 1 is PC-DARTS eq. 2, also FTSO's, k = 2 is DOTS eq. 9-11. Weights are exactly zero outside of the candidates; they sum to the
+number of groups over an edge, and as softmaxes to k over a node.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class Relaxation(nn.Module):
     """All architecture parameters of a search: `alpha` [Z, E, O] and, if `subset` > 0, `beta` [Z, N, S].
 
     N inner nodes have up to S subsets of incoming edges each; surplus entries of `beta` are never read. Parameters start at
-    `init_std` * randn, drawn from `generator` (0: all weights equal). `temperature` is a tensor, to be filled at any time, also between
-    replays of a captured step; that of the operations is `operation_scale` times as high.
+    `init_std` * randn, drawn from `generator` (0: all weights equal), beta without softmax at equal weights plus that. `temperature` is a
+    tensor, to be filled at any time, also between replays of a captured step; that of the operations is `operation_scale` times as high.
 
     Raises:
         ValueError: a group names an unknown operation, groups overlap or leave a candidate out, or `subset` is negative.
@@ -51,6 +52,7 @@ class Relaxation(nn.Module):
         *,
         groups: Sequence[Sequence[str]] = (),
         subset: int = 0,
+        edge_softmax: bool = True,
         bias: Tensor | float = 0.0,
         operation_scale: float = 1.0,
         init_std: float = 0.0,
@@ -59,7 +61,7 @@ class Relaxation(nn.Module):
         super().__init__()
         if subset < 0:
             raise ValueError(f"subset={subset}: 0 weighs no edges, 1 weighs edges one by one, 2 weighs pairs of edges")
-        self.space, self.subset, self.operation_scale = space, subset, operation_scale
+        self.space, self.subset, self.edge_softmax, self.operation_scale = space, subset, edge_softmax, operation_scale
         self.register_buffer("temperature", torch.ones((), dtype=torch.float64), persistent=False)
         self.register_buffer("candidates_ZEO", candidates_ZEO, persistent=False)
         self.register_buffer("groups_GO", _group_masks(space, candidates_ZEO, groups or (space.operations,)), persistent=False)
@@ -69,7 +71,9 @@ class Relaxation(nn.Module):
             members = _members(space, candidates_ZEO, subset)
             self.register_buffer("members_ZNSE", members.to(self.alpha.dtype), persistent=False)
             self.register_buffer("legal_ZNS", members.any(3), persistent=False)
-            self.beta = nn.Parameter(init_std * torch.randn(members.shape[:3], generator=generator))
+            equal = self.legal_ZNS / self.legal_ZNS.sum(2, keepdim=True).clamp(min=1)
+            drawn = init_std * torch.randn(members.shape[:3], generator=generator)
+            self.beta = nn.Parameter(drawn if edge_softmax else drawn + equal)
 
     def operations(self) -> Tensor:
         """Operation weights [Z, E, O]."""
@@ -78,6 +82,8 @@ class Relaxation(nn.Module):
 
     def subsets(self) -> Tensor:
         """Weights of the subsets of each node's incoming edges [Z, N, S], in the order of itertools.combinations."""
+        if not self.edge_softmax:
+            return self.beta * self.legal_ZNS
         return _softmax(self.beta / self.temperature, self.legal_ZNS)
 
     def edges(self) -> Tensor:

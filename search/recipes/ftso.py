@@ -11,7 +11,9 @@
 
 Note:
     Softmax. Algorithm 1 weighs by beta itself, section 3 inherits PC-DARTS, whose eq. 2 (quoted in section 2) has a softmax. With the
-    softmax a node's input keeps its scale whatever the number of edges; it is used here. The order of edges is that of beta either way.
+    softmax a node's input keeps its scale whatever the number of edges; it is the default. `edge_softmax` off is Algorithm 1 to the letter;
+    beta then starts at the same equal weights, 1 / the number of edges of a node: at zero all nodes, and all gradients, would be zero. The
+    order of edges is that of beta either way.
 Note:
     Start and ties. The text does not say how beta starts; PC-DARTS starts at 1e-3 * randn. The first step of Adam moves every beta by about
     the learning rate, 6e-4, whatever the gradient: from a random start one iteration would return the noise it started from. Beta starts at
@@ -22,7 +24,9 @@ Note:
     and clipping are not given: PC-DARTS' values (256, 0.9, 3e-4 and 1e-3, 5).
 Note:
     Operator search. Algorithm 2 has alpha alone, section 3 says that alpha and beta are optimised. Beta has chosen the edges by then; the
-    algorithm box is followed. Alpha starts at zero, the weights start anew, their learning rate goes through a cosine of its own.
+    algorithm box is the default. With `operator_beta` a new beta weighs the edges that are left, and is optimised with alpha; it chooses
+    nothing, and the files keep the edge weights of the topology search. Alpha starts at zero, the weights start anew, their learning rate
+    goes through a cosine of its own.
 Note:
     NATS-Bench (sec. 4.3) keeps all edges of a cell, so no topology is to be found there and that stage is left out; "based on DARTS"
     is taken as K = 1 and no edge weights. Replacing then gives the same cell whatever the data, as Table 4 has for all three. But it is
@@ -79,7 +83,7 @@ def search(context: SearchContext, settings: Ftso) -> Generator[Progress, None, 
 def _search_topology(context: SearchContext, space: Space, settings: Ftso) -> Generator[Progress, None, SearchResult]:
     """Algorithm 1."""
     candidates = only(space, *settings.topology_operation)
-    arch = context.relaxation(space, candidates, subset=1)
+    arch = context.relaxation(space, candidates, subset=1, edge_softmax=settings.edge_softmax)
 
     def present() -> SearchResult:
         if not arch.beta.grad.isfinite().all():  # type: ignore[union-attr]
@@ -111,7 +115,7 @@ def _search_operators(
     """Algorithm 2 by gradient, on the edges that are left."""
     kept = edges_of(space, topology.genotype)
     candidates = on(space, by_kind(kept))
-    arch = context.relaxation(space, candidates)
+    arch = context.relaxation(space, candidates, subset=int(settings.operator_beta), edge_softmax=settings.edge_softmax)
 
     def present() -> SearchResult:
         weights = ArchitectureWeights(arch.weights().operations_ZEO, topology.weights.edges_ZE)
@@ -137,7 +141,8 @@ def derive(space: Space, settings: Ftso, weights: ArchitectureWeights, name: str
 
     An edge without operation weights is none: of several runs the operator search of one at least had it.
     """
-    score_ZE = weights.edges_ZE.log().masked_fill(~weights.operations_ZEO.any(2), -torch.inf)
+    logits_ZE = weights.edges_ZE.log() if settings.edge_softmax else weights.edges_ZE
+    score_ZE = logits_ZE.masked_fill(~weights.operations_ZEO.any(2), -torch.inf)
     kept = strongest_edges(space, score_ZE, tie_breaker_ZE=descent_ZE, tie=TIE if descent_ZE is not None else 0.0)
     replaced = settings.operator == "replace"
     operations = one_operation(space, settings.operation) if replaced else strongest_operations(space, weights.operations_ZEO)

@@ -45,6 +45,8 @@ class Ftso:
         topology_operation: Candidate operations of the topology search (paper: skip_connect; Table 1 tries others).
         operator: Operator search: replace every edge by `operation`, or search operations by gradient (Algorithm 2).
         operation: Operation that replaces every edge of the found topology (sec. 4.1; Fig. 4a compares them).
+        operator_beta: Operator search that optimizes beta as well as alpha (sec. 3); Algorithm 2 has alpha alone.
+        edge_softmax: Edge weights by a softmax over beta (PC-DARTS eq. 2); without it beta itself, as Algorithm 1 is written.
         operator_epochs: Number of epochs of the operator search by gradient (Table 1: 18 or 50).
         epochs: Number of epochs of the topology search (Table 1: 1 is best, 50 overfits).
         iterations: Maximum number of steps of the topology search ("1it." in Table 1); none means all steps of the epochs.
@@ -68,6 +70,8 @@ class Ftso:
     topology_operation: tuple[str, ...] = ("skip_connect",)
     operator: Literal["replace", "gradient"] = "replace"
     operation: str = "sep_conv_3x3"
+    operator_beta: bool = False
+    edge_softmax: bool = True
     operator_epochs: Epochs = 50
     epochs: Epochs = 1
     iterations: Count | None = None

@@ -118,6 +118,8 @@ FTSO: Values = {
     "topology_operation": (("skip_connect",), "Algorithm 1, step 2"),
     "operator": ("replace", "sec. 3: the second strategy is the default"),
     "operation": ("sep_conv_3x3", "sec. 4.1"),
+    "operator_beta": (False, "Algorithm 2; sec. 3 has beta, too"),
+    "edge_softmax": (True, "PC-DARTS eq. 2, quoted in sec. 2; Algorithm 1 has none"),
     "operator_epochs": (50, "Table 1: Op(50ep.); 18 in one row"),
     "epochs": (1, "Algorithm 1: while still in the first epoch"),
     "iterations": (None, "Table 1: 1ep. is the best, 1it. the fastest"),

@@ -39,6 +39,16 @@ def test_subsets_of_one_are_a_softmax_a_node() -> None:
         torch.testing.assert_close(arch.edges()[:, rows], arch.beta[:, n, :j].softmax(1), rtol=1e-12, atol=0)
 
 
+def test_without_softmax_an_edge_weighs_its_beta_which_starts_at_equal_weights() -> None:
+    arch = Relaxation(DARTS, all_candidates(DARTS), subset=1, edge_softmax=False)
+    soft = Relaxation(DARTS, all_candidates(DARTS), subset=1)
+    assert torch.allclose(arch.edges(), soft.edges())
+    with torch.no_grad():
+        arch.beta[0, 1, 2] = -0.25  # node 3, its third edge
+    assert arch.edges()[0, 4] == -0.25 and arch.edges()[0, 3].item() == pytest.approx(1 / 3)
+    assert arch.temperature == 1 and arch.weights().edges_ZE[0, 4] == -0.25
+
+
 def test_pairs_weigh_an_edge_by_the_pairs_that_hold_it() -> None:
     arch = relaxed(subset=2)
     weight_ZE = arch.edges()

@@ -118,6 +118,14 @@ CASES = {
     "ftso, some iterations": Case(ftso, replace(FTSO, iterations=4, epochs=3, partial=2)),
     "ftso, three operations": Case(ftso, replace(FTSO, topology_operation=("none", "max_pool_3x3", "skip_connect"), partial=1)),
     "ftso, operators": Case(ftso, replace(FTSO, operator="gradient", operator_epochs=2, epochs=3, iterations=2, operation="none")),
+    "ftso, beta itself": Case(ftso, replace(FTSO, edge_softmax=False, epochs=3)),
+    "ftso, operators and beta": Case(ftso, replace(FTSO, operator="gradient", operator_beta=True, operator_epochs=2, operation="none")),
+    "ftso, operators and beta itself": Case(
+        ftso, replace(FTSO, operator="gradient", operator_beta=True, edge_softmax=False, operator_epochs=2, epochs=1, nodes=2)
+    ),
+    "ftso, NATS-Bench with beta": Case(
+        ftso, ftso.Ftso(operator="gradient", operator_beta=True, operator_epochs=1, partial=1, **NATS_STAGE), NATS
+    ),
     "ftso, NATS-Bench": Case(ftso, ftso.Ftso(operator="gradient", operator_epochs=2, partial=1, **NATS_STAGE), NATS),
 }
 

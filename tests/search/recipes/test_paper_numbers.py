@@ -274,8 +274,10 @@ def assert_stage(stage: Stage, expected: Expected, told: dict[str, Any]) -> None
 
 def assert_relaxation(stage: Stage, expected: Expected) -> None:
     """The groups, subsets and biases asked for, and alpha and beta as they begin: so many times what randn draws by the seed."""
-    wanted = {"init_std": 0.0, "subset": 0, "bias": 0.0, "groups": (), "operation_scale": 1.0} | expected["relaxation"]
-    asked = {"init_std": 0.0, "subset": 0, "bias": 0.0, "groups": (), "operation_scale": 1.0} | stage.relaxation
+    wanted = {"init_std": 0.0, "subset": 0, "edge_softmax": True, "bias": 0.0, "groups": (), "operation_scale": 1.0} | expected[
+        "relaxation"
+    ]
+    asked = {"init_std": 0.0, "subset": 0, "edge_softmax": True, "bias": 0.0, "groups": (), "operation_scale": 1.0} | stage.relaxation
     torch.testing.assert_close(torch.as_tensor(asked.pop("bias")), torch.as_tensor(wanted.pop("bias")), rtol=1e-6, atol=0)
     assert [set(group) for group in asked.pop("groups")] == list(map(set, wanted.pop("groups")))
     assert asked == wanted

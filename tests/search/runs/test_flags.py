@@ -66,6 +66,7 @@ CHANGED: dict[str, tuple[type, dict[str, Any]]] = {
     "ftso": (
         ftso.Ftso,
         dict(topology_operation=("max_pool_3x3", "none"), operator="gradient", operation="sep_conv_5x5", operator_epochs=11, epochs=2)
+        | dict(operator_beta=True, edge_softmax=False)
         | dict(iterations=9, nodes=2, layers=5, channels=6, partial=2, batch_size=7, lr=0.5, lr_end=0.25, momentum=0.75)
         | dict(weight_decay=0.125, clip=2.5, arch_lr=0.0625, arch_weight_decay=0.375, arch_betas=(0.25, 0.5), fractions=(0.3, 0.2)),
     ),

@@ -32,7 +32,16 @@ KINDS = {
     "both below 1": ["arch_betas", "operation_arch_betas", "topology_arch_betas"],
 }
 WORDS = ["order", "attention", "path", "operations", "operator", "operation", "topology_operation", "operations_from", "fractions"]
-SWITCHES = ["edge_normalisation", "random_channels", "sparse", "grouped", "operation_levels", "topology_levels"]
+SWITCHES = [
+    "edge_normalisation",
+    "random_channels",
+    "sparse",
+    "grouped",
+    "operator_beta",
+    "edge_softmax",
+    "operation_levels",
+    "topology_levels",
+]
 SHORT = {"warmup": 0, "operation_warmup": 0, "topology_warmup": 0, "rate_warmup": 0}  # leave room for one epoch
 CASES = [
     (method, name, kind)
