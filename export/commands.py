@@ -146,6 +146,7 @@ def evaluate_detector(
     *,
     data: Path,
     images: Path | None = None,
+    results: Path | None = None,
     batch: int = 8,
     workers: int = 2,
     device: str = "auto",
@@ -157,6 +158,7 @@ def evaluate_detector(
         checkpoint: Folder of `nasarch detect train` or `nasarch export ssd`, or hf-hub:OWNER/NAME.
         data: Folder with val.json (or COCO's own layout), or annotation file in COCO's format (.json).
         images: Folder or tar file of the images (default: found beside the annotations).
+        results: File for the detections in COCO's results format (.json); with it DATA may be a file without annotations (test-dev).
         batch: Batch size.
         workers: Number of image-decoding worker processes.
         device: Device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
@@ -167,7 +169,7 @@ def evaluate_detector(
     from nasarch.export.detection.predict import evaluate
 
     set_tf32(False)
-    figures, remarks = evaluate(checkpoint, data, images=images, batch=batch, workers=workers, device=device)
+    figures, remarks = evaluate(checkpoint, data, images=images, results=results, batch=batch, workers=workers, device=device)
     if json:
         print_json(figures)
     else:
@@ -180,6 +182,8 @@ def predict(
     *,
     out: Folder,
     score: float = 0.4,
+    results: Path | None = None,
+    annotations: Path | None = None,
     device: str = "auto",
 ) -> None:
     """Detect objects in images: annotated images with boxes, labels and scores, and detections.json.
@@ -189,13 +193,16 @@ def predict(
         images: Image files.
         out: Folder to write.
         score: Score threshold of detections, 0 to 1.
+        results: File for the detections in COCO's results format (.json), in pixels of the images as they are stored.
+        annotations: File in COCO's format with the ids of images and categories for --results (default: the number at the end of each
+            image's name, and the detector's ids).
         device: Device: cpu, cuda, cuda:1, ...; auto takes a GPU if there is one.
     """
     from nasarch.compute import set_tf32
     from nasarch.export.detection.predict import predict
 
     set_tf32(False)
-    for line in predict(checkpoint, images, out, score=score, device=device):
+    for line in predict(checkpoint, images, out, score=score, results=results, annotations=annotations, device=device):
         print_text(line)
 
 

@@ -17,7 +17,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
@@ -52,7 +52,8 @@ class Scene(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Scenes:
-    """Annotated images. `truth` is the file for COCO's own evaluation, but for the `changes`, a line each."""
+    """Annotated images. `truth` is the file for COCO's own evaluation, but for the `changes`, a line each; without a list of annotations
+    where the file has none (test-dev)."""
 
     name: str
     path: Path
@@ -93,40 +94,6 @@ class Scenes:
         )
 
 
-def with_classes(part: Scenes, class_names: Sequence[str], category_ids: Sequence[int], owner: str) -> Scenes:
-    """The images with their categories numbered by `category_ids`, matched by name; a remark says where the file numbers them otherwise.
-
-    Raises:
-        ValueError: the names are others, or a name that occurs twice can't be matched; `owner` is what has the `class_names`.
-    """
-    here, there = dict(zip(part.category_ids, part.class_names, strict=True)), dict(zip(category_ids, class_names, strict=True))
-    if here == there:
-        return part
-    if sorted(here.values()) != sorted(there.values()) or len(set(class_names)) < len(class_names):
-        unknown, absent = (
-            ", ".join(map(shown, sorted(set(one) - set(other))[:8]))
-            for one, other in ((part.class_names, class_names), (class_names, part.class_names))
-        )
-        differences = [f"{owner} does not know {unknown}"] * bool(unknown) + [f"the file lacks {absent}"] * bool(absent)
-        reason = " and ".join(differences) or "a name that occurs twice has other ids"
-        raise ValueError(f"{part.path} has other categories than {owner}: {reason}; give annotations of the same classes")
-    number = {name: category for category, name in there.items()}
-    moved = [f"{shown(name)} is {category}, there {number[name]}" for category, name in here.items() if number[name] != category]
-    ids = {category: number[name] for category, name in here.items()}
-    label = {category: place for place, category in enumerate(category_ids, 1)}
-    labels = torch.tensor([0, *(label[ids[category]] for category in part.category_ids)])
-    kept = [{**about, "category_id": ids[about["category_id"]]} for about in part.truth["annotations"]]
-    listed = [{**about, "id": ids[about["id"]]} for about in part.truth["categories"]]
-    return replace(
-        part,
-        scenes=tuple(scene._replace(labels=labels[scene.labels]) for scene in part.scenes),
-        class_names=tuple(class_names),
-        category_ids=tuple(category_ids),
-        truth={**part.truth, "annotations": kept, "categories": listed},
-        changes=(*part.changes, f"categories have other ids than those of {owner}, matched by name ({'; '.join(moved[:8])})"),
-    )
-
-
 def find_annotations(data: Path, part: str) -> Path | None:
     """The annotations of `part`, "train" or "val", in a folder; a .json file is what is asked for."""
     if not data.is_dir():
@@ -135,8 +102,11 @@ def find_annotations(data: Path, part: str) -> Path | None:
     return found[0] if found else None
 
 
-def load_scenes(data: Path, part: str, images: Path | None = None) -> Scenes:
+def load_scenes(data: Path, part: str, images: Path | None = None, *, annotated: bool = True) -> Scenes:
     """The images of a part of `data`, a folder or a .json file, whose pixels are in `images`, a folder or tar file, or beside it.
+
+    Args:
+        annotated: refuse a file without the list of annotations, as COCO's test-dev has it.
 
     Raises:
         ValueError: no such file, no COCO format, no image or box, images that are missing, a category that isn't listed, a box
@@ -147,8 +117,8 @@ def load_scenes(data: Path, part: str, images: Path | None = None) -> Scenes:
         raise ValueError(
             f"{data} has no annotations of a {part} part; give a folder with {' or '.join(PATTERNS[part][:2])}, or a .json file"
         )
-    raw, digest = _read(path)
-    images_by_id = _images(raw, path)
+    raw, digest = read_annotations(path, annotated=annotated)
+    images_by_id = listed_images(raw, path)
     categories = _categories(raw, path)
     looked = _looked_through(raw, images_by_id, [*categories], path)
     files = find_files(path, images, [about["file_name"] for about in images_by_id.values()])
@@ -160,7 +130,7 @@ def load_scenes(data: Path, part: str, images: Path | None = None) -> Scenes:
         class_names=tuple(categories.values()),
         category_ids=tuple(categories),
         sha256=digest,
-        truth={**raw, "annotations": looked.kept},
+        truth={**raw, "annotations": looked.kept} if "annotations" in raw else raw,
         changes=tuple(looked.changes),
     )
 
@@ -177,8 +147,8 @@ def with_boxes(part: Scenes) -> tuple[Scene, ...]:
     return found
 
 
-def _read(path: Path) -> tuple[dict[str, Any], str]:
-    """The file's object and its SHA-256."""
+def read_annotations(path: Path, *, annotated: bool = True) -> tuple[dict[str, Any], str]:
+    """The file's object and its SHA-256; errors as `load_scenes`."""
     try:
         content = path.read_bytes()
         raw = json.loads(content)
@@ -187,7 +157,8 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not JSON ({error}); give annotations in COCO's format") from error
     for key in ("images", "annotations", "categories"):
-        if not isinstance(raw, dict) or not isinstance(raw.get(key), list):
+        absent: Any = None if annotated or key != "annotations" else []
+        if not isinstance(raw, dict) or not isinstance(raw.get(key, absent), list):
             raise ValueError(f"{path} has no list {key!r}, which COCO's format has; give annotations of boxes (instances)")
     for key in ("images", "categories"):
         if not raw[key]:
@@ -200,8 +171,8 @@ def _whole(value: Any) -> bool:
     return type(value) is int and abs(value) < 2**63
 
 
-def _images(raw: Mapping[str, Any], path: Path) -> dict[int, dict[str, Any]]:
-    """By number."""
+def listed_images(raw: Mapping[str, Any], path: Path) -> dict[int, dict[str, Any]]:
+    """Images by number; errors as `load_scenes`."""
     found: dict[int, dict[str, Any]] = {}
     for about in raw["images"]:
         sizes: list[Any] = [about.get(key) for key in ("id", "width", "height")] if isinstance(about, dict) else []
@@ -240,7 +211,7 @@ def _looked_through(raw: Mapping[str, Any], images: Mapping[int, dict[str, Any]]
     labels = {category: label for label, category in enumerate(categories, 1)}
     found, kept = dict[int, list[_Object]](), list[dict[str, Any]]()
     wrong, told = Counter[str](), dict[str, str]()
-    for about in raw["annotations"]:
+    for about in raw.get("annotations", ()):
         fault, box = _looked_at(about, images, labels)
         if fault:
             wrong[fault] += 1

@@ -1,7 +1,8 @@
 """Image files of COCO annotations: in a folder or a tar file that is named, or beside the annotations. Opens none of them.
 
-They are looked for in images.tar, images/, a tar file or folder of the annotations' name without "instances_" beside the annotations or
-one level up, and beside the annotations themselves. No name may lead out of there: annotations from elsewhere open no other file.
+They are looked for in images.tar, images/, a tar file or folder of the annotations' name without "instances_" or "image_info_" (of COCO's
+minival2014, valminusminival2014 and test-dev2015 also val2014 and test2015) beside the annotations or one level up, and beside the
+annotations themselves. No name may lead out of there: annotations from elsewhere open no other file.
 """
 
 from __future__ import annotations
@@ -54,9 +55,11 @@ def leads_out(name: str) -> bool:
 
 
 def _candidates(path: Path) -> Iterator[Path]:
+    own = path.stem.removeprefix("instances_").removeprefix("image_info_")
+    cocos = re.sub("^(valminusminival|minival)", "val", own).replace("test-dev", "test")  # parts of a folder of COCO's
     for folder in (path.parent, path.parent.parent):
-        own = path.stem.removeprefix("instances_")
-        yield from (folder / "images.tar", folder / "images", folder / f"{own}.tar", folder / own)
+        yield from (folder / "images.tar", folder / "images")
+        yield from (folder / f"{name}{end}" for name in dict.fromkeys((own, cocos)) for end in (".tar", ""))
     yield path.parent
 
 

@@ -84,6 +84,8 @@ class DetectOptions:
         output: Options of the run folder.
         backbone: Backbone: a name of `nasarch models`, any model of timm, a genotype's .json file, or the folder of a training.
         data: Folder with train.json and val.json (or COCO's own layout), or a .json file with annotations in COCO's format.
+        also: Second annotation file to train on, such as COCO's instances_valminusminival2014.json beside train2014.
+        exclude: Annotation file of images to leave out of the training, such as COCO's instances_minival2014.json.
         images: Folder or tar file of the training images (default: beside the annotations).
         val: Annotations to evaluate on, a .json file (default: those of the data folder).
         val_images: Folder or tar file of the validation images (default: beside their annotations).
@@ -102,6 +104,8 @@ class DetectOptions:
     output: Annotated[OutputOptions, arg(name="")] = OutputOptions()
     backbone: str = "pc_darts_imagenet"
     data: Path | None = None
+    also: Path | None = None
+    exclude: Path | None = None
     images: Path | None = None
     val: Path | None = None
     val_images: Path | None = None

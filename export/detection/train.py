@@ -21,11 +21,12 @@ from nasarch.runtime.progress import ProgressDisplay, duration
 from nasarch.runtime.recorded_data import check_digest, moved_data, recorded_data
 from nasarch.runtime.seeds import run_seeds
 
-from .coco import Scenes, find_annotations, load_scenes, with_boxes, with_classes
+from .coco import Scenes, find_annotations, load_scenes, with_boxes
 from .coco_metrics import evaluator
 from .coco_metrics import lines as figure_lines
 from .learner import Progress
 from .loader import check_images
+from .parts import training_part, with_classes
 from .run import DetectPlan, build, resumed, run
 from .settings import DetectOptions, DetectTraining
 
@@ -36,14 +37,14 @@ def train(settings: DetectTraining, job: DetectOptions) -> None:
     if job.output.resume is not None:
         asked = job
         settings, job, kept = resumed(job.output.resume)
-        job = moved_data(job, asked, DetectOptions(), ("data", "images", "val", "val_images"))
+        job = moved_data(job, asked, DetectOptions(), ("data", "also", "exclude", "images", "val", "val_images"))
     if job.data is None:
         raise ValueError("no data: give --data DIR with train.json, or a .json file with annotations in COCO's format")
     device = job.machine.start()
     try:
         backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
         with claimed(job.output.resume, job.output.out, "detect", job.backbone, job.data) as folder:
-            part = load_scenes(job.data, "train", job.images)
+            part = training_part(job.data, job.images, job.also, job.exclude)
             if job.output.resume is not None:
                 known = recorded_data(folder)
                 check_digest(part.sha256, known, folder)

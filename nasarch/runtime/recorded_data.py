@@ -15,7 +15,7 @@ from .json_files import CONFIG, read_object, reading, typed_keys
 from .options import to_dict, updated
 
 # options that name files to read
-PATHS = ("data", "root", "split", "nats_table", "weights", "images", "val", "val_images", "operations_from")
+PATHS = ("data", "root", "split", "nats_table", "weights", "images", "also", "exclude", "val", "val_images", "operations_from")
 MOVED = ("data", "root")  # options that count beside --resume
 T = TypeVar("T")
 

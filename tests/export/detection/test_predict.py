@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from nasarch.cli.main import main
-from nasarch.export.detection.coco import load_scenes, with_classes
+from nasarch.export.detection.coco import load_scenes
 from nasarch.export.detection.coco_metrics import EVALUATORS, FIGURES, coco_figures, detect, lines
+from nasarch.export.detection.parts import with_classes
 from nasarch.export.detection.predict import _summary, detections, picture, upright
 from nasarch.export.ssd.detector import load, save, ssd
 from tests.helpers.datasets import real

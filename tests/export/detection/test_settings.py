@@ -35,6 +35,8 @@ SETTING: dict[str, tuple[list[str], Any]] = {
 JOB: dict[str, tuple[list[str], Any]] = {
     "backbone": (["resnet18"], "resnet18"),
     "data": (["d"], Path("d")),
+    "also": (["a.json"], Path("a.json")),
+    "exclude": (["e.json"], Path("e.json")),
     "images": (["i"], Path("i")),
     "val": (["v.json"], Path("v.json")),
     "val_images": (["vi"], Path("vi")),

@@ -118,9 +118,10 @@ def test_detect_eval_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch, capsys
     caught = Caught(({"AP": 0.25}, ["a remark"]))
     monkeypatch.setattr(predict, "evaluate", caught)
     monkeypatch.setattr("nasarch.export.detection.coco_metrics.lines", lambda figures: [f"lines of {figures}"])
-    usual = {"images": None, "batch": 8, "workers": 2, "device": "auto"}
+    usual = {"images": None, "results": None, "batch": 8, "workers": 2, "device": "auto"}
     flags = {
         "images": ("--images i", Path("i")),
+        "results": ("--results r.json", Path("r.json")),
         "batch": ("--batch 3", 3),
         "workers": ("--workers 0", 0),
         "device": ("--device cpu", "cpu"),
@@ -134,9 +135,15 @@ def test_detect_eval_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch, capsys
 def test_detect_predict_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> None:
     caught = Caught(["done"])
     monkeypatch.setattr(predict, "predict", caught)
-    flags = {"score": ("--score 0.5", 0.5), "device": ("--device cpu", "cpu")}
+    usual = {"score": 0.4, "results": None, "annotations": None, "device": "auto"}
+    flags = {
+        "score": ("--score 0.5", 0.5),
+        "results": ("--results r.json", Path("r.json")),
+        "annotations": ("--annotations a.json", Path("a.json")),
+        "device": ("--device cpu", "cpu"),
+    }
     positional = ("folder", [Path("a.png"), Path("b.png")], Path("o"))
-    check(caught, ["detect", "predict", "folder", "a.png", "b.png", "-o", "o"], positional, {"score": 0.4, "device": "auto"}, flags)
+    check(caught, ["detect", "predict", "folder", "a.png", "b.png", "-o", "o"], positional, usual, flags)
 
 
 # ---- measuring
