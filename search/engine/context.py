@@ -46,7 +46,7 @@ class SearchContext:
         parts: indices of the training and the validation split among the training images, in place of the recipe's fractions.
         workers: number of image-decoding worker processes, None for one per CPU core.
         hessian: measure the largest eigenvalue of the architecture's Hessian after every epoch.
-        hessian_every: measure it after every so many steps of an epoch, too.
+        hessian_every: measure it after every so many steps of an epoch, too, and derive the cell there.
         capture: record the steps as CUDA graphs and replay them, where `device` is one of CUDA.
     """
 

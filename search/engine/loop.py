@@ -47,6 +47,7 @@ class Progress:
     temperature: float
     result: SearchResult | None  # what the search would end with now; at the end of an epoch only
     figures: Mapping[str, float] = field(default_factory=dict)  # what was measured there, if anything was
+    measured: SearchResult | None = None  # what the search would end with where figures were measured within an epoch
 
     @property
     def ends_epoch(self) -> bool:
@@ -140,10 +141,12 @@ class SearchStage:
 
     def report(self, position: Position, means: Sequence[float]) -> Progress:
         """The progress, with the present cell at the end of an epoch; the processes have to agree on the cell."""
-        result = self.derive() if position.step == position.steps else None
-        if result is not None:
-            distributed.check_same(repr(result.genotype.to_dict()), "cells")
-        measures = result is not None or (self.report_steps is not None and position.step % self.report_steps == 0)
+        ends = position.step == position.steps
+        measures = ends or (self.report_steps is not None and position.step % self.report_steps == 0)
+        # the first steps under float16 may be left out, so that there is nothing yet to derive a cell from
+        present = self.derive() if ends or (measures and not self.state.scaler.is_enabled()) else None
+        if present is not None:
+            distributed.check_same(repr(present.genotype.to_dict()), "cells")
         return Progress(
             stage=self.name,
             is_warmup=self.is_warmup,
@@ -153,7 +156,8 @@ class SearchStage:
             accuracy=means[1],
             learning_rate=self.rate,
             temperature=self.degrees,
-            result=result,
+            result=present if ends else None,
+            measured=None if ends else present,
             figures=self.measure(self.state) if self.measure is not None and measures else {},
         )
 

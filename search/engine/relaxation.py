@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from nasarch.cells.space import Space
 
-from .result import NO_PAIRS, ArchitectureWeights
+from .result import NO_PAIRS, NOT_ANNEALED, ArchitectureWeights
 
 
 class Relaxation(nn.Module):
@@ -77,7 +77,9 @@ class Relaxation(nn.Module):
 
     def operations(self) -> Tensor:
         """Operation weights [Z, E, O]."""
-        logits = (self.alpha + self.bias) / (self.temperature * self.operation_scale)
+        return self._operations((self.alpha + self.bias) / (self.temperature * self.operation_scale))
+
+    def _operations(self, logits: Tensor) -> Tensor:
         return sum(_softmax(logits, self.candidates_ZEO & group_O) for group_O in self.groups_GO)  # type: ignore[return-value]
 
     def subsets(self) -> Tensor:
@@ -95,7 +97,9 @@ class Relaxation(nn.Module):
     def weights(self) -> ArchitectureWeights:
         """Operation and edge weights as they are now, without gradients."""
         pairs = _softmax(self.beta, self.legal_ZNS) if self.subset == 2 else NO_PAIRS
-        return ArchitectureWeights(self.operations(), self.edges(), pairs).detached()
+        is_annealed = float(self.temperature) * self.operation_scale != 1
+        unannealed = self._operations(self.alpha + self.bias) if is_annealed else NOT_ANNEALED
+        return ArchitectureWeights(self.operations(), self.edges(), pairs, unannealed).detached()
 
     def forward(self) -> Tensor:
         """The mixing table [Z, E, O]."""

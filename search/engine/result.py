@@ -13,7 +13,7 @@ from nasarch.cells.genotype import Genotype
 from nasarch.runtime.json_files import read_object, reading
 
 DECIMALS = 7  # of a weight in a file, as many as float32 has
-NO_PAIRS = torch.zeros(0)
+NO_PAIRS = NOT_ANNEALED = torch.zeros(0)
 
 
 class Margin(NamedTuple):
@@ -34,22 +34,28 @@ class ArchitectureWeights(NamedTuple):
     """Architecture weights, from which a cell is derived: of operations [Z, E, O] and of edges [Z, E], zero where nothing is a candidate.
 
     Where edges are weighted in pairs, theirs too, as at temperature 1: [Z, N, S] in the order of itertools.combinations; else nothing.
+    Where operations are weighted at another temperature than 1, also their weights without annealing (DOTS Fig. 3b): [Z, E, O].
     """
 
     operations_ZEO: Tensor
     edges_ZE: Tensor
     pairs_ZNS: Tensor = NO_PAIRS
+    unannealed_ZEO: Tensor = NOT_ANNEALED
 
     def to_lists(self) -> dict[str, Any]:
         """For JSON."""
-        pairs = {"pairs": _lists(self.pairs_ZNS)} if len(self.pairs_ZNS) else {}
-        return {"operations": _lists(self.operations_ZEO), "edges": _lists(self.edges_ZE), **pairs}
+        more = {"pairs": self.pairs_ZNS, "unannealed": self.unannealed_ZEO}
+        return {
+            "operations": _lists(self.operations_ZEO),
+            "edges": _lists(self.edges_ZE),
+            **{name: _lists(table) for name, table in more.items() if len(table)},
+        }
 
     @classmethod
     def from_lists(cls, lists: Mapping[str, Any]) -> ArchitectureWeights:
         """What `to_lists` gave."""
-        pairs = torch.tensor(lists["pairs"]) if "pairs" in lists else NO_PAIRS
-        return cls(torch.tensor(lists["operations"]), torch.tensor(lists["edges"]), pairs)
+        pairs, unannealed = (torch.tensor(lists.get(name, [])) for name in ("pairs", "unannealed"))
+        return cls(torch.tensor(lists["operations"]), torch.tensor(lists["edges"]), pairs, unannealed)
 
     @classmethod
     def load(cls, path: Path, remedy: str) -> ArchitectureWeights:

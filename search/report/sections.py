@@ -2,7 +2,8 @@
 
 | section | after |
 |---|---|
-| operation weights, edge weights over time | DOTS Fig. 3; there without annealing, here as the search uses them |
+| operation weights, edge weights over time | DOTS Fig. 3: as the search uses them, and without annealing |
+| operations retained in each group | DOTS Tables 7 to 9 |
 | skip connections by epoch | eDARTS Table II, which counts those of the cell that was found |
 | largest eigenvalue of the architecture Hessian | FTSO Fig. 4c and 4d, search/engine/hessian.py |
 """
@@ -19,7 +20,8 @@ from nasarch.cells.genotype import Genotype
 from nasarch.drawing.draw import draw
 from nasarch.drawing.png import render_png, with_palette
 from nasarch.runtime.progress import duration
-from nasarch.search.runs.history import Span, Timeline, kept_edges, node_name
+from nasarch.search.recipes.dots import FREE, PARAMETRIC
+from nasarch.search.runs.history import Span, Timeline, kept_edges, node_name, retained_edges, retained_operations
 from nasarch.search.runs.reader import Run
 
 from . import charts
@@ -47,6 +49,7 @@ def sections(run: Run, album: Album) -> Iterator[Html]:
         yield from _skips(run, album)
         yield from _eigenvalue(run, album)
         yield from _operation_weights(run, album)
+        yield from _retained_operations(run)
         yield from _edge_weights(run, album)
         yield from _changes(run, album)
     yield from _margins(run)
@@ -153,6 +156,30 @@ def _operation_weights(run: Run, album: Album) -> Iterator[Html]:
                 png = render_png(charts.operation_weights, *arguments, run.timeline.of_stage(stage))
                 words = f"Operation weights on every edge of the {kind} cell in the stage {stage.value!r}; all panels have one scale."
                 yield album.picture(_name("operations", run, kind, stage), png, words)
+                plain = [tables.unannealed for tables in run.weights]
+                if all(plain[stage.first - 1 : stage.last]):
+                    title = f"{_title(run, kind, stage)}, without annealing"
+                    tables_TEO = [table[z] if table else own.operations[z] for table, own in zip(plain, run.weights, strict=True)]
+                    png = render_png(charts.operation_weights, run.space, title, tables_TEO, run.timeline.of_stage(stage))
+                    yield album.picture(_name("unannealed", run, kind, stage), png, "The same at temperature 1 (DOTS Fig. 3b).")
+
+
+def _retained_operations(run: Run) -> Iterator[Html]:
+    stages = [stage for stage in run.timeline.stages if stage.value == "operations"]
+    is_grouped = (
+        run.config["method"] == "DOTS" and run.config["settings"].get("grouped", True) and {*FREE, *PARAMETRIC} == {*run.space.operations}
+    )
+    if not is_grouped or not run.weights or not stages:
+        return
+    tables = run.weights[stages[0].last - 1]
+    yield heading("Operations retained in each group")
+    yield paragraph(f"After epoch {stages[0].last}, the last of the operation search so far; the others are pruned (DOTS Tables 7 to 9).")
+    rows = [
+        (kind, str(edge.target), node_name(run.space, edge.source), *names)
+        for z, kind in enumerate(run.space.kinds)
+        for edge, names in retained_operations(run.space, (tables.unannealed or tables.operations)[z], (FREE, PARAMETRIC)).items()
+    ]
+    yield table(("cell", "node", "from", "non-parametric", "parametric"), rows, numbers=(1,))
 
 
 def _edge_weights(run: Run, album: Album) -> Iterator[Html]:
@@ -203,9 +230,26 @@ def _changes(run: Run, album: Album) -> Iterator[Html]:
         if stretches
     ]
     yield folded("the same as a table", table(("cell", "node", "from", "epochs"), rows, numbers=(1,)))
+    retained = [
+        (kind, str(node), "; ".join(map(_stretch, stretches)))
+        for kind in run.space.kinds
+        for node, stretches in retained_edges(run.space, kind, run.cells, run.epochs).items()
+    ]
+    yield folded("the edges that each node retains, by epoch", table(("cell", "node", "epochs and sources"), retained, numbers=(1,)))
+    if run.step_cells:
+        rows = [(str(epoch), str(step), kind, _nodes(cell, kind)) for (epoch, step), cell in run.step_cells.items() for kind in cell.cells]
+        yield folded("the cell by iteration (FTSO Fig. 3c)", table(("epoch", "step", "cell", "nodes"), rows, numbers=(0, 1)))
     pictures = [album.picture(f"epoch-{n}", picture(replace(run.cells[n], name=f"epoch {n}")), f"Epoch {n}") for n in _moments(run)]
     if pictures:
         yield folded("pictures of the cell at first and midway", *pictures)
+
+
+def _nodes(genotype: Genotype, kind: str) -> str:
+    """The operations and sources of each node: "2: skip_connect 0, skip_connect 1"."""
+    cell = genotype.cells[kind]
+    return "; ".join(
+        f"{j}: " + ", ".join(f"{op.operation} {op.source}" for op in node) for j, node in zip(cell.inner_nodes, cell.nodes, strict=True)
+    )
 
 
 def _stretch(span: Span) -> str:

@@ -75,6 +75,29 @@ def _operations(genotype: Genotype, kind: str) -> dict[Edge, str]:
     return {Edge(op.source, j): op.operation for j, node in zip(cell.inner_nodes, cell.nodes, strict=True) for op in node}
 
 
+def retained_edges(space: Space, kind: str, cells: Mapping[int, Genotype], epochs: int) -> dict[int, list[Span]]:
+    """For every inner node when the present cell had which edges into it, named by their sources: "c_{k-1}, 2"."""
+    by_epoch = [_operations(cells[epoch], kind) if epoch in cells else None for epoch in range(1, epochs + 1)]
+
+    def sources(operations: Mapping[Edge, str] | None, node: int) -> str | None:
+        if operations is None:
+            return None
+        return ", ".join(node_name(space, edge.source) for edge in sorted(operations) if edge.target == node)
+
+    return {j: spans([sources(operations, j) for operations in by_epoch]) for j in space.inner_nodes}
+
+
+def retained_operations(
+    space: Space, weights_EO: Sequence[Sequence[float]], groups: Sequence[Sequence[str]]
+) -> dict[Edge, tuple[str, ...]]:
+    """On every edge of a cell kind the operation of greatest weight in each group (DOTS eq. 6, Tables 7 to 9)."""
+    columns = [[space.operations.index(name) for name in group] for group in groups]
+    return {
+        edge: tuple(space.operations[max(group, key=row.__getitem__)] for group in columns)
+        for edge, row in zip(space.edges, weights_EO, strict=True)
+    }
+
+
 def operation_count(genotype: Genotype, operation: str) -> dict[str, int]:
     """Number of edges with `operation`, for each cell kind."""
     return {kind: sum(op.operation == operation for node in cell.nodes for op in node) for kind, cell in genotype.cells.items()}

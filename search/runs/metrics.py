@@ -16,7 +16,7 @@ def epoch_line(progress: Progress) -> dict[str, Any]:
     """The end of an epoch as a line of metrics.jsonl."""
     cells, values = progress.genotype, {field.name: getattr(progress, field.name) for field in fields(progress)}
     assert cells is not None
-    del values["result"], values["figures"]
+    del values["result"], values["figures"], values["measured"]
     line = {"stage": values.pop("stage"), "warmup": values.pop("is_warmup")} | values | dict(progress.figures)
     return line | {"skips": skips(cells), "multi_adds": imagenet_multi_adds(cells), "memory": peak_memory()}
 

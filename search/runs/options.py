@@ -33,7 +33,8 @@ class SearchOptions:
         consensus: Derivation of one cell from the mean architecture weights of all runs.
         amp: Mixed precision: bf16 or fp16 autocast; off is float32.
         hessian: Largest eigenvalue of the validation loss' Hessian in the architecture, measured after every epoch.
-        hessian_every: Number of steps between two measurements of the eigenvalue within an epoch, too (FTSO, Fig. 4d).
+        hessian_every: Number of steps between two measurements of the eigenvalue within an epoch, too, each with the cell of that step
+            (FTSO, Fig. 3c and 4d).
         max_macs: Multiply-add budget in millions for the derived ImageNet network (a warning if exceeded).
         tensorboard: Log for TensorBoard in the run folder.
         name: Name of the genotype (default: METHOD_DATA).

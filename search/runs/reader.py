@@ -5,8 +5,9 @@ What an older version did not write yet is missing here as well: `weights` is No
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,17 +26,18 @@ OPTIONAL = ("learning_rate", "temperature", "images_per_second", "multi_adds", "
 
 
 class Tables(NamedTuple):
-    """The weights of one epoch: operations [Z][E][O] and edges [Z][E], as lists."""
+    """The weights of one epoch: operations [Z][E][O] and edges [Z][E], as lists; operations without annealing where they are annealed."""
 
     operations: Sequence[Sequence[Sequence[float]]]
     edges: Sequence[Sequence[float]]
+    unannealed: Sequence[Sequence[Sequence[float]]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """One search. `cells` are those of the epochs, by epoch; a run that has not ended has neither `genotype` nor `margins`.
 
-    `measured` are the lines of eigenvalues.jsonl, also those within epochs.
+    `measured` are the lines of eigenvalues.jsonl, also those within epochs; `step_cells` the cells there, by epoch and step.
     """
 
     folder: Path
@@ -47,6 +49,7 @@ class Run:
     genotype: Genotype | None
     margins: Sequence[Margin] | None
     measured: Sequence[Mapping[str, Any]] = ()
+    step_cells: Mapping[tuple[int, int], Genotype] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -123,6 +126,7 @@ def read_run(folder: Path) -> Run:
     metrics = read_lines(folder / "metrics.jsonl", _checked_metrics, MEND, complete=genotype is not None)
     paths = {epoch: folder / "genotypes" / f"epoch-{epoch}.json" for epoch in range(1, len(metrics) + 1)}
     cells = {epoch: Genotype.load(path) for epoch, path in paths.items() if path.exists()}
+    steps = {tuple(map(int, re.findall(r"\d+", path.stem))): path for path in (folder / "genotypes").glob("epoch-*-step-*.json")}
     space = _space(folder / "config.json", config, [genotype] if genotype else [*cells.values()])
     weights = folder / "weights.jsonl"
     tables = read_lines(weights, lambda line: _tables(line, space), MEND, complete=genotype is not None) if weights.exists() else None
@@ -136,6 +140,7 @@ def read_run(folder: Path) -> Run:
         genotype=genotype,
         margins=read_margins(folder / "edges.json") if genotype is not None and (folder / "edges.json").exists() else None,
         measured=read_lines(folder / "eigenvalues.jsonl", _checked_measurement, MEND, complete=genotype is not None),
+        step_cells={(epoch, step): Genotype.load(path) for (epoch, step), path in sorted(steps.items())},
     )
 
 
@@ -176,9 +181,9 @@ def _is_number(value: Any) -> bool:
 def _tables(line: Any, space: Space) -> Tables:
     """A line of weights.jsonl."""
     z, e, o = len(space.kinds), len(space.edges), len(space.operations)
-    tables = Tables(line["operations"], line["edges"])
-    for table, shape in ((tables.operations, (z, e, o)), (tables.edges, (z, e))):
-        if not _has_shape(table, shape):
+    tables = Tables(line["operations"], line["edges"], line.get("unannealed"))
+    for table, shape in ((tables.operations, (z, e, o)), (tables.edges, (z, e)), (tables.unannealed, (z, e, o))):
+        if table is not None and not _has_shape(table, shape):
             raise TypeError(f"a table of the cells of space {space.name!r} has {' x '.join(map(str, shape))} numbers")
     return tables
 

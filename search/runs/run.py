@@ -5,9 +5,10 @@
 | config.json | method, settings, seed, data with digest, device, versions, command |
 | metrics.jsonl | a line an epoch: loss, accuracy, images/s, learning rate, skip connections and multi-adds of the cell, memory, seconds |
 | eigenvalues.jsonl | with `--hessian`: a line a measurement |
-| weights.jsonl | a line an epoch: the weights of all operations and edges |
+| weights.jsonl | a line an epoch: the weights of all operations and edges; pairs of edges, and operations without annealing (DOTS) |
 | checkpoint.pt | the state after the last epoch, or where it was stopped, to resume from; removed at the end |
 | genotypes/epoch-N.json | the cell that epoch N would give |
+| genotypes/epoch-N-step-S.json | with `--hessian-every`: the cell that step S of epoch N would give (FTSO Fig. 3c, 4d; not in fp16) |
 | edges.json | for each node the weights of its edges, which were kept, and the lead of the last one kept |
 | weights.json | the tables of operation and edge weights that the cell was derived from |
 | genotype.json, cell.png | derived cell, with its provenance |
@@ -134,6 +135,9 @@ def _follow(search: Search, folder: RunFolder, report: Report) -> SearchResult:
         report(progress)
         if progress.figures and all(map(math.isfinite, progress.figures.values())):
             _measured(measured, progress)
+        if progress.measured is not None:
+            name = f"epoch-{weights.count + 1}-step-{progress.step}.json"
+            progress.measured.genotype.save(folder.path / "genotypes" / name)
         if progress.result is not None:
             where = {"stage": progress.stage, "warmup": progress.is_warmup, "epoch": progress.epoch}
             weights.add(where | progress.result.weights.to_lists())

@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 import torch
 
+from nasarch.cells.genotype import Genotype
 from nasarch.cli.main import main
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.recipes import dots, ftso, pc_darts
 from nasarch.search.report.report import write_report
+from nasarch.search.runs.reader import read_run
 from tests.helpers.coloured_images import data
 from tests.helpers.nested import nested
 from tests.literal.record import Watched
 
 SETTINGS = pc_darts.PcDarts(epochs=2, warmup=1, nodes=2, layers=3, channels=8, batch_size=8, random_channels=True)
+SMALL: dict[str, Any] = {"nodes": 2, "layers": 3, "channels": 8, "batch_size": 8}
 DIGITS = ["--data", "digits", "--device", "cpu", "--layers", "3", "--channels", "4", "--nodes", "2", "--batch-size", "32"]
 
 
@@ -83,8 +86,30 @@ def test_every_step_has_its_line_and_the_report_its_picture(tmp_path: Path) -> N
     wanted = sorted({*range(2, steps + 1, 2), steps})
     assert [(line["epoch"], line["step"]) for line in lines] == [(epoch, step) for epoch in (1, 2) for step in wanted]
     assert all(line["stage"] == "topology" and isinstance(line["eigenvalue"], float) for line in lines)
+    cells = {path.stem for path in (run / "genotypes").glob("*.json")}
+    within = {f"epoch-{epoch}-step-{step}" for epoch in (1, 2) for step in wanted if step < steps}
+    assert cells == {"epoch-1", "epoch-2"} | within
     page = write_report([run], tmp_path / "report").read_text()
     assert "Fig. 4d" in page and any("iteration" in path.name for path in (tmp_path / "report").rglob("*.png"))
+    assert "the cell by iteration (FTSO Fig. 3c)" in page
+
+
+def test_the_cell_of_an_iteration_is_that_of_a_search_which_ends_there(tmp_path: Path) -> None:
+    """FTSO Fig. 3c: one search of two iterations has the cells of both."""
+    flags = [*DIGITS, "--fractions", "0.05", "0.05", "--name", "cell"]
+    for count in ("1", "2"):
+        assert main(["search", "ftso", "--out", str(tmp_path / count), "--iterations", count, "--hessian-every", "1", *flags]) == 0
+    by_step = read_run(tmp_path / "2").step_cells
+    assert list(by_step) == [(1, 1)]
+    assert by_step[1, 1].cells == Genotype.load(tmp_path / "1" / "genotype.json").cells
+
+
+def test_float16_measures_without_cells_since_its_first_steps_may_be_left_out() -> None:
+    running = ftso.search(SearchContext(data=data(), hessian=True, hessian_every=1), ftso.Ftso(**SMALL))
+    first = next(running)
+    assert first.measured is not None and first.result is None and first.figures
+    stage = SearchContext(data=data(), amp="fp16", hessian=True, hessian_every=1)
+    assert next(ftso.search(stage, ftso.Ftso(**SMALL))).measured is None
 
 
 def test_lines_of_steps_that_are_made_again_are_replaced(tmp_path: Path) -> None:

@@ -139,6 +139,7 @@ def test_a_finished_run_has_every_section(finished: tuple[Path, Page]) -> None:
         "Skip connections",
         "Sharpness in the architecture parameters",
         "Operation weights",
+        "Operations retained in each group",
         "Edge weights",
         "The cell as it changed",
         "Margins",
