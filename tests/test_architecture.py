@@ -30,11 +30,31 @@ ROOMS = {  # each may import the rooms before it; those of search and export may
         "cli",
         "__main__",
     ],
-    "nasarch.search": ["settings", "kernels", "supernet", "engine", "recipes", "training", "runs", "fused", "ranking", "report"],
+    "nasarch.search": [
+        "settings",
+        "rows",
+        "kernels",
+        "supernet",
+        "engine",
+        "recipes",
+        "training",
+        "runs",
+        "fused",
+        "ranking",
+        "report",
+        "reproduce",
+    ],
     "nasarch.export": ["errors", "samples", "source", "onnx", "ssd", "hub", "detection", "verify", "benchmark", "commands"],
 }
 LAST = {"nasarch.cli", "nasarch.__main__"}  # the command line, which nothing else imports
-NO_TORCH = {"nasarch.cells", "nasarch.strict_json", "nasarch.atomic", "nasarch.ranges", "nasarch.search.settings"}  # values and files
+NO_TORCH = {
+    "nasarch.cells",
+    "nasarch.strict_json",
+    "nasarch.atomic",
+    "nasarch.ranges",
+    "nasarch.search.settings",
+    "nasarch.search.rows",
+}  # values and files
 APART = ["nasarch.search.engine.relaxation", "nasarch.search.engine.discretize", "nasarch.search.engine.result"]  # know no network
 MAX_FILES, MAX_LINES = 16, 330
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from typing import NamedTuple
@@ -21,6 +21,7 @@ class Command(NamedTuple):
 
     A function that `parses` is called as function(arguments, program, summary) and builds its own parser, because its arguments are
     fields of dataclasses, of which one (`--preset`, `--recipe`) sets the defaults of others. `program` is such as "nasarch search darts".
+    A function that is a generator is made of other commands: it yields the words of each, which is run before the next one.
     """
 
     function: str
@@ -49,6 +50,10 @@ COMMANDS: dict[str, Command | Group] = {
     "gather": Command("nasarch.search.report.command:gather", "Combine searches with different seeds: stability and consensus cell."),
     "split": Command("nasarch.cli.commands:split", "Split the training images into class-balanced random parts."),
     "train": Command("nasarch.search.training.flags:command", "Train and test a model or the network of a genotype.", parses=True),
+    "evaluate": Command("nasarch.search.training.accuracy:evaluate", "Test trained weights: loss and accuracy on the test images."),
+    "reproduce": Command(
+        "nasarch.search.reproduce.command:reproduce", "Reproduce a row of a paper's table: search, choose, train, test, compare."
+    ),
     "rank-paths": Command(
         "nasarch.search.ranking.commands:rank_paths", "Rank all topologies of a cell by short trainings (eDARTS' --path)."
     ),
@@ -144,7 +149,9 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
         else:
             import tyro
 
-            tyro.cli(command, args=rest, prog=f"{program} {name}", config=(tyro.conf.FlagCreatePairsOff,))
+            result = tyro.cli(command, args=rest, prog=f"{program} {name}", config=(tyro.conf.FlagCreatePairsOff,))
+            if isinstance(result, Generator):
+                _run_each(result)
     elif name in ("-h", "--help"):
         width = max(map(len, commands))
         lines = [f"  {name:<{width}}  {command.summary}" for name, command in commands.items()]
@@ -155,6 +162,15 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
         print(f"nasarch {version('nasarch')}")
     else:
         raise ValueError(_unknown(name, list(commands), program))
+
+
+def _run_each(commands: Generator[Sequence[str], None, None]) -> None:
+    """Run the commands that the generator yields; what one raises is raised in the generator, too."""
+    for words in commands:
+        try:
+            run(words, COMMANDS, "nasarch")
+        except BaseException as error:
+            commands.throw(error)
 
 
 def _unknown(name: str, known: Sequence[str], program: str) -> str:

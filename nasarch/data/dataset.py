@@ -111,7 +111,7 @@ class Dataset:
     `test` is None where there is no such part; no search looks at it. `source` says where the images are from, in words and
     without the machine's own paths, for the provenance of what is found. `names` are those of the training images, in order, each
     relative to the folder of its part ("cat/01.jpg"); None numbers them. `statistics` are mean and standard deviation of each channel
-    where a benchmark settles them; None measures them.
+    that scale the images, where a benchmark or a trained model settles them; None measures them.
 
     Raises:
         ValueError: fewer than two classes, labels outside them, parts of different image sizes, or another number of names.
