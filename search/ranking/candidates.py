@@ -29,15 +29,15 @@ def load_candidates(sources: Sequence[str]) -> list[Candidate]:
     return [Candidate(name, found.cells) for source in sources for name, found in find_sources(source)]
 
 
-def comparable(found: list[Candidate], command: str) -> list[Candidate]:
+def comparable(found: list[Candidate], least: int = 1) -> list[Candidate]:
     """The same candidates, checked.
 
     Raises:
-        ValueError: they are fewer than two, one of them is there twice, or they are of different spaces.
+        ValueError: they are fewer than `least`, one of them is there twice, or they are of different spaces.
     """
-    if len(found) < 2:
+    if len(found) < least:
         count = "1 cell is" if found else "no cells are"
-        raise ValueError(f"{count} nothing to compare: `nasarch {command}` takes two or more, such as runs/a runs/b")
+        raise ValueError(f"{count} nothing to select from: `nasarch select` takes two or more, such as runs/a runs/b")
     names = [candidate.name for candidate in found]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"{twice} is there twice: name it once, and take --seeds for more trainings of each")

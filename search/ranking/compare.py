@@ -58,7 +58,7 @@ def _field(sources: Sequence[str], drawn: int, seed: int) -> list[Candidate]:
     found = load_candidates(sources or [name for name in ZOO if name in MODELS])
     generator, space = random.Random(seed), SPACES[found[0].genotype.space]
     names_of_random = [f"random {i + 1}" for i in range(drawn)]
-    return comparable(found + [Candidate(name, random_cells(space, generator, name)) for name in names_of_random], "compare")
+    return comparable(found + [Candidate(name, random_cells(space, generator, name)) for name in names_of_random])
 
 
 def random_cells(space: Space, generator: random.Random, name: str) -> Genotype:

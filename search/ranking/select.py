@@ -43,7 +43,7 @@ def run(sources: Sequence[str], budget: Budget) -> None:
 
 
 def _facts(sources: Sequence[str], budget: Budget) -> Facts:
-    cells = comparable(load_candidates(sources), "select")
+    cells = comparable(load_candidates(sources), least=2)
     return {"cells": to_facts(cells)} | origins(cells, budget)
 
 

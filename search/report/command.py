@@ -17,7 +17,7 @@ def report(runs: Runs, *, out: Path | None = None) -> None:
     """Write an HTML report on searches: settings, curves, architecture weights over time, cells, margins, stability, cost.
 
     Args:
-        runs: Folders of searches, finished or not, or of several seeds; several are compared.
+        runs: Folders of searches, finished or not, or of several seeds; several are compared. Or the folder of a row that was reproduced.
         out: Folder of the report and its images (default: report/ in the folder of the first run).
     """
     from .report import write_report

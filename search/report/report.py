@@ -1,6 +1,7 @@
 """`nasarch report RUN [RUN ...]`: one self-contained page on one or several searches, and its pictures as files beside it.
 
 A run has its sections (sections.py); several are compared first: figures, curves, how often each edge was kept, what the papers report.
+The folder of `nasarch reproduce` has a page on the whole row (reproduction.py).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from . import charts
 from .charts import Panel
 from .consensus import consensus_section
 from .html import Album, Html, contents, heading, page, paragraph, table
+from .reproduction import is_reproduction, page_of_row
 from .sections import brief, sections
 from .summary import last, memory, paper_row, skips_now
 
@@ -36,8 +38,11 @@ def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
     Raises:
         ValueError: a folder holds no search, a file in it is damaged, or `out` can't be written.
     """
+    folder = out if out is not None else runs[0] / "report" if runs else Path()
+    if len(runs) == 1 and is_reproduction(runs[0]):
+        write_text(folder / "index.html", page(*page_of_row(runs[0], folder)))
+        return folder / "index.html"
     found = find_runs(runs)
-    folder = out if out is not None else runs[0] / "report"
     one, *others = found
     if others:
         parts = [*_several(found, runs, folder)]

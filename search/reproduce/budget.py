@@ -79,7 +79,7 @@ def _ranking(row: Row, results: Results) -> Iterator[Budget]:
 
 def differences(here: Mapping[str, Any], paper: Mapping[str, Any]) -> tuple[str, ...]:
     """ "name here (paper)" of each value that is another one."""
-    pairs = [(name, here.get(name), value) for name, value in paper.items()]
+    pairs = [(name, here[name], value) for name, value in paper.items() if name in here]
     return tuple(f"{name} {_short(own)} ({_short(value)})" for name, own, value in pairs if _plain(own) != _plain(value))
 
 
@@ -90,7 +90,7 @@ def _plain(value: Any) -> Any:
 def _short(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(map(_short, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return "the model's" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -13,6 +14,7 @@ from nasarch.data.options import DataOptions
 from nasarch.ranges import Count, check_ranges
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision
 
+CHANGE = re.compile(r"(search|choose|train)\.([a-z][a-z0-9.-]*)(?:=(.*))?")
 OWN = "auto"  # data set: the row's own
 
 
@@ -34,9 +36,7 @@ class ReproduceOptions:
         seed: Number added to all of the row's seeds.
         amp: Mixed precision of searches and trainings: bf16 or fp16 autocast; off is float32.
         nats_table: Table of NATS-Bench's accuracies (columns arch, c10, c100, in16), for rows that look cells up.
-        search_args: Further flags of the search, in quotes, such as '--layers 3 --channels 4'.
-        choose_args: Further flags of `nasarch select`, in quotes.
-        train_args: Further flags of the training, in quotes.
+        changes: Flags of single stages, STAGE.NAME=VALUE: search.layers=3 search.channels=4 choose.cells=3 train.batch-size=64.
         dry_run: List the commands, and run none.
 
     Raises:
@@ -55,12 +55,24 @@ class ReproduceOptions:
     seed: int = 0
     amp: Precision = "off"
     nats_table: Path | None = None
-    search_args: str = ""
-    choose_args: str = ""
-    train_args: str = ""
+    changes: Annotated[tuple[str, ...], arg(name="set", metavar="STAGE.NAME=VALUE ...")] = ()
     dry_run: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self, flags=True)
         if not 0 < self.scale < math.inf:
             raise ValueError(f"--scale {self.scale:g}: choose a number above 0, such as 0.02 for a fiftieth of all epochs")
+        for change in self.changes:
+            if not CHANGE.fullmatch(change):
+                raise ValueError(f"--set {change}: write STAGE.NAME=VALUE, with the stage search, choose or train, such as search.layers=3")
+
+    def changed(self, stage: str) -> tuple[str, ...]:
+        """The flags that --set gives a stage."""
+        words = list[str]()
+        for change in self.changes:
+            found = CHANGE.fullmatch(change)
+            assert found is not None
+            of, name, value = found.groups()
+            if of == stage:
+                words += [f"--{name}", *([] if value is None else [value])]
+        return tuple(words)

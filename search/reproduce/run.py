@@ -54,7 +54,8 @@ def reproduce(row: Row, options: ReproduceOptions) -> Generator[Sequence[str], N
             arguments = _on_main(lambda command=command: None if command.is_over else command.arguments())  # type: ignore[misc]
             if arguments is None:
                 continue
-            shown.rule(f"{number} of {len(todo)}, {command.stage}: {command_line(*arguments)}")
+            shown.rule(f"{number} of {len(todo)}: {command.stage}")
+            shown.print(command_line(*arguments), soft_wrap=True)
             try:
                 yield arguments
             except KeyboardInterrupt:
@@ -76,8 +77,9 @@ def resumed(asked: ReproduceOptions) -> tuple[Row, ReproduceOptions]:
     remedy = "give the folder of `nasarch reproduce`, with its config.json"
     config = read_object(folder / CONFIG, remedy, row=str, options=dict)
     with reading(folder / CONFIG, remedy):
-        row = find(config["row"])
-        options = check_types(updated(ReproduceOptions(), config["options"] | {"resume": folder}))
+        row, stated = find(config["row"]), config["options"]
+        changes = {"resume": folder, "changes": tuple(stated.get("changes", ()))}
+        options = check_types(updated(ReproduceOptions(), stated | changes))
     options = moved_data(options, asked, ReproduceOptions())
     return row, replace(options, stage=asked.stage if STAGES.index(asked.stage) > STAGES.index(options.stage) else options.stage)
 

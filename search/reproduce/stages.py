@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -68,7 +67,7 @@ def _all(row: Row, options: ReproduceOptions, folder: Path) -> Iterator[Command]
                 yield _search(step, options, count, searched)
         elif isinstance(step, RankPaths):
             words = ("rank-paths", *_data(step.data, options), "--epochs", _epochs(100, options), *_common(options), *step.flags)
-            yield Command("search", (*words, *shlex.split(options.search_args)), searched, searched / "paths.json")
+            yield Command("search", (*words, *options.changed("search")), searched, searched / "paths.json")
         elif isinstance(step, Select):
             if count > 1:
                 yield _select(step, options, searched, folder / "choose")
@@ -113,13 +112,13 @@ def _search(step: Search, options: ReproduceOptions, count: int, out: Path) -> C
     words = ("search", step.method, "--preset", step.preset, *_data(data, options), "--runs", str(count))
     seeds = ("--seed", str(step.seed + options.seed), "--scale", f"{options.scale:g}", "--amp", options.amp)
     table = () if options.nats_table is None else ("--nats-table", os.path.abspath(options.nats_table))
-    flags = (*seeds, *_common(options), *table, *step.flags, *shlex.split(options.search_args))
+    flags = (*seeds, *_common(options), *table, *step.flags, *options.changed("search"))
     return Command("search", (*words, *flags), out, out / ("genotype.json" if count == 1 else "stability.json"))
 
 
 def _select(step: Select, options: ReproduceOptions, searched: Path, out: Path) -> Command:
     words = ("select", str(searched), "--seeds", "1", "--seed", str(options.seed), "--epochs", _epochs(step.epochs, options))
-    flags = (*_common(options), *step.flags, *shlex.split(options.choose_args))
+    flags = (*_common(options), *step.flags, *options.changed("choose"))
     return Command("choose", (*words, *flags), out, out / "genotype.json")
 
 
@@ -129,7 +128,7 @@ def _train(step: Train, options: ReproduceOptions, cell: str, folder: Path) -> I
     runs, out, data = options.trainings or step.runs, folder / "train", _trained_on(step.data, options)
     epochs = _epochs(step.epochs or recipe(step.recipe).settings.epochs, options)
     words = ("train", cell, "--recipe", step.recipe, *data, "--epochs", epochs, "--runs", str(runs), "--seed", str(options.seed))
-    flags = ("--no-test", "--amp", options.amp, *_common(options), *step.flags, *shlex.split(options.train_args))
+    flags = ("--no-test", "--amp", options.amp, *_common(options), *step.flags, *options.changed("train"))
     yield Command("train", (*words, *flags), out, out / "result.json")
     for seed in range(options.seed, options.seed + runs):
         model, result = out if runs == 1 else out / f"seed-{seed}", folder / "test" / f"seed-{seed}.json"
@@ -138,13 +137,13 @@ def _train(step: Train, options: ReproduceOptions, cell: str, folder: Path) -> I
 
 def _ranking(words: tuple[str, ...], epochs: int, flags: tuple[str, ...], options: ReproduceOptions, out: Path, result: str) -> Command:
     more = ("--epochs", _epochs(epochs, options), "--seed", str(options.seed), *_common(options), *flags)
-    return Command("train", (*words, *more, *shlex.split(options.train_args)), out, out / result)
+    return Command("train", (*words, *more, *options.changed("train")), out, out / result)
 
 
 def _detect(step: Detect, options: ReproduceOptions, out: Path) -> Command:
     data = ("--data", _named(step.data, options.train_data or options.dataset.data))
     words = ("detect", "train", "--backbone", step.model, *data, "--size", str(step.size), "--seed", str(options.seed))
-    flags = (*_flags(options.machine, MachineOptions(), "capture"), *step.flags, *shlex.split(options.train_args))
+    flags = (*_flags(options.machine, MachineOptions(), "capture"), *step.flags, *options.changed("train"))
     return Command("train", (*words, "--epochs", _epochs(step.epochs, options), *flags), out, out / "result.json")
 
 
