@@ -109,6 +109,7 @@ def verify(
     *,
     model: str | None = None,
     checkpoint: Path | None = None,
+    data: str | None = None,
     images: str | None = None,
     timeout: float = 20.0,
     memory: float = 4.0,
@@ -121,6 +122,7 @@ def verify(
         file: ONNX file; no other file is opened.
         model: Model to compare with: name, genotype file or folder; of a detector the folder of its training (default: by the metadata).
         checkpoint: Weights of that model (.safetensors; not needed for random and packaged weights).
+        data: Data set that the weights of --model were trained on, as --data of `nasarch export onnx`.
         images: Images for the top-1 agreement of an int8 file: a folder of images or class folders, a tar file, cifar10, cifar100,
             imagenet16-120, digits; for a detector with --model a data set in COCO's format (its val part) or a folder of images.
         timeout: Seconds that a step may take: reading the file, building its model, each batch.
@@ -128,7 +130,7 @@ def verify(
     """
     from nasarch.export.verify import verify_isolated
 
-    print_text(verify_isolated(file, model=model, checkpoint=checkpoint, images=images, timeout=timeout, memory=memory))
+    print_text(verify_isolated(file, model=model, checkpoint=checkpoint, data=data, images=images, timeout=timeout, memory=memory))
 
 
 def train_detector(arguments: Sequence[str], program: str, summary: str) -> None:

@@ -38,6 +38,7 @@ def verify(
     *,
     model: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    data: str | None = None,
     images: str | None = None,
     timeout: float | None = None,
 ) -> Verified:
@@ -46,6 +47,7 @@ def verify(
     Args:
         model: what it should be, as `find_model` takes it, of a detector as `ssd.load` does; by default what its properties say.
         checkpoint: weights of a classifier (.safetensors), unless they are random, shipped, or in the folder `model`.
+        data: data set of a classifier, for labels, mean and std, as `find_model` takes it beside `model`.
         images: for an int8 file images to compare classes on, as `calibration.calibration` takes them; for a detector, see
             detection/verify.py.
         timeout: seconds after which a step ends the process.
@@ -55,7 +57,7 @@ def verify(
     """
     file = read_onnx(path, timeout)
     compare = verify_detector if is_detector(file) else verify_classifier
-    return Verified(file, compare(file, model, checkpoint, images))
+    return Verified(file, compare(file, model, checkpoint, data, images))
 
 
 # ---- in a child process
@@ -66,6 +68,7 @@ def verify_isolated(
     *,
     model: str | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    data: str | None = None,
     images: str | None = None,
     timeout: float = 20.0,
     memory: float = 4.0,
@@ -73,7 +76,7 @@ def verify_isolated(
     """What `verify` finds, printable; it runs in a child process, so that a file may neither hang nor fill nor crash this one.
 
     Args:
-        model: as for `verify`, and so are `checkpoint` and `images`.
+        model: as for `verify`, and so are `checkpoint`, `data` and `images`.
         timeout: seconds that each step may take: reading the file, building its model, each batch.
         memory: GiB that the child may use beyond what Python and its libraries take (on Linux).
 
@@ -82,7 +85,8 @@ def verify_isolated(
     """
     if not 0 < timeout <= 1e6 or not 0 < memory <= 1e6:
         raise ValueError(f"--timeout {timeout:g}, --memory {memory:g}: choose more than 0 seconds and GiB")
-    names = {"model": model, "checkpoint": None if checkpoint is None else os.fspath(checkpoint), "images": images}
+    weights = None if checkpoint is None else os.fspath(checkpoint)
+    names = {"model": model, "checkpoint": weights, "data": data, "images": images}
     paths = [entry or os.getcwd() for entry in sys.path]
     code = f"import sys; sys.path[:] = {paths!r}; from nasarch.export.verify import answer; answer()"
     request = json.dumps([os.fspath(path), names, timeout, memory])

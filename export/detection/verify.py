@@ -42,7 +42,11 @@ def is_detector(file: UntrustedModel) -> bool:
 
 
 def verify_detector(
-    file: UntrustedModel, model: str | None = None, checkpoint: str | os.PathLike[str] | None = None, images: str | None = None
+    file: UntrustedModel,
+    model: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    data: str | None = None,
+    images: str | None = None,
 ) -> tuple[str, ...]:
     """Compare the detections of an ONNX file with those of the detector in the folder `model`; the findings, a line each.
 
@@ -53,8 +57,9 @@ def verify_detector(
     Raises:
         ValueError: no such detector or images; the file was made of other weights, can't be run, or finds something else.
     """
-    if checkpoint is not None:
-        raise ValueError("--checkpoint names the weights of a classifier; a detector's are in the folder that --model names: leave it out")
+    if checkpoint is not None or data is not None:
+        flag, what = ("--data", "data set") if checkpoint is None else ("--checkpoint", "weights")
+        raise ValueError(f"{flag} names the {what} of a classifier; a detector's are in the folder that --model names: leave it out")
     if model is None:
         return (f"a detector ({file.properties.get('architecture')}), here only read: --model RUN|FOLDER compares what it finds",)
     if [*file.inputs] != [PIXELS] or not {*OUTPUTS} <= file.outputs.keys():

@@ -82,10 +82,11 @@ def compared_properties(file: UntrustedModel, model: nn.Module, shape: tuple[int
     classes = getattr(model, "num_classes", None)
     expected = metadata(model, shape, classes or 0)
     unknown = (*MEASURED, *(() if named else PREPROCESSING), *(() if classes else ("num_classes", "class_names")))
-    return checked_properties(file, {key: value for key, value in expected.items() if key not in unknown})
+    remedy = "give --data as at the export, or export it again" if named else "export it again"
+    return checked_properties(file, {key: value for key, value in expected.items() if key not in unknown}, remedy)
 
 
-def checked_properties(file: UntrustedModel, expected: Mapping[str, str]) -> tuple[str, ...]:
+def checked_properties(file: UntrustedModel, expected: Mapping[str, str], remedy: str = "export it again") -> tuple[str, ...]:
     """Which properties of a file are the `expected` ones, and which nothing is expected of, a line each.
 
     Raises:
@@ -96,7 +97,7 @@ def checked_properties(file: UntrustedModel, expected: Mapping[str, str]) -> tup
     wrong = [key for key in compared if not _equal(key, stated[key], expected[key])]
     if wrong:
         differences = "; ".join(f"{key} {shown(stated[key])}, of the model {shown(expected[key])}" for key in wrong)
-        raise ExportError(f"refused: {file.path} states other properties than the model has: {differences}; export it again")
+        raise ExportError(f"refused: {file.path} states other properties than the model has: {differences}; {remedy}")
     rest = [printable_line(key[:100]) for key in stated if key not in compared][:50]
     lines = [f"properties equal to the model's: {', '.join(compared)}"] if compared else []
     return (*lines, f"properties that nothing was compared with: {', '.join(rest)}") if rest else tuple(lines)

@@ -51,19 +51,26 @@ SMALL_NETWORK = 10_000_000  # parameters that any file may ask for
 
 
 def verify_classifier(
-    file: UntrustedModel, model: str | None = None, checkpoint: str | os.PathLike[str] | None = None, images: str | None = None
+    file: UntrustedModel,
+    model: str | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    data: str | None = None,
+    images: str | None = None,
 ) -> tuple[str, ...]:
     """Compare the logits of an ONNX file with those of the PyTorch model that it says it is; the findings, a line each.
 
     Args:
         model: what it should be, as `find_model` takes it; by default what its properties say.
         checkpoint: its weights (.safetensors), unless they are random, shipped, or in the folder `model`.
+        data: data set that they were trained on, for labels, mean and std, if `model` doesn't say it.
         images: for an int8 file images to compare classes on, as `calibration.calibration` takes them.
 
     Raises:
         ValueError: its weights can't be had or are others, or it doesn't give the model's logits.
     """
-    expected = _model(file, model, checkpoint)
+    if data is not None and model is None:
+        raise ValueError("--data says what the weights of --model were trained on: name that model, or leave --data out")
+    expected = _model(file, model, checkpoint, data)
     file.start_step()
     if expected is None:
         return ("it doesn't say what it is, so its logits can't be checked: --model NAME compares them", *_ran(file))
@@ -86,11 +93,11 @@ def verify_classifier(
 # ---- the model that it should be
 
 
-def _model(file: UntrustedModel, name: str | None, checkpoint: str | os.PathLike[str] | None) -> nn.Module | None:
+def _model(file: UntrustedModel, name: str | None, checkpoint: str | os.PathLike[str] | None, data: str | None) -> nn.Module | None:
     """The model with its weights; None for a file that doesn't say what it is."""
     if name is not None:
         file.stop_timer()  # what the user names may be large
-        loaded = find_model(name, checkpoint)
+        loaded = find_model(name, checkpoint, data)
         if loaded.class_names is not None:
             configure(loaded.model, label_names=loaded.class_names)
         return loaded.model

@@ -47,11 +47,30 @@ def test_weights_of_another_digest_are_refused_and_none_stated_is_said(named: An
     digest = verifier.digest(Pooled())
     path = written(tmp_path / "a.onnx", weights_sha256=digest)
     assert f"pooled with the weights of sha256 {digest[:12]}...\nchecked: logits within" in str(verify(path, model="x", checkpoint="w"))
-    assert named == [("x", "w")]
+    assert named == [("x", "w", None)]
     assert ", not stated\nchecked: " in str(verify(written(tmp_path / "b.onnx"), model="x"))
     other = "f" * 64
     with pytest.raises(ExportError, match=rf"was made of other weights \(sha256 {other[:12]}...\) than these \({digest[:12]}...\)"):
         verify(written(tmp_path / "c.onnx", weights_sha256=other), model="x")
+
+
+def test_a_file_for_another_data_set_than_its_models_is_verified_with_the_labels_of_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `nasarch export onnx NAME --data digits` writes it."""
+
+    def found(name: str, checkpoint: object, data: str | None) -> LoadedModel:
+        model = Pooled().eval()
+        model.num_classes = 3
+        return LoadedModel(model, ("x", "y", "z") if data is None else ("0", "1", "2"), False)
+
+    monkeypatch.setattr(verifier, "find_model", found)
+    path = written(tmp_path / "a.onnx", class_names='["0", "1", "2"]')
+    assert "properties equal to the model's: class_names" in str(verify(path, model="x", data="digits"))
+    with pytest.raises(ExportError, match=r"class_names .*, of the model '\[\"x\", .*; give --data as at the export, or export it again$"):
+        verify(path, model="x")
+    with pytest.raises(ValueError, match="--data says what the weights of --model were trained on: name that model, or leave --data out"):
+        verify(path, data="digits")
 
 
 @pytest.mark.parametrize("multiple", [None, "2"])
@@ -178,15 +197,15 @@ def test_the_weights_of_a_file_are_random_or_the_packages_or_have_to_be_given(tm
     monkeypatch.setattr(verifier.shipped, "names", lambda: ["a"])
     monkeypatch.setattr(verifier.timm, "create_model", lambda name, pretrained: shipped if (name, pretrained) == ("a", True) else None)
     for model in (first, shipped):
-        found = verifier._model(file_of(weights_sha256=verifier.digest(model)), None, None)
+        found = verifier._model(file_of(weights_sha256=verifier.digest(model)), None, None, None)
         assert found is not None and verifier.digest(found) == verifier.digest(model)
     other = Pooled()
     nn.init.zeros_(other.fc.bias)
     stated = file_of(weights_sha256=verifier.digest(other), mean="[0.3, 0.2, 0.1]")
     with pytest.raises(ExportError, match="trained ones that only their owner has; give --checkpoint"):
-        verifier._model(stated, None, None)
+        verifier._model(stated, None, None, None)
     safetensors.torch.save_file(other.state_dict(), tmp_path / "w.safetensors")
-    given: Any = verifier._model(stated, None, tmp_path / "w.safetensors")
+    given: Any = verifier._model(stated, None, tmp_path / "w.safetensors", None)
     assert verifier.digest(given) == verifier.digest(other) and given.pretrained_cfg["mean"] == [0.3, 0.2, 0.1]
 
 

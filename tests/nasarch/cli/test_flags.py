@@ -82,9 +82,9 @@ def test_export_onnx_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_export_verify_hands_every_flag_on(monkeypatch: pytest.MonkeyPatch) -> None:
     caught = Caught("done")
     monkeypatch.setattr(verify, "verify_isolated", caught)
-    usual = {"model": None, "checkpoint": None, "images": None, "timeout": 20.0, "memory": 4.0}
+    usual = {"model": None, "checkpoint": None, "data": None, "images": None, "timeout": 20.0, "memory": 4.0}
     flags: dict[str, Any] = {"model": ("--model m", "m"), "checkpoint": ("--checkpoint w.pt", Path("w.pt")), "images": ("--images i", "i")}
-    flags |= {"timeout": ("--timeout 7.5", 7.5), "memory": ("--memory 0.5", 0.5)}
+    flags |= {"data": ("--data digits", "digits"), "timeout": ("--timeout 7.5", 7.5), "memory": ("--memory 0.5", 0.5)}
     check(caught, ["export", "verify", "m.onnx"], (Path("m.onnx"),), usual, flags)
 
 
