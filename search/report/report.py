@@ -18,6 +18,7 @@ from nasarch.atomic import write_text
 from nasarch.drawing.png import render_png
 from nasarch.runtime.progress import duration
 from nasarch.search.runs.history import Span, Timeline, kept_counts, node_name
+from nasarch.search.runs.means import means as mean_rows
 from nasarch.search.runs.reader import Run, find_runs
 
 from . import charts
@@ -108,7 +109,9 @@ def _mean_skips(runs: Sequence[Run]) -> str:
     """Over runs of the same search, as in eDARTS' Table II."""
     means = {kind: mean(run.skips()[kind][-1] or 0 for run in runs) for kind in runs[0].space.kinds}
     each = ", ".join(f"{kind} {value:.2f}" for kind, value in means.items())
-    return f"{runs[0].config['method']}: skip connections, mean of {len(runs)} runs: {each}, together {sum(means.values()):.2f}"
+    words = f"{runs[0].config['method']}: skip connections, mean of {len(runs)} runs: {each}, together {sum(means.values()):.2f}"
+    parameters = mean_rows([run.genotype for run in runs if run.genotype is not None])["parameters"]
+    return f"{words}; parameters of the network for CIFAR-10 {parameters.mean:.2f} ± {parameters.std:.2f} M"
 
 
 def _curves(runs: Sequence[Run], labels: Sequence[str], album: Album) -> Iterator[Html]:

@@ -3,6 +3,7 @@
 | file | holds |
 |---|---|
 | stability.json | for each node how often each edge was kept |
+| means.json | mean, standard deviation and values of skip connections, parameters and multi-adds (means.py) |
 | consensus/genotype.json, cell.png | the cell of the mean weights |
 | consensus/agreement.json | how much the cells of two disjoint halves of the runs agree, by the number of runs in a half |
 """
@@ -32,6 +33,7 @@ from nasarch.search.settings.fields import from_dict
 
 from .consensus import Agreement, agreements, consensus
 from .history import kept_counts
+from .means import Mean, means
 from .run import read_search_result
 
 GIVE = "give the folders of runs as a search leaves them"
@@ -53,6 +55,9 @@ def conclude(
     counts = [row | {"kept": {str(i): n for i, n in enumerate(row["kept"])}} for row in rows]
     write_text(folder / "stability.json", as_json(counts))
     console.print(_stability(counts))
+    averages = means([result.genotype for result in results])
+    write_text(folder / "means.json", as_json({name: row._asdict() for name, row in averages.items()}))
+    console.print(_means(averages, len(results)))
     first = results[0].genotype
     if not with_consensus:
         return folder / f"seed-{first.to_dict()['provenance']['source']['seed']}"
@@ -137,6 +142,17 @@ def _stability(counts: Sequence[Mapping[str, Any]]) -> Table:
         table.add_column(heading, justify="left" if heading == "cell" else "right")
     for row in counts:
         table.add_row(row["kind"], str(row["node"]), *(str(row["kept"].get(str(i), "")) for i in range(most)))
+    return table
+
+
+def _means(rows: Mapping[str, Mean], runs: int) -> Table:
+    """Table of mean and standard deviation."""
+    table = Table(title=f"mean of {runs} runs", title_justify="left")
+    for heading in ("", "mean", "standard deviation"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, row in rows.items():
+        unit = ", M" if name in ("parameters", "multi-adds") else ""
+        table.add_row(f"{name}{unit}", f"{row.mean:.2f}", f"{row.std:.2f}")
     return table
 
 

@@ -13,8 +13,8 @@
 | weights.json | the tables of operation and edge weights that the cell was derived from |
 | genotype.json, cell.png | derived cell, with its provenance |
 
-With several seeds every run has a folder of its own, and stability.json counts how often each edge was kept. Of several processes the
-first one writes.
+With several seeds every run has a folder of its own; what they have in common is beside them (gather.py). Of several processes the first
+one writes.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ def test_a_command_leaves_the_runs_and_their_consensus(runs: Path, capsys: pytes
     assert sorted(p.name for p in runs.iterdir()) == [
         "config.json",
         "consensus",
+        "means.json",
         "seed-10",
         "seed-7",
         "seed-8",
@@ -72,7 +73,7 @@ def test_the_consensus_says_which_runs_it_is_of(runs: Path) -> None:
 @pytest.mark.parametrize("as_one", [True, False], ids=["a folder of several", "folders by themselves"])
 def test_runs_gathered_later_give_the_same(runs: Path, as_one: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     combine((runs,) if as_one else tuple(copies(runs, tmp_path, 4)), out=tmp_path / "all")
-    for name in ("stability.json", "consensus/genotype.json", "consensus/agreement.json", "consensus/cell.png"):
+    for name in ("stability.json", "means.json", "consensus/genotype.json", "consensus/agreement.json", "consensus/cell.png"):
         assert (tmp_path / "all" / name).read_bytes() == (runs / name).read_bytes()
     printed = capsys.readouterr().out
     assert "how often each edge was kept in 4 runs" in printed and f"wrote {tmp_path / 'all'}" in printed.replace("\n", "")
@@ -93,7 +94,7 @@ def test_what_ends_in_the_middle_leaves_nothing_and_can_begin_again(runs: Path, 
 
 def test_without_a_consensus_the_counts_alone_are_written(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     combine((runs,), out=tmp_path / "all", stability_only=True)
-    assert [p.name for p in (tmp_path / "all").iterdir()] == ["stability.json"]
+    assert sorted(p.name for p in (tmp_path / "all").iterdir()) == ["means.json", "stability.json"]
     assert capsys.readouterr().out.rstrip().endswith(f"wrote {tmp_path / 'all'}".splitlines()[-1])
 
 
