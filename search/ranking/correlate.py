@@ -44,6 +44,7 @@ from nasarch.search.runs.run import read_search_result
 from .budget import Budget
 from .charts import scatter
 from .console import prepare, ranking_table, train_candidates
+from .correlations import kendall
 from .origin import in_common
 from .protocol import budget_summary
 from .standings import Standing, standings
@@ -167,16 +168,6 @@ def _correlated(facts: dict[str, Any], ranked: Sequence[Standing]) -> dict[str, 
     ]
     tau, p = kendall([row["importance"] for row in rows], [row["mean"] for row in rows])
     return {key: facts[key] for key in ("run", "method", "seed", "cell", "measure")} | {"tau": tau, "p": p, "pairs": rows}
-
-
-def kendall(importance: Sequence[float], accuracy: Sequence[float]) -> tuple[float | None, float | None]:
-    """Kendall's tau (b, for ties) and its two-sided p-value; None where all accuracies are the same."""
-    from scipy.stats import kendalltau
-
-    if len(set(accuracy)) < 2:
-        return None, None
-    test = kendalltau(importance, accuracy)
-    return float(test.statistic), float(test.pvalue)
 
 
 def in_words(found: dict[str, Any]) -> str:
