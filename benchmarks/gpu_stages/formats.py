@@ -1,6 +1,6 @@
 """The supernet in NCHW order: search/ computes in channels_last everywhere, and on a GPU that may be the slow one of the two.
 
-Three modules of nasarch.search name the format as `torch.channels_last`; inside `in_format` they see a torch in which that name means
+Four modules of nasarch.search name the format as `torch.channels_last`; inside `in_format` they see a torch in which that name means
 NCHW. Four functions that rearrange pixels or channels by way of NHWC are exchanged for such as stay in NCHW. Nothing else changes: the
 results agree to rounding.
 """
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from nasarch.search.kernels import polyphase, recompute
+from nasarch.search.kernels import average_pool, polyphase, recompute
 from nasarch.search.supernet import convolutions, network
 
 FORMATS = {"channels_last": torch.channels_last, "NCHW": torch.contiguous_format}
@@ -36,7 +36,7 @@ def in_format(name: str) -> Iterator[None]:
     """Networks that are built and run in the block compute in this format, "channels_last" or "NCHW"."""
     with ExitStack() as stack:
         if name == "NCHW":
-            for module in (network, recompute, polyphase):
+            for module in (network, average_pool, recompute, polyphase):
                 stack.enter_context(patch.object(module, "torch", _Torch()))
             for module in (convolutions, recompute):
                 stack.enter_context(patch.object(module, "to_polyphase", split_phases))

@@ -12,19 +12,22 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from . import device
+
 
 def pointwise(x_BCHW: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
     """The convolution of x [B, C, H, W] with a kernel [C', C / groups, 1, 1]: [B, C', H, W], channels_last if x is."""
-    return product(x_BCHW, weight, groups) if x_BCHW.is_cuda else F.conv2d(x_BCHW, weight, groups=groups)
+    return product(x_BCHW, matrix_of(weight, groups)) if device.on_cuda(x_BCHW) else F.conv2d(x_BCHW, weight, groups=groups)
 
 
-def product(x_BCHW: Tensor, weight: Tensor, groups: int) -> Tensor:
-    """`pointwise` as a product of matrices, on any device."""
-    matrix = weight.flatten(1) if groups == 1 else _block_diagonal(weight, groups)
+def product(x_BCHW: Tensor, matrix: Tensor) -> Tensor:
+    """The product of each pixel's channels with a matrix [C', C], on any device."""
     return F.linear(x_BCHW.permute(0, 2, 3, 1), matrix).permute(0, 3, 1, 2)
 
 
-def _block_diagonal(weight: Tensor, groups: int) -> Tensor:
-    """The matrix [C', C] of a grouped kernel [C', C / groups, 1, 1]."""
+def matrix_of(weight: Tensor, groups: int) -> Tensor:
+    """The matrix [C', C] of a kernel [C', C / groups, 1, 1], block-diagonal if it is grouped."""
+    if groups == 1:
+        return weight.flatten(1)
     blocks = weight.flatten(1).unflatten(0, (groups, -1))  # G C'/G C/G
     return blocks.permute(1, 2, 0).diag_embed(dim1=0, dim2=2).flatten(2).flatten(0, 1)

@@ -6,10 +6,11 @@
 | `depthwise`: a convolution of `Copies` of x | all copies | x |
 
 Both give what the plain layers give, to the bit in the forward pass, and their derivatives of every order: a backward pass consists of
-differentiable operations on tensors that belong to the graph. The gradient of a kernel and that of its input come from two nodes,
-so that autograd computes only those that are asked for (the architecture step asks for no kernels).
+differentiable operations on tensors that belong to the graph. On CUDA, where time is bytes and launches, both are the plain layers.
 
-On a CPU, where oneDNN is fast for some shapes only, gradients of depthwise convolutions are computed as something else that is equal:
+On a CPU the gradient of a kernel and that of its input come from two nodes, so that autograd computes only those that are asked for (the
+architecture step asks for no kernels). Where oneDNN is fast for some shapes only, gradients of depthwise convolutions are computed as
+something else that is equal:
 - that of the input at stride 1 as a convolution with the kernel turned round: 2 to 10 times faster;
 - that of a kernel wider than three in strips of three columns: 2 to 13 times faster;
 - that of a kernel of dilation 2 on the four phases of the maps (polyphase.py): twice as fast.
@@ -27,7 +28,8 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from .pointwise import pointwise
+from . import device
+from .pointwise import pointwise, product
 from .polyphase import to_polyphase
 
 
@@ -45,31 +47,35 @@ class Geometry(NamedTuple):
         return cls(conv.stride, conv.padding, conv.dilation, conv.groups)  # type: ignore[arg-type]
 
 
+def is_pointwise(weight: Tensor, geometry: Geometry) -> bool:
+    """Whether it is a 1x1 convolution at stride 1."""
+    return weight.shape[2:] == (1, 1) and geometry.stride == (1, 1) and geometry.padding == (0, 0)
+
+
 def conv_norm(x: Tensor, weight: Tensor, norm: nn.BatchNorm2d, scale_C: Tensor | None, geometry: Geometry) -> Tensor:
-    """scale * norm(conv(x, weight)), for a `norm` that is not affine."""
+    """scale * norm(conv(x, weight)), for a `norm` that is not affine; a weight of two dimensions is the matrix of a 1x1 convolution."""
     x, weight = _lowered(x), _lowered(weight)
-    return _Norm.apply(_convolution(x, weight, geometry), scale_C, (x, weight), geometry, norm)
+    y = _convolution(x, weight, geometry)
+    if not device.on_cuda(x):
+        return _Norm.apply(y, scale_C, (x, weight), geometry, norm)
+    assert norm.momentum is not None
+    out = F.batch_norm(y, norm.running_mean, norm.running_var, scale_C, None, norm.training, norm.momentum, norm.eps)
+    return contiguous_gradient(out)
 
 
 def _convolution(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-    if weight.shape[2:] == (1, 1) and geometry.stride == (1, 1) and geometry.padding == (0, 0):
+    if weight.ndim == 2:
+        return product(x, weight)
+    if is_pointwise(weight, geometry):
         return pointwise(x, weight, geometry.groups)
     return F.conv2d(x, weight, None, *geometry)
 
 
 def contiguous_gradient(x: Tensor) -> Tensor:
     """x, whose gradient is brought into channels_last order on CUDA: for a slice, say, BN's reductions take several times as long there."""
-    return _Contiguous.apply(x) if x.is_cuda else x
-
-
-class _Contiguous(Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor) -> Tensor:
-        return g.contiguous(memory_format=torch.channels_last)
+    if x.requires_grad and device.on_cuda(x):
+        x.register_hook(lambda g: g.contiguous(memory_format=torch.channels_last))
+    return x
 
 
 class Copies(NamedTuple):
@@ -97,6 +103,8 @@ def depthwise(x: Tensor, weights: Sequence[Tensor], copies: Copies, geometry: Ge
     """The depthwise convolution of copies of x; the kernels side by side, the smaller ones padded to the size of the last."""
     x, weights = _lowered(x), [_lowered(weight) for weight in weights]
     wide = widest(weights)
+    if device.on_cuda(x):
+        return F.conv2d(_Copied.apply(x, copies), wide, None, *geometry)
     return _Input.apply(_Kernel.apply((x, wide), copies, geometry, *weights), x, (wide,), copies, geometry)
 
 
@@ -109,9 +117,9 @@ def widest(weights: Sequence[Tensor]) -> Tensor:
 
 def _lowered(x: Tensor) -> Tensor:
     """As autocast, if it is on, would hand it to a convolution."""
-    device = x.device.type
-    lower = x.dtype == torch.float32 and torch.is_autocast_enabled(device)
-    return x.to(torch.get_autocast_dtype(device)) if lower else x
+    kind = x.device.type
+    lower = x.dtype == torch.float32 and torch.is_autocast_enabled(kind)
+    return x.to(torch.get_autocast_dtype(kind)) if lower else x
 
 
 class _Norm(Function):
@@ -133,12 +141,22 @@ class _Norm(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale, *statistics = ctx.saved_tensors
         y = _convolution(x, weight, ctx.geometry)
-        if g.is_cuda:
-            g = g.contiguous(memory_format=torch.channels_last)
-        wanted = ctx.needs_input_grad[:2]
-        found = torch.ops.aten.native_batch_norm_backward(g, y, scale, *statistics, ctx.training, ctx.eps, [*wanted, False])
-        # in channels_last order CUDA's kernel gives a gradient of the scale even where there is none
-        return *(gradient if is_wanted else None for gradient, is_wanted in zip(found, wanted, strict=False)), None, None, None
+        wanted = [*ctx.needs_input_grad[:2], False]
+        found = torch.ops.aten.native_batch_norm_backward(g, y, scale, *statistics, ctx.training, ctx.eps, wanted)
+        return *found[:2], None, None, None
+
+
+class _Copied(Function):
+    """Copies of x."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, copies: Copies) -> Tensor:
+        ctx.copies = copies
+        return copies.of(x) if copies.times > 1 else x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        return ctx.copies.summed(g), None
 
 
 class _Kernel(Function):

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasarch.models.operations import HalvingConv, build
+from nasarch.search.kernels.pointwise import matrix_of
 from nasarch.search.kernels.polyphase import first_phase, from_polyphase, to_polyphase
-from nasarch.search.kernels.recompute import Copies, Geometry, conv_norm, depthwise
+from nasarch.search.kernels.recompute import Copies, Geometry, conv_norm, depthwise, is_pointwise, widest
 
 
 class NormedConv(nn.Module):
@@ -27,26 +28,36 @@ class NormedConv(nn.Module):
 
     def __init__(self, conv: nn.Module, norm: nn.BatchNorm2d, sources: int | None = None) -> None:
         super().__init__()
-        self.conv, self.norm, self.sources = conv, norm, sources
+        self.conv, self.norm = conv, norm
+        assert isinstance(conv, (HalvingConv, nn.Conv2d))
+        geometry = HALVING if isinstance(conv, HalvingConv) else Geometry.of(conv)
+        self.geometry = geometry if sources is None else geometry._replace(groups=sources)
+        self.packed: Tensor | None = None
 
     def forward(self, x: Tensor, scale_C: Tensor | None = None) -> Tensor:
         if isinstance(self.conv, HalvingConv):
-            x, weight, geometry = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2)), _halving(self.conv), HALVING
-        else:
-            assert isinstance(self.conv, nn.Conv2d)
-            weight, geometry = self.conv.weight, Geometry.of(self.conv)
-        return conv_norm(x, weight, self.norm, scale_C, geometry if self.sources is None else geometry._replace(groups=self.sources))
+            x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
+        weight = self._kernel(self.kernel_weights()) if self.packed is None else self.packed
+        return conv_norm(x, weight, self.norm, scale_C, self.geometry)
+
+    def kernel_weights(self) -> list[Tensor]:
+        return [self.conv.conv_1.weight, self.conv.conv_2.weight] if isinstance(self.conv, HalvingConv) else [self.conv.weight]  # type: ignore[list-item]
+
+    def packed_form(self, weights: Sequence[Tensor]) -> Tensor:
+        kernel = self._kernel(weights)
+        return matrix_of(kernel, self.geometry.groups) if is_pointwise(kernel, self.geometry) else kernel
+
+    def _kernel(self, weights: Sequence[Tensor]) -> Tensor:
+        """The kernel; two 1x1 kernels of stride 2 as one of 2x2: the first in its upper left corner, the second in the lower right."""
+        if not isinstance(self.conv, HalvingConv):
+            return weights[0]
+        corners = [F.pad(weights[0], (0, 1, 0, 1)), F.pad(weights[1], (1, 0, 1, 0))]
+        if self.conv.groups == 1:
+            return torch.cat(corners)
+        return torch.cat([corner.unflatten(0, (self.conv.groups, -1)) for corner in corners], dim=1).flatten(0, 1)
 
 
 HALVING = Geometry((2, 2), (0, 0), (1, 1), 1)
-
-
-def _halving(conv: HalvingConv) -> Tensor:
-    """The two 1x1 kernels of stride 2 as one of 2x2: the first in its upper left corner, the second in the lower right."""
-    corners = [F.pad(conv.conv_1.weight, (0, 1, 0, 1)), F.pad(conv.conv_2.weight, (1, 0, 1, 0))]
-    if conv.groups == 1:
-        return torch.cat(corners)
-    return torch.cat([corner.unflatten(0, (conv.groups, -1)) for corner in corners], dim=1).flatten(0, 1)
 
 
 class SharedConv(nn.Module):
@@ -67,10 +78,16 @@ class Depthwise(nn.Module):
         super().__init__()
         self.convs, self.copies = nn.ModuleList(convs), copies
         self.geometry = Geometry.of(convs[-1])._replace(groups=sum(conv.groups for conv in convs))
+        self.packed: Tensor | None = None
+
+    def kernel_weights(self) -> list[Tensor]:
+        return [conv.weight for conv in self.convs if isinstance(conv, nn.Conv2d)]
+
+    packed_form = staticmethod(widest)
 
     def forward(self, x: Tensor, *, phased: bool = False) -> Tensor:
         """`phased`: x is a map of phases, in which the pixels that meet a dilated kernel are neighbours."""
-        weights, geometry = [conv.weight for conv in self.convs if isinstance(conv, nn.Conv2d)], self.geometry
+        weights, geometry = self.kernel_weights() if self.packed is None else [self.packed], self.geometry
         if phased:
             height, width = weights[-1].shape[2:]
             geometry = geometry._replace(stride=(1, 1), padding=(height // 2, width // 2), dilation=(1, 1))

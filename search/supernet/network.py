@@ -15,6 +15,7 @@ Tensors run in channels_last order, in which depthwise convolutions and BN are s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import reduce
 from operator import add
 
@@ -27,11 +28,14 @@ from nasarch.models.cell import ResidualReduction
 from nasarch.models.operations import factorized_reduce, relu_conv_bn
 from nasarch.models.skeleton import RESIDUAL, cell_specs
 from nasarch.models.stem import build_stem
+from nasarch.search.kernels import device
+from nasarch.search.kernels.packed_weights import PackedWeights
 from nasarch.search.kernels.pointwise import pointwise
+from nasarch.search.kernels.spread_add import spread_add
 
 from .candidates import check_candidates
 from .channel_sampling import Choice, Sampler
-from .convolutions import NormedConv
+from .convolutions import Depthwise, NormedConv
 from .outgoing import OutgoingEdges, are_alike, shuffle_order
 from .selection import Selection
 
@@ -100,6 +104,8 @@ class SearchCell(nn.Module):
             return reduce(add, shares)
         full = [share for share in shares if share.shape[1] == self.channels]
         taken = [share for share in shares if share.shape[1] < self.channels]
+        if taken and full and device.on_cuda(full[0]):
+            return spread_add(full, reduce(add, taken))
         return reduce(add, full + ([self._widened(reduce(add, taken))] if taken else []))
 
     def _linear(self, states: list[Tensor], mixes: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -199,9 +205,14 @@ class Supernet(nn.Module):
         for norm in self.modules():
             if isinstance(norm, nn.BatchNorm2d):
                 norm.num_batches_tracked = None  # counts steps for a cumulative average, which nobody asks for: one launch saved each
+        self.packed_weights = PackedWeights([layer for layer in self.modules() if isinstance(layer, (Depthwise, NormedConv))])
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x_BCHW: Tensor, mix_ZEO: Tensor) -> Tensor:
+        with self.packed_weights.used() if device.on_cuda(x_BCHW) else nullcontext():
+            return self._logits(x_BCHW, mix_ZEO)
+
+    def _logits(self, x_BCHW: Tensor, mix_ZEO: Tensor) -> Tensor:
         mixes = iter(self._gather(mix_ZEO))
         choices = iter(self.sampler(x_BCHW.device) if self.sampler else [()] * len(self.search_cells))
         states = [x_BCHW.contiguous(memory_format=torch.channels_last)]
@@ -224,7 +235,7 @@ class Supernet(nn.Module):
         that of `index_select` is, too; there a product with a constant matrix selects.
         """
         table = F.pad(torch.cat([mix_ZEO, mix_ZEO.sum(2, keepdim=True)], dim=2), (0, 1)).flatten()
-        gathered = self.selection(table) if table.is_cuda else table.index_select(0, self.mix_index)
+        gathered = self.selection(table) if device.on_cuda(table) else table.index_select(0, self.mix_index)
         slices = iter(gathered.split(self.sizes))
         return [[[next(slices).view(index.shape) for index in own] for own in cell.mix_index] for cell in self.search_cells]
 

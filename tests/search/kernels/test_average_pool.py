@@ -20,3 +20,13 @@ def test_padding_before_gives_the_same_value_and_gradient(size: tuple[int, int],
     counted = F.avg_pool2d(x, 3, stride, 1)
     assert (counted - expected).abs().max() > 1e-3  # what a pooling that counts the padding would give
     assert torch.equal(AveragePool(stride)(x), expected)
+
+
+def test_autocast_leaves_the_type_of_the_map() -> None:
+    x = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0)).bfloat16().requires_grad_()
+    pool = AveragePool(1)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = pool.padded_before(x)
+    (g,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    assert y.dtype == g.dtype == torch.bfloat16 and [scale.dtype for scale in pool.scales.values()] == [torch.bfloat16]
+    assert abs(float(g.float().sum()) - y.numel()) < 0.02 * y.numel()  # each average gives its gradient away in whole

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nasarch.search.kernels.pointwise import pointwise, product
+from nasarch.search.kernels.pointwise import matrix_of, pointwise, product
 
 SHAPES = [(6, 9, 1), (6, 9, 3), (8, 8, 8), (5, 5, 1), (12, 4, 4)]
 
@@ -18,7 +18,7 @@ def test_a_product_of_matrices_is_the_convolution_with_all_gradients(channels: i
     weight = torch.randn(outputs, channels // groups, 1, 1, generator=generator, dtype=torch.float64)
     g = torch.randn(2, outputs, 3, 5, generator=generator, dtype=torch.float64)
     found, expected = [], []
-    for call, values in ((lambda a, b: product(a, b, groups), found), (lambda a, b: F.conv2d(a, b, groups=groups), expected)):
+    for call, values in ((lambda a, b: product(a, matrix_of(b, groups)), found), (lambda a, b: F.conv2d(a, b, groups=groups), expected)):
         inputs = x.clone().requires_grad_(), weight.clone().requires_grad_()
         y = call(*inputs)
         slopes = torch.autograd.grad(y, inputs, g, create_graph=True)

@@ -1,6 +1,10 @@
-"""What a supernet computes otherwise on CUDA (products for 1x1 convolutions, padded pooling, the gather), run on the CPU: equal results."""
+"""What a supernet computes otherwise on CUDA (search/kernels, the gather of mixing weights), run on the CPU: equal results."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import FrameType
 
 import pytest
 import torch
@@ -10,10 +14,7 @@ from torch.nn import functional as F
 from nasarch.cells.space import DARTS, NATS
 from nasarch.compute import seeded
 from nasarch.search.engine.relaxation import Relaxation
-from nasarch.search.kernels import recompute
-from nasarch.search.kernels.average_pool import AveragePool
-from nasarch.search.kernels.pointwise import product
-from nasarch.search.supernet import network, outgoing
+from nasarch.search.kernels import device
 from nasarch.search.supernet.candidates import all_candidates, only
 from nasarch.search.supernet.network import Supernet
 
@@ -26,30 +27,25 @@ CASES = {
 
 
 @pytest.fixture
-def as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The forms for CUDA in place of the CPU's; which of them were used."""
-    used: list[str] = []
-
-    def pointwise(x: Tensor, weight: Tensor, groups: int = 1) -> Tensor:
-        used.append("pointwise")
-        return product(x, weight, groups)
-
-    for module in (recompute, network, outgoing):
-        monkeypatch.setattr(module, "pointwise", pointwise)
-    monkeypatch.setattr(AveragePool, "forward", lambda self, x: used.append("pool") or self.padded_before(x))
-    monkeypatch.setattr(outgoing, "contiguous_gradient", recompute._Contiguous.apply)
+def as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The forms for CUDA in place of the CPU's; the functions that asked which to take."""
+    asked: set[str] = set()
+    monkeypatch.setattr(device, "on_cuda", lambda x: asked.add(_name(sys._getframe(1))) or True)
     gather = Supernet._gather
 
     def selected(self: Supernet, mix_ZEO: Tensor) -> list[list[list[Tensor]]]:
-        used.append("gather")
-        table = F.pad(torch.cat([mix_ZEO, mix_ZEO.sum(2, keepdim=True)], dim=2), (0, 1)).flatten()
-        slices = iter(self.selection(table).split(self.sizes))
-        found = [[[next(slices).view(index.shape) for index in own] for own in cell.mix_index] for cell in self.search_cells]
-        assert all(map(torch.equal, *(_flat(own) for own in (found, gather(self, mix_ZEO)))))
+        found = gather(self, mix_ZEO)
+        with monkeypatch.context() as patch:
+            patch.setattr(device, "on_cuda", lambda x: False)
+            assert all(map(torch.equal, *(_flat(own) for own in (found, gather(self, mix_ZEO)))))
         return found
 
     monkeypatch.setattr(Supernet, "_gather", selected)
-    return used
+    return asked
+
+
+def _name(frame: FrameType) -> str:
+    return f"{Path(frame.f_code.co_filename).stem}.{frame.f_code.co_name}"
 
 
 def _flat(nested: list[list[list[Tensor]]]) -> list[Tensor]:
@@ -81,13 +77,15 @@ def test_loss_and_all_gradients_are_equal(name: str, request: pytest.FixtureRequ
     used = request.getfixturevalue("as_on_cuda")
     found = gradients(name, torch.float64)
     assert error(found, expected) < 1e-10 < error([value.double() for value in rounded], expected)
-    assert {"pointwise", "gather"} <= set(used) and ("pool" in used) == (name != "skip connections")
+    assert {"network.forward", "network._gather", "pointwise.pointwise", "recompute.conv_norm"} <= used
+    assert ("average_pool.forward" in used) == (name != "skip connections") and ("network._node" in used) == (name == "all, K = 4")
+    assert ("recompute.depthwise" in used) == name.startswith("all")
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_mixed_precision_runs_in_these_forms_too(name: str, request: pytest.FixtureRequest) -> None:
     expected = gradients(name, torch.float32)[0]
-    assert request.getfixturevalue("as_on_cuda") == []
+    assert request.getfixturevalue("as_on_cuda") == set()
     found = gradients(name, torch.float32, torch.bfloat16)
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in found)
     assert 0 < abs(found[0] - expected) < 0.05 * expected
