@@ -1,14 +1,12 @@
 """Simulated CUDA from the command line, each run a process of its own.
 
     python -m tests.simulated_cuda.device GROUP ...     run all cases of the groups; what they did on the device, a line of JSON each
-    python -m tests.simulated_cuda.device --table       kernels and bytes of a step of each method at the papers' sizes (minutes)
 
 | file | holds |
 |---|---|
 | stub.py, cuda_stub/ | a CUDA runtime that does nothing, for torch to find |
 | watch.py | the device of fake tensors |
 | ledger.py | what is noted |
-| table.py | the table |
 | the others | cases: what is run on the device |
 """
 
@@ -53,8 +51,6 @@ def run(group: str) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Run nasarch on simulated CUDA tensors.")
     parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"cases to run: {', '.join(GROUPS)}")
-    parser.add_argument("--table", action="store_true", help="print kernels and bytes of a step of each method")
-    parser.add_argument("--small", action="store_true", help="the table of small networks: seconds")
     told = parser.parse_args()
     if unknown := [group for group in told.groups if group not in GROUPS]:
         parser.error(f"unknown group {unknown[0]}")
@@ -63,11 +59,6 @@ def main() -> None:
     stub.load()
     for group in told.groups:
         print(json.dumps({group: run(group)}), flush=True)
-    if told.table:
-        from tests.simulated_cuda.table import lines
-
-        for line in lines(small=told.small):
-            print(line, flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nasarch.cells.space import DARTS, Space
 from nasarch.search.engine import updates
@@ -17,6 +17,7 @@ from nasarch.search.engine.updates import Batch, OptimizerSettings, State, initi
 from nasarch.search.recipes.pc_darts import PcDarts
 from nasarch.search.supernet.candidates import all_candidates, on, only
 from nasarch.search.supernet.network import Supernet
+from tests.helpers.reference import TwinSupernet
 from tests.simulated_cuda.watch import SimulatedCuda
 
 STEP = "step"  # the part of a run that must not wait
@@ -62,12 +63,31 @@ SUPERNETS = {
 }
 
 
-def state_of(name: str, precision: str, shape: Shape) -> State:
-    """A search of the method about to begin, on the device."""
+class LiteralNetwork(nn.Module):
+    """The twin of a supernet, which takes the table of `LiteralRelaxation`."""
+
+    def __init__(self, *told: Any, channels: int, layers: int, partial: int = 1) -> None:
+        super().__init__()
+        self.twin = TwinSupernet(*told, channels=channels, layers=layers, partial=partial)
+
+    def forward(self, x_BCHW: Tensor, table_ZEO: Tensor) -> Tensor:
+        return self.twin(x_BCHW, table_ZEO[:, :, :-1], table_ZEO[:, :, -1])
+
+
+class LiteralRelaxation(Relaxation):
+    """Operation weights, and the edges' as one more column."""
+
+    def forward(self) -> Tensor:
+        return torch.cat([self.operations(), self.edges()[:, :, None]], dim=2)
+
+
+def state_of(name: str, precision: str, shape: Shape, *, literal: bool = False) -> State:
+    """A search of the method about to begin, on the device; by its literal twin, if so."""
     space, supernet = DARTS.with_nodes(shape.nodes), SUPERNETS[name]
     mask = supernet.candidates(space)
-    net = Supernet(space, mask, channels=shape.channels, layers=shape.layers, **supernet.network).to("cuda").train()
-    state = initial_state(net, Relaxation(space, mask, **supernet.relaxation).to("cuda"), OptimizerSettings.of(PcDarts()))
+    networks = (LiteralNetwork, LiteralRelaxation) if literal else (Supernet, Relaxation)
+    net = networks[0](space, mask, channels=shape.channels, layers=shape.layers, **supernet.network).to("cuda").train()
+    state = initial_state(net, networks[1](space, mask, **supernet.relaxation).to("cuda"), OptimizerSettings.of(PcDarts()))
     state.precision = PRECISIONS[precision]
     if precision == "fp16":
         state.scaler = torch.amp.GradScaler("cuda")
@@ -81,9 +101,9 @@ def batches(shape: Shape) -> Iterator[Batch]:
         yield x_BCHW, torch.empty(shape.batch_size, dtype=torch.long, device="cuda")
 
 
-def step(cuda: SimulatedCuda, update: str, name: str, precision: str, shape: Shape = SMALL) -> None:
+def step(cuda: SimulatedCuda, update: str, name: str, precision: str, shape: Shape = SMALL, *, literal: bool = False) -> None:
     """A step by this update, after one that both optimisers have moments from. All that it leaves lies on the device."""
-    state, source = state_of(name, precision, shape), batches(shape)
+    state, source = state_of(name, precision, shape, literal=literal), batches(shape)
     with cuda.during("first"):
         updates.one_level(state, next(source), next(source))
     with cuda.during(STEP):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks import step_cost
 from tests.simulated_cuda import known as known_cases
 from tests.simulated_cuda import stub as stub
 from tests.simulated_cuda.ledger import BLOCKING, COPY, MIXED, OUTSIDE, SYNCHRONISATION
@@ -202,11 +203,17 @@ def test_a_detectors_step_waits_for_torchvisions_loss_alone() -> None:
 
 
 @pytest.mark.slow
-def test_the_table_names_every_method_and_bf16_moves_half_as_much() -> None:
-    """The command at the papers' sizes takes minutes; here the same rows at a small one."""
-    header, rule, *rows = simulated("--table", "--small").splitlines()
-    assert header.count("|") == rule.count("|") == 7 and len(rows) == 9
-    for row in rows:
-        _, title, _, kernels, gb, kernels_16, gb_16, _ = (cell.strip() for cell in row.split("|"))
-        assert int(kernels.replace(",", "")) < int(kernels_16.replace(",", "")), title  # weights are cast
-        assert 0.5 < float(gb_16) / float(gb) < 0.6, title
+def test_the_table_of_costs_has_every_step_and_bf16_moves_half_as_much(tmp_path: Path) -> None:
+    """The command at the papers' sizes takes minutes; here two of the rows at a small one."""
+    told = [sys.executable, "benchmarks/step_cost.py"]
+    out, names = tmp_path / "cost.json", ["PC-DARTS", step_cost.SAMPLED]
+    subprocess.run([*told, "--small", "--only", *names, "--out", str(out)], cwd=ROOT, check=True)
+    steps = json.loads(out.read_text(encoding="utf-8"))["steps"]
+    assert list(steps) == names and "literal, float32" not in steps[names[1]]
+    for figures in steps.values():
+        assert figures["float32"]["kernels"] < figures["bf16"]["kernels"] < 1.1 * figures["float32"]["kernels"]  # little is cast
+        assert 0.5 < figures["bf16"]["GB"] / figures["float32"]["GB"] < 0.6
+    ours, literal = steps["PC-DARTS"]["float32"], steps["PC-DARTS"]["literal, float32"]
+    assert 3 * ours["kernels"] < literal["kernels"] and ours["GB"] < literal["GB"]
+    shown = subprocess.run([*told, "--show", str(out)], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert shown.splitlines() == [*step_cost.header(), *(step_cost.line(*item) for item in steps.items())]
