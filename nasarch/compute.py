@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +11,10 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+import torch.utils.deterministic
 
 PACKAGES = ("nasarch", "torch", "timm")  # whose versions are recorded
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 AUTOCAST_DTYPES = {"off": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -56,6 +59,37 @@ def set_tf32(allowed: bool) -> None:
     """
     torch.backends.cudnn.allow_tf32 = allowed
     torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+@contextmanager
+def deterministic(enabled: bool) -> Iterator[None]:
+    """Deterministic algorithms alone in the block, if `enabled`: PyTorch's switch, cuDNN's and cuBLAS' fixed workspace.
+
+    The same seed then gives the same bits on the same GPU with the same driver and libraries. cuBLAS reads its workspace at its first use
+    in a process: one that has used it before may have another.
+
+    Raises:
+        RuntimeError: in the block, by an operation that has no deterministic algorithm.
+    """
+    if not enabled:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    cudnn, fills, workspace = torch.backends.cudnn, memory.fill_uninitialized_memory, os.environ.get(WORKSPACE)
+    algorithms = cudnn.deterministic, cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark = True, False
+    memory.fill_uninitialized_memory = False  # would be a launch for each new tensor, and none is read before it is written
+    os.environ.setdefault(WORKSPACE, ":4096:8")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        cudnn.deterministic, cudnn.benchmark = algorithms
+        memory.fill_uninitialized_memory = fills
+        if workspace is None:
+            os.environ.pop(WORKSPACE, None)
 
 
 @contextmanager

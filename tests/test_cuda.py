@@ -23,7 +23,7 @@ from torchvision.ops import box_iou
 
 from nasarch.cells.space import DARTS
 from nasarch.cli.main import main
-from nasarch.compute import seeded, set_tf32
+from nasarch.compute import deterministic, seeded, set_tf32
 from nasarch.data.loader import in_order
 from nasarch.export.detection.learner import Learner as DetectLearner
 from nasarch.export.detection.loader import Epochs, batches, transforms
@@ -205,6 +205,18 @@ def test_searches_one_after_the_other_are_captured(amp: Any, device: torch.devic
         weights.append(found.weights.edges_ZE)
     for captured in weights[1:]:
         torch.testing.assert_close(captured, weights[0], rtol=0, atol=2e-3)
+
+
+def test_deterministic_searches_of_one_seed_have_equal_bits_and_the_same_cell(device: torch.device) -> None:
+    """PC-DARTS with all candidates: the loss of each epoch, and the architecture weights."""
+    settings = pc_darts.PcDarts(epochs=2, warmup=1, channels=8, layers=3, batch_size=16, nodes=2)
+    with deterministic(True):
+        (ours, found), (theirs, again) = (follow(pc_darts, settings, Checkpoint(), device=device) for _ in range(2))
+    assert found is not None and again is not None and found.genotype.cells == again.genotype.cells
+    losses = [[report.loss for report in reports if report.ends_epoch] for reports in (ours, theirs)]
+    assert losses[0] == losses[1] and len(losses[0]) == 2 and found.weights.operations_ZEO.std() > 0
+    assert torch.equal(found.weights.operations_ZEO, again.weights.operations_ZEO)
+    assert torch.equal(found.weights.edges_ZE, again.weights.edges_ZE)
 
 
 def test_fp16_makes_the_step_of_float32_but_for_rounding(device: torch.device) -> None:

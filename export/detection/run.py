@@ -150,6 +150,7 @@ def _config(plan: DetectPlan, model: SSD) -> dict[str, Any]:
         "seed": plan.job.seed,
         "amp": plan.job.amp,
         "tf32": plan.job.machine.tf32,
+        "deterministic": plan.job.machine.deterministic,
         "processes": distributed.world_size(),
         "detect": with_absolute_paths(to_dict(plan.job)),
         "data": {"name": train.name, "images": len(train), "boxes": train.boxes, "sha256": train.sha256, "remarks": list(train.remarks)},
@@ -160,7 +161,10 @@ def _config(plan: DetectPlan, model: SSD) -> dict[str, Any]:
 
 def _result(plan: DetectPlan, folder: RunFolder) -> dict[str, Any]:
     last = folder.last
-    copied = {key: folder.config[key] for key in ("settings", "seed", "amp", "tf32", "processes", "data", "device", "threads", "versions")}
+    copied = {
+        key: folder.config[key]
+        for key in ("settings", "seed", "amp", "tf32", "deterministic", "processes", "data", "device", "threads", "versions")
+    }
     timms = plan.job.pretrained and is_model_pretrained(plan.backbone.name)
     weights = plan.backbone.weights
     return copied | {

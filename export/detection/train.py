@@ -40,8 +40,7 @@ def train(settings: DetectTraining, job: DetectOptions) -> None:
         job = moved_data(job, asked, DetectOptions(), ("data", "also", "exclude", "images", "val", "val_images"))
     if job.data is None:
         raise ValueError("no data: give --data DIR with train.json, or a .json file with annotations in COCO's format")
-    device = job.machine.start()
-    try:
+    with job.machine.started() as device:
         backbone = _backbone(settings, job) if kept is None else kept._replace(weights=_weights(job))
         with claimed(job.output.resume, job.output.out, "detect", job.backbone, job.data) as folder:
             part = training_part(job.data, job.images, job.also, job.exclude)
@@ -55,8 +54,6 @@ def train(settings: DetectTraining, job: DetectOptions) -> None:
                     check_images(scenes)
             words = command_line()
             _train(DetectPlan(backbone=backbone, settings=settings, job=job, train=part, val=val, device=device, words=words), folder)
-    finally:
-        distributed.destroy()
 
 
 def _backbone(settings: DetectTraining, job: DetectOptions) -> Backbone:

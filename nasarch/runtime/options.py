@@ -5,7 +5,8 @@ Flags are parsed into options before PyTorch is imported (`--help` and mistakes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
@@ -26,25 +27,34 @@ class MachineOptions:
         tf32: TF32 on NVIDIA GPUs: float32 convolutions and matrix products round their factors to 10 bits; faster, but less exact.
         capture: Steps recorded as CUDA graphs and replayed: the same results without the time to launch thousands of kernels a step;
             one process on CUDA alone.
+        deterministic: Deterministic algorithms alone (PyTorch's switch): on a GPU, too, a seed gives the same bits in every run on the same
+            GPU, driver and versions. Slower; an operation without such an algorithm ends the run. Other GPUs, versions, numbers of
+            processes and --capture may give other bits.
     """
 
     device: str = "auto"
     tf32: bool = False
     capture: bool = False
+    deterministic: bool = False
 
-    def start(self) -> torch.device:
-        """Join the processes that torchrun started, if it did, and set TF32; returns the device of this process.
+    @contextmanager
+    def started(self) -> Iterator[torch.device]:
+        """In the block, join the processes that torchrun started, if it did, and set TF32 and determinism; yields this process's device.
 
         Raises:
             ValueError: there is no such device, or it is one device for several processes.
         """
-        from nasarch.compute import pick_device, set_tf32
+        from nasarch.compute import deterministic, pick_device, set_tf32
 
         from . import distributed
 
-        device = pick_device(distributed.init(self.device))
-        set_tf32(self.tf32)
-        return device
+        try:
+            with deterministic(self.deterministic):
+                device = pick_device(distributed.init(self.device))
+                set_tf32(self.tf32)
+                yield device
+        finally:
+            distributed.destroy()
 
 
 @dataclass(frozen=True, kw_only=True)

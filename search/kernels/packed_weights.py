@@ -76,7 +76,7 @@ class PackedWeights:
             forms.append(layer.packed_form(numbers))
         self.sizes = [form.shape for form in forms]
         index = torch.cat([form.flatten() for form in forms])
-        position = index.new_empty(count + 1).scatter_(0, index, torch.arange(len(index), device=device))
+        position = index.new_empty(count + 1).index_copy_(0, index, torch.arange(len(index), device=device))
         return index, position[1:]
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rich.table import Table
 
+from nasarch.compute import deterministic
 from nasarch.console import command_line, console, printable
 from nasarch.runtime import distributed
 from nasarch.runtime.progress import ProgressDisplay
@@ -49,7 +50,9 @@ class TournamentProgress:
 @contextmanager
 def prepare(task: RankingTask, *, by_test: bool) -> Iterator[tuple[RankingTask, EvaluationProtocol]]:
     """Load the data set, claim the folder in the block, and print the summary; as `evaluation_protocol` and `open_tournament`."""
-    with open_tournament(task, evaluation_protocol(task, by_test=by_test)) as (task, protocol):
+    with ExitStack() as stack:
+        stack.enter_context(deterministic(task.budget.machine.deterministic))
+        task, protocol = stack.enter_context(open_tournament(task, evaluation_protocol(task, by_test=by_test)))
         console(quiet=distributed.rank_and_world_size()[0] > 0).print(summary_line(task, protocol), soft_wrap=True)
         yield task, protocol
 

@@ -88,6 +88,7 @@ def _settings(run: Run) -> Iterator[Html]:
         "command": config.get("command"),
         "amp": config.get("amp"),
         "tf32": config.get("tf32"),
+        "deterministic": config.get("deterministic"),
         "processes": config.get("processes"),
         "threads": config.get("threads"),
         **(config.get("versions") or {}),

@@ -14,7 +14,6 @@ from nasarch.console import command_line
 from nasarch.data.dataset import Dataset
 from nasarch.data.options import DataOptions
 from nasarch.data.split import read_split
-from nasarch.runtime import distributed
 from nasarch.runtime.claim import claimed, identifier
 from nasarch.runtime.recorded_data import moved_data, with_recorded_data
 from nasarch.search.engine.context import SearchContext
@@ -36,13 +35,9 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
         job = moved_data(job, asked, replace(SearchOptions(), dataset=default))
     else:
         settings = settings if job.scale == 1 else scaled(settings, job.scale)
-    device = job.machine.start()
     stem = name.replace("-", "_")
-    try:
-        with claimed(job.output.resume, job.output.out, stem, job.dataset.data) as folder:
-            search(_plan(name, settings, job, device, stem, preset), folder)
-    finally:
-        distributed.destroy()
+    with job.machine.started() as device, claimed(job.output.resume, job.output.out, stem, job.dataset.data) as folder:
+        search(_plan(name, settings, job, device, stem, preset), folder)
 
 
 def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, stem: str, preset: Any) -> Plan:

@@ -169,6 +169,7 @@ def _config(plan: Plan, seed: int) -> dict[str, Any]:
         "space": {"name": plan.space.name, "nodes": plan.space.nodes},
         "amp": plan.context.amp,
         "tf32": plan.job.machine.tf32,
+        "deterministic": plan.job.machine.deterministic,
         "processes": distributed.world_size(),
         "job": with_absolute_paths(to_dict(plan.job)) | {"seed": seed, "runs": 1, "consensus": False},
         "data": _about(plan.context),
@@ -193,8 +194,7 @@ def _provenance(plan: Plan, config: dict[str, Any], seconds: float) -> dict[str,
         source["preset"] = plan.preset
     if config["amp"] != "off" or config["processes"] > 1:
         source |= {"amp": config["amp"], "processes": config["processes"]}
-    if config["tf32"]:
-        source["tf32"] = True
+    source |= {key: True for key in ("tf32", "deterministic") if config[key]}
     return {
         "method": plan.method.title,
         "paper": plan.method.paper,

@@ -58,30 +58,26 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
         remarks.append(f"learning rate {settings.lr:.4g}, scaled by the batch size, {settings.batch_size} / {defaults.batch_size}")
     else:
         remarks += remarks_on(settings, recipe(job.recipe).settings)
-    device = job.machine.start()
-    try:
-        with claimed(job.output.resume, job.output.out, "train", named, job.dataset.data) as folder:
-            data = job.dataset.load()
-            if job.output.resume is not None:
-                data = with_recorded_data(data, folder)
-            _check_test(data, job)
-            if job.weights is not None and job.output.resume is None:
-                remarks += remark_on_classes(job.weights, data.class_names)
-            plan = TrainPlan(
-                network=network_spec(source, recipe(job.recipe), settings, data, kept),
-                recipe=recipe(job.recipe),
-                settings=settings,
-                data=data,
-                device=device,
-                job=job,
-                words=command_line(),
-                remarks=tuple(remarks),
-            )
-            if job.record:
-                check_recordable(plan)
-            _train(plan, folder)
-    finally:
-        distributed.destroy()
+    with job.machine.started() as device, claimed(job.output.resume, job.output.out, "train", named, job.dataset.data) as folder:
+        data = job.dataset.load()
+        if job.output.resume is not None:
+            data = with_recorded_data(data, folder)
+        _check_test(data, job)
+        if job.weights is not None and job.output.resume is None:
+            remarks += remark_on_classes(job.weights, data.class_names)
+        plan = TrainPlan(
+            network=network_spec(source, recipe(job.recipe), settings, data, kept),
+            recipe=recipe(job.recipe),
+            settings=settings,
+            data=data,
+            device=device,
+            job=job,
+            words=command_line(),
+            remarks=tuple(remarks),
+        )
+        if job.record:
+            check_recordable(plan)
+        _train(plan, folder)
 
 
 def _ignored_flags(settings: Training, job: TrainOptions, own: Training, own_job: TrainOptions) -> list[str]:

@@ -175,6 +175,7 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
         "seed": seed,
         "amp": plan.job.amp,
         "tf32": plan.job.machine.tf32,
+        "deterministic": plan.job.machine.deterministic,
         "processes": distributed.world_size(),
         "train": with_absolute_paths(to_dict(plan.job)) | {"seed": seed, "runs": 1},
         "data": _about(plan.data),
@@ -186,7 +187,7 @@ def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
 
 def _result(plan: TrainPlan, folder: RunFolder, score: Score | None, parameters: int) -> Result:
     last = folder.last
-    keys = ("source", "model", "recipe", "seed", "amp", "tf32", "processes", "data", "begun_from", "device", "versions")
+    keys = ("source", "model", "recipe", "seed", "amp", "tf32", "deterministic", "processes", "data", "begun_from", "device", "versions")
     copied = {key: folder.config[key] for key in keys}
     test = None if score is None else {"images": score.images, "loss": score.loss, "top1": score.top1, "top5": score.top5}
     return copied | {

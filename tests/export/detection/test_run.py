@@ -70,7 +70,15 @@ def test_what_a_run_writes_down_is_what_was_done(tmp_path: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     assert config["settings"] == {**asdict(settings), "extras": [16, 16], "scales": [0.2, 0.95]}
     assert config["detector"] == json.loads(json.dumps(model.design.to_dict()))
-    expected = {"seed": 4, "amp": "off", "tf32": False, "processes": 1, "threads": torch.get_num_threads(), "command": what.words}
+    expected = {
+        "seed": 4,
+        "amp": "off",
+        "tf32": False,
+        "deterministic": False,
+        "processes": 1,
+        "threads": torch.get_num_threads(),
+        "command": what.words,
+    }
     assert {key: config[key] for key in expected} == expected and config["detect"]["data"] == str(tmp_path)
     part = what.train
     assert config["data"] == {"name": part.name, "images": 6, "boxes": part.boxes, "sha256": part.sha256, "remarks": []}
@@ -84,7 +92,7 @@ def test_what_a_run_writes_down_is_what_was_done(tmp_path: Path) -> None:
     assert 0 < lines[0]["seconds"] < lines[1]["seconds"] == result["seconds"] and "memory" in lines[0]
     assert result == json.loads((folder / "result.json").read_text()) and not (folder / "checkpoint.pt").exists()
     assert result["train"] == {key: lines[1][key] for key in ("classification", "localisation", "loss")}
-    said = ("settings", "seed", "amp", "tf32", "processes", "data", "device", "threads", "versions")
+    said = ("settings", "seed", "amp", "tf32", "deterministic", "processes", "data", "device", "threads", "versions")
     assert {key: result[key] for key in said} == {key: config[key] for key in said}
     assert (result["backbone"], result["began_with"], result["weights"]) == ("pc_darts_imagenet", "random weights", "moving average")
     assert result["cost"] == cost(model)._asdict() and result["val"]["images"] == 2 and result["val"]["name"].endswith("/val")

@@ -47,6 +47,7 @@ JOB: dict[str, tuple[list[str], Any]] = {
     "device": (["cpu"], "cpu"),
     "amp": (["bf16"], "bf16"),
     "tf32": ([], True),
+    "deterministic": ([], True),
     "evaluate": ([], False),
     "out": (["o"], Path("o")),
     "resume": (["r"], Path("r")),
@@ -72,6 +73,7 @@ def test_the_defaults_are_those_of_torchvisions_reference() -> None:
         **told,
         "tf32": False,
         "capture": False,
+        "deterministic": False,
         "evaluate": True,
     }
 

@@ -175,6 +175,7 @@ JOB: dict[str, tuple[list[str], Any]] = {
     "amp": (["--amp", "fp16"], "fp16"),
     "tf32": (["--tf32"], True),
     "capture": (["--capture"], True),
+    "deterministic": (["--deterministic"], True),
     "hessian": (["--hessian"], True),
     "hessian_every": (["--hessian-every", "1"], 1),
     "max_macs": (["--max-macs", "450"], 450.0),

@@ -88,7 +88,16 @@ def test_the_configuration_says_what_was_trained_on_what(tmp_path: Path) -> None
     config, result = (json.loads((tmp_path / name).read_text()) for name in ("config.json", "result.json"))
     about = {"name": "noise", "images": 21, "size": [8, 8], "source": "noise", "sha256": what.data.digest}
     shared = {
-        **{"source": "mine.json", "model": "nas_cifar", "seed": 9, "amp": "bf16", "tf32": False, "processes": 1, "data": about},
+        **{
+            "source": "mine.json",
+            "model": "nas_cifar",
+            "seed": 9,
+            "amp": "bf16",
+            "tf32": False,
+            "deterministic": False,
+            "processes": 1,
+            "data": about,
+        },
         **{"cells_sha256": hashlib.sha256(json.dumps(MINE.to_dict()["cells"], sort_keys=True).encode()).hexdigest()},
         **{"recipe": {"name": "cifar", "source": "DARTS, sec. 3.2"}},
         **{"device": device_name(torch.device("cpu")), "begun_from": None},

@@ -34,6 +34,7 @@ TRAIN_JOB: dict[str, tuple[list[str], Any]] = {
     "amp": (["--amp", "bf16"], "bf16"),
     "tf32": (["--tf32"], True),
     "capture": (["--capture"], True),
+    "deterministic": (["--deterministic"], True),
     "test": (["--no-test"], False),
     "tensorboard": (["--tensorboard"], True),
     "out": (["--out", "there"], Path("there")),
