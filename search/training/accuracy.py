@@ -47,11 +47,8 @@ def evaluate(
     from nasarch.runtime import distributed
     from nasarch.runtime.run_folder import as_json
 
-    device = machine.start()
-    try:
+    with machine.started() as device:
         result = measure(source, dataset.load(), batch_size=batch_size, device=device, workers=dataset.workers)
-    finally:
-        distributed.destroy()
     if not distributed.rank_and_world_size()[0]:
         if out is not None:
             write_text(out, as_json(result))
