@@ -74,5 +74,5 @@ class ReproduceOptions:
             assert found is not None
             of, name, value = found.groups()
             if of == stage:
-                words += [f"--{name}", *([] if value is None else [value])]
+                words += [f"--{name}", *([] if value is None else value.split())]
         return tuple(words)
