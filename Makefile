@@ -1,4 +1,4 @@
-# make demo      installs into .venv and runs the main job on the embedded data: search, genotype, picture, model, ONNX
+# make demo      installs into .venv and runs the main job on the embedded data: search, training, test, report, ONNX
 # make test      installs what the tests need; lints, checks types, runs the tests
 # make slow      the tests that take minutes as well
 # make mutants  puts small faults into a copy, one by one, and tells which of them the tests notice

@@ -43,7 +43,7 @@ COMMANDS: dict[str, Command | Group] = {
     "draw": Command("nasarch.cli.commands:draw", "Draw the cells of a genotype (.svg, .png, .pdf)."),
     "profile": Command("nasarch.cli.commands:profile", "Measure a model: parameters, multi-adds, activation memory, latency."),
     "bench": Command("nasarch.export.commands:bench", "Benchmark a model in PyTorch, torch.compile and onnxruntime (float32, int8)."),
-    "demo": Command("nasarch.cli.demo:demo", "Search on the digits, build the model, profile and export it, in about a minute."),
+    "demo": Command("nasarch.cli.demo:demo", "Search, train, test and export on the embedded digits, in about two minutes."),
     "presets": Command("nasarch.search.recipes.command:presets", "List the presets of the searches, with the papers' results."),
     "cost": Command("nasarch.search.recipes.command:cost", "Compute the search cost of DARTS and FTSO (FTSO, Theorems 1 and 2)."),
     "report": Command("nasarch.search.report.command:report", "Write an HTML report on searches: curves, cells, margins, stability."),
