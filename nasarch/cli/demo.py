@@ -10,7 +10,12 @@ from pathlib import Path
 from nasarch.console import console
 
 ROW = "ftso/table1/skip-1ep/600"  # FTSO's search: a topology of skip connections in one epoch, which separable convolutions replace
-SMALL = ("train.cells=5", "train.channels=8", "train.cutout=8")  # eDARTS' shallow network, half as wide; the search is the paper's
+SMALL = (
+    "train.cells=5",
+    "train.channels=8",
+    "train.cutout=8",
+    "train.batch-size=32",
+)  # eDARTS' shallow network, half as wide; the search is the paper's
 
 
 def demo(*, out: Path | None = None) -> Generator[Sequence[str], None, None]:
@@ -33,8 +38,5 @@ def demo(*, out: Path | None = None) -> Generator[Sequence[str], None, None]:
         shown.rule(" ".join(arguments[: 2 if arguments[0] == "export" else 1]))
         yield arguments
     shown.rule("summary")
-    page = folder / "report" / "index.html"
-    shown.print(
-        f"search, training, test, picture and verified ONNX file in {time.perf_counter() - start:.0f} s: {folder}; all of it on a page: {page}",
-        soft_wrap=True,
-    )
+    shown.print(f"from search to verified ONNX file in {time.perf_counter() - start:.0f} s: {folder}", soft_wrap=True)
+    shown.print(f"all of it on a page: {folder / 'report' / 'index.html'}", soft_wrap=True)
