@@ -12,8 +12,8 @@ import argparse
 import csv
 import itertools
 import json
-import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -23,6 +23,7 @@ if not __package__:
     import checkout  # noqa: F401
 
 from nasarch.cells.space import NATS
+from nasarch.cli.main import main as command_line
 from nasarch.data.load import load
 from nasarch.search.rows.row import Compare, Correlate, Detect, RankPaths, Row, Search, Train
 from nasarch.search.rows.rows import matching
@@ -103,18 +104,17 @@ def main() -> None:
     table, failed = write_nats_table(out / "nats.csv"), []
     for row in runnable(options.rows):
         folder = out / row.name.replace("/", "-")
-        begun = (
-            ["reproduce", "--resume", str(folder)]
-            if (folder / "config.json").exists()
-            else [*words(row, images, table), "--out", str(folder)]
-        )
-        done = subprocess.run([sys.executable, "-m", "nasarch", *begun], capture_output=True, text=True)
-        if done.returncode:
-            failed.append(row.name)
-            print(f"{row.name}: {done.stderr.strip().splitlines()[-1:]}", flush=True)
-        else:
-            figures = json.loads((folder / "result.json").read_text(encoding="utf-8"))["figures"]
-            print(f"{row.name}: {sum(one['measured'] is not None for one in figures)} of {len(figures)} figures", flush=True)
+        is_begun = (folder / "config.json").exists()
+        begun = ["reproduce", "--resume", str(folder)] if is_begun else [*words(row, images, table), "--out", str(folder)]
+        log = folder.with_suffix(".log")
+        with log.open("w") as file, redirect_stdout(file), redirect_stderr(file):
+            status = command_line(begun)
+        if status == 130:
+            sys.exit("stopped; the same command goes on")
+        figures = [] if status else json.loads((folder / "result.json").read_text(encoding="utf-8"))["figures"]
+        failed += [row.name] if status else []
+        state = f"failed, see {log}" if status else f"{sum(one['measured'] is not None for one in figures)} of {len(figures)} figures"
+        print(f"{row.name}: {state}", flush=True)
     print(f"{len(failed)} failed: {', '.join(failed)}" if failed else f"all ran; the folders are in {out}")
     sys.exit(bool(failed))
 
