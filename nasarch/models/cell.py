@@ -34,12 +34,16 @@ class Zero(nn.Module):
 
 
 class Node(nn.Module):
-    """The sum of `edges`, the i-th of which reads state `sources[i]`: its positive part if `rectified[i]`."""
+    """The sum of `edges`, the i-th of which reads state `sources[i]`: its positive part if `rectified[i]`.
+
+    `drop_path` drops the sum, as FairDARTS' code does; the edges have their own, as DARTS' code has it (`CellNetwork.set_drop_path`).
+    """
 
     def __init__(self, sources: Sequence[int], edges: Sequence[nn.Module], rectified: Sequence[bool]) -> None:
         super().__init__()
         self.sources, self.rectified = list(sources), list(rectified)
         self.edges = nn.ModuleList(edges)
+        self.drop_path = DropPath(0.0)
 
     def forward(self, states: list[Tensor], positive: list[Tensor]) -> Tensor:
         total = states[0]
@@ -47,7 +51,7 @@ class Node(nn.Module):
             source = self.sources[i]
             term = edge(positive[source] if self.rectified[i] else states[source])
             total = term if i == 0 else total + term
-        return total
+        return self.drop_path(total)
 
 
 def _edge(operation: str, channels: int, stride: int, drop_path_rate: float, dd: dict[str, Any]) -> tuple[nn.Module, bool]:

@@ -18,6 +18,7 @@ from nasarch.cells.genotype import Genotype, resolve
 from nasarch.cells.space import NATS
 
 from .auxiliary import AUXILIARY, AuxiliaryHead
+from .cell import Node
 from .layers import Map, build_layers, start_statistics
 
 
@@ -131,14 +132,18 @@ class CellNetwork(nn.Module):
         self._start_statistics()
 
     @torch.jit.ignore
-    def set_drop_path(self, rate: float) -> None:
+    def set_drop_path(self, rate: float, on: str = "edges") -> None:
         """Drop each edge but identities with probability `rate`, a sample at a time, the same everywhere, while training.
 
         Zoph et al. 2018 and Liu et al. 2019 let it grow linearly with the epochs: rate * epoch / epochs.
+
+        Args:
+            on: "edges", or "nodes" to drop the sums of the edges instead, identities included, as FairDARTS' code does.
         """
+        rate, of_nodes = _checked_rate(rate), {node.drop_path for node in self.modules() if isinstance(node, Node)}
         for module in self.modules():
             if isinstance(module, DropPath):
-                module.drop_prob = _checked_rate(rate)
+                module.drop_prob = rate if (module in of_nodes) == (on == "nodes") else 0.0
 
     @torch.jit.ignore
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
@@ -282,8 +287,8 @@ class Features(nn.Module):
         self.model.set_grad_checkpointing(enable)
 
     @torch.jit.ignore
-    def set_drop_path(self, rate: float) -> None:
-        self.model.set_drop_path(rate)
+    def set_drop_path(self, rate: float, on: str = "edges") -> None:
+        self.model.set_drop_path(rate, on)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         return self.model.collect(x, self.ends, self.ends[-1])[1]

@@ -25,7 +25,14 @@ from nasarch.search.training.recipes import Training
 
 from .network import FusedNetwork
 
-PLAIN = {"aux_weight": 0.0, "label_smoothing": 0.0, "mixup": 0.0, "ema": 0.0, "colour_jitter": 0.0}  # of fused networks
+PLAIN = {  # of fused networks
+    "aux_weight": 0.0,
+    "label_smoothing": 0.0,
+    "mixup": 0.0,
+    "ema": 0.0,
+    "colour_jitter": 0.0,
+    "drop_path_on": "edges",
+}
 
 
 def can_fuse(settings: Training) -> bool:

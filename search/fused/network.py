@@ -81,8 +81,9 @@ class FusedNetwork(nn.Module):
         self.to(nets[0].fc.weight)
         self._take([net.state_dict() for net in nets])
 
-    def set_drop_path(self, rate: float) -> None:
-        """As `CellNetwork.set_drop_path`."""
+    def set_drop_path(self, rate: float, on: str = "edges") -> None:
+        """As `CellNetwork.set_drop_path`, on edges alone."""
+        assert on == "edges"
         self.drop_path = rate
 
     def forward(self, x: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class Progress:
 class DropPathNetwork(Protocol):
     """A network with drop path."""
 
-    def set_drop_path(self, rate: float) -> None: ...
+    def set_drop_path(self, rate: float, on: str = "edges") -> None: ...
 
     def train(self) -> Any: ...
 
@@ -229,7 +229,7 @@ def begin_epoch(net: DropPathNetwork, optimizer: torch.optim.Optimizer, settings
     """Set the learning rate and the drop path of the epoch; returns them."""
     rate, drop = settings.learning_rate(epoch), settings.drop_path_rate(epoch)
     set_rate(optimizer, rate)
-    net.set_drop_path(drop)
+    net.set_drop_path(drop, settings.drop_path_on)
     net.train()
     return rate, drop
 

@@ -18,6 +18,8 @@ ImageNet: 14 and 48) where the table has none.
 
 - FTSO's texts have neither batch size nor drop path of its trainings: those of PC-DARTS, its baseline, are taken. Its columns of 600 and
   1,200 epochs differ in the epochs alone: `--recipe ftso --epochs 1200`.
+- FairDARTS' code (the zoo's `fair_darts_a_cifar` to `fair_darts_g_cifar`) drops paths once a node, on the sum of its edges, identities
+  included; its other settings are those of `cifar`: `--recipe cifar --drop-path-on nodes`.
 - DOTS, sec. 4.2, has 46 initial channels on ImageNet, Table 2 5.3 M parameters and 596 M multi-adds: `dots_imagenet` has 4.95 M at 46
   channels, 5.35 M and 587 M at 48, which its code has. `--channels 46` trains the other.
 - PC-DARTS' text lowers the rate on a straight line over 250 epochs; its code to 0 over 245 and in the last 5 along a line a fifth as
@@ -69,6 +71,7 @@ class Training:
         cutout: Side in pixels of the square that cutout hides in each image; 0 for none.
         colour_jitter: Maximum random change of brightness, contrast and saturation, and half of it of the hue; 0 for none.
         drop_path: Probability of dropping an edge that the last epoch would reach, growing from 0 in proportion to the epoch.
+        drop_path_on: Terms that drop path drops: edges but identities, or nodes, the sums of their edges, as FairDARTS' code does.
         aux_weight: Weight of the auxiliary classifier's loss; 0 trains without one.
         label_smoothing: Share of the target that is spread over all classes.
         mixup: Alpha of mixup (Zhang et al. 2018); 0 for none.
@@ -94,6 +97,7 @@ class Training:
     cutout: Annotated[int, NONE_OR_MORE] = 16
     colour_jitter: Annotated[float, Range("0 (for none) to 1", lambda value: 0 <= value <= 1)] = 0.0
     drop_path: Fraction = 0.2
+    drop_path_on: Literal["edges", "nodes"] = "edges"
     aux_weight: Annotated[float, NONE_OR_MORE] = 0.4
     label_smoothing: Fraction = 0.0
     mixup: Annotated[float, NONE_OR_MORE] = 0.0

@@ -169,7 +169,7 @@ class FixedCell(nn.Module):
 
     def __init__(self, cell, c_pp: int, c_p: int, c: int, reduction: bool, reduction_prev: bool) -> None:
         super().__init__()
-        self.cell = cell
+        self.cell, self.drops_nodes = cell, False
         self.pre0 = HalvingSkip(c_pp, c, affine=True) if reduction_prev else conv_block(c_pp, c, affine=True)
         self.pre1 = conv_block(c_p, c, affine=True)
         self.edges = nn.ModuleList()
@@ -183,9 +183,9 @@ class FixedCell(nn.Module):
             for edge in self.cell.edges_of(j):
                 module = next(modules)
                 out = module(states[edge.source])
-                droppable = self.training and rate > 0 and not isinstance(module, nn.Identity)
+                droppable = self.training and rate > 0 and not isinstance(module, nn.Identity) and not self.drops_nodes
                 total = total + (drop_path(out, rate) if droppable else out)
-            states.append(total)
+            states.append(drop_path(total, rate) if self.drops_nodes and self.training and rate > 0 else total)
         return torch.cat([states[j] for j in self.cell.live_concat], dim=1)
 
 

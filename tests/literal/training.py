@@ -259,6 +259,8 @@ def _step(trace: Trace, settings: Training, data: Dataset, parts: Sequence[Batch
     gradients, losses, right = [], [], 0
     for rank, (net, (x, y)) in enumerate(zip(trace.nets, parts, strict=True)):
         net.rate = trace.drops[-1]
+        for cell in net.cells:
+            cell.drops_nodes = settings.drop_path_on == "nodes"
         chance = random.Random(f"{seed} {rank} {number}")
         torch.manual_seed(chance.getrandbits(63))
         target = torch.full((len(y), data.num_classes), settings.label_smoothing / data.num_classes)

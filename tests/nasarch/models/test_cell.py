@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nasarch.cells.genotype import Cell as CellGenotype
 from nasarch.cells.genotype import Genotype
-from nasarch.models.cell import Cell
+from nasarch.models.cell import Cell, Node
 from nasarch.models.network import CellNetwork
 
 
@@ -123,6 +123,28 @@ def test_identities_are_never_dropped_but_their_strided_form_is() -> None:
     torch.testing.assert_close(normal(*inputs), normal.preprocess[1](inputs[1]))
     strided = Cell(genotype, 6, 10, 4, stride=2, drop_path_rate=0.9)
     assert (strided(*inputs).flatten(1).abs().sum(1) == 0).float().mean() > 0.5
+
+
+def test_nodes_are_dropped_once_on_the_sum_with_its_identities() -> None:
+    """FairDARTS' code, fairdarts/model.py, DCOCell."""
+    model = CellNetwork("fair_darts_g_cifar", num_classes=3, cells=3, channels=4).train()
+    model.set_drop_path(0.5, "nodes")
+    nodes = [node for node in model.modules() if isinstance(node, Node)]
+    assert any(isinstance(edge, nn.Identity) for node in nodes for edge in node.edges)
+    seen: dict[Node, list[Tensor]] = {node: [] for node in nodes}
+    for node in nodes:
+        for module in (*node.edges, node):
+            module.register_forward_hook(lambda _module, _given, out, node=node: seen[node].append(out.clone()))
+    model(torch.randn(32, 3, 16, 16))
+    dropped = 0
+    for *edges, out in seen.values():
+        gone = out.flatten(1).abs().sum(1) == 0
+        torch.testing.assert_close(out[~gone], 2 * sum(edges)[~gone])
+        dropped += int(gone.sum())
+    assert 0.4 < dropped / (32 * len(nodes)) < 0.6
+    model.set_drop_path(0.0, "nodes")
+    x = torch.randn(4, 3, 16, 16)
+    torch.testing.assert_close(model(x), model(x))
 
 
 def test_the_rate_can_be_set_while_training() -> None:

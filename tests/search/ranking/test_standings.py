@@ -282,8 +282,9 @@ def test_a_network_is_trained_as_edarts_does_unless_flags_say_otherwise() -> Non
         "nesterov": False,
         "weight_decay": 3e-4,
         "clip": 5.0,
+        "drop_path_on": "edges",
     }
-    without = dict.fromkeys(("decay", "tail", "cutout", "colour_jitter", "aux_weight", "label_smoothing", "mixup", "ema"), 0)
+    without = dict.fromkeys(("cutout", "colour_jitter", "aux_weight", "label_smoothing", "mixup", "ema"), 0)
     assert vars(Budget().settings()) == usual | others | without
     assert {name: value for name, value in to_dict(Budget()).items() if name not in usual and value} == {
         "recipe": "shallow",

@@ -16,7 +16,7 @@ from tests.helpers.captured_options import CapturedCall, catch_trainings, traini
 TRAINING: dict[str, Any] = dict(
     **dict(epochs=3, batch_size=8, lr=0.5, schedule="linear", tail=0.125, warmup=0.25, momentum=0.75, nesterov=True),
     **dict(weight_decay=0.125, clip=2.5, cutout=3, colour_jitter=0.375, drop_path=0.0625, aux_weight=0.625, label_smoothing=0.2),
-    **dict(mixup=0.3, ema=0.875, cells=4, channels=6),
+    **dict(drop_path_on="nodes", mixup=0.3, ema=0.875, cells=4, channels=6),
 )
 TRAIN_JOB: dict[str, tuple[list[str], Any]] = {
     "recipe": (["--recipe", "shallow"], "shallow"),

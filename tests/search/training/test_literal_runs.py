@@ -27,7 +27,7 @@ from nasarch.search.training.run import run
 from tests.literal.small_training import BASE, EVERYTHING, MINE, SEED, assert_same_values, data, literal, plan, twin
 from tests.literal.training import Trace, TrainedTwin, examined, in_double, trained
 
-FLAGGED = replace(EVERYTHING, momentum=0.8, tail=1 / 3)  # so that no setting is the recipe's
+FLAGGED = replace(EVERYTHING, momentum=0.8, tail=1 / 3, drop_path_on="nodes")  # so that no setting is the recipe's
 FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in asdict(FLAGGED).items() if name != "nesterov"] + ["--nesterov"]
 SMALL = ["--cells=3", "--channels=4", "--epochs=2", "--batch-size=8", "--cutout=3", "--device=cpu"]
 

@@ -34,6 +34,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "cutout": {"cutout": 3},
     "colour jitter": {"colour_jitter": 0.4},
     "drop path": {"drop_path": 0.5},
+    "drop path on nodes": {"drop_path": 0.5, "drop_path_on": "nodes"},
     "an auxiliary head": {"aux_weight": 0.4},
     "smoothing": {"label_smoothing": 0.15},
     "mixup": {"mixup": 0.3},
