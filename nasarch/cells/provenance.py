@@ -10,7 +10,8 @@
 | results | list of objects: dataset, metric, value, spread (the +- of the paper), unit, budget, note, reported_by (paper and table) |
 
 Metrics of the packaged results: test error, top-1 error, top-5 error and test accuracy in %, parameters and multi-adds in M
-(of the network for that data set), search cost in GPU-days. The first result of a metric is the paper's own.
+(of the network for that data set), search cost in GPU-days. The first result of a metric is the one in `nasarch models`;
+`reported_by` says whose figure it is: a paper's table, or the README of a repository (P-DARTS, FairDARTS).
 """
 
 from __future__ import annotations

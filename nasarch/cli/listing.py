@@ -14,19 +14,27 @@ from nasarch.models.zoo import Model
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("model", "searched on", "params, M", "multi-adds, M", "reported error, %", "source")
+COLUMNS = ("model", "searched on", "params, M", "multi-adds, M", "reported error, %", "reported by", "source")
 NUMBERS = COLUMNS[2:5]
 NOTES = (
     "multi-adds: of convolutions and linear layers, as fvcore counts them, for one image of the model's input size",
-    "reported error: the papers' own figure (CIFAR: test error, ImageNet: top-1 error), for their network and training, not measured here; "
-    "with * the test error of the weights in this package, measured by nasarch",
+    "reported error: CIFAR's test error or ImageNet's top-1 error in the table or README that is named beside it, of the network and "
+    "training there, not measured here; with * the test error of the weights in this package, measured by nasarch",
 )
 
 
 def row(entry: Entry) -> tuple[str, ...]:
     """The cells of `COLUMNS`."""
     source = entry.source.removeprefix("github.com/")
-    return (entry.name, entry.searched_on, f"{entry.parameters / 1e6:.2f}", f"{entry.multi_adds / 1e6:.1f}", _error(entry), source)
+    return (
+        entry.name,
+        entry.searched_on,
+        f"{entry.parameters / 1e6:.2f}",
+        f"{entry.multi_adds / 1e6:.1f}",
+        _error(entry),
+        entry.reported_by or "-",
+        source,
+    )
 
 
 def _error(entry: Entry) -> str:
@@ -43,7 +51,7 @@ def table(entries: Iterable[Entry]) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 0))
     for column in COLUMNS:
-        fixed = column != "source"  # the only column that is folded in a narrow terminal
+        fixed = column not in ("reported by", "source")  # which are folded in a narrow terminal
         heading = "\n".join(column.rsplit(" ", 1))  # the unit or the last word below
         table.add_column(heading, justify="right" if column in NUMBERS else "left", no_wrap=fixed, overflow="fold")
     for item in entries:

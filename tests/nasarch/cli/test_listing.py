@@ -132,23 +132,24 @@ ROW = Entry(
 
 
 def test_a_row_has_millions_and_the_error_with_its_spread() -> None:
-    assert row(ROW) == ("one", "cifar10", "3.46", "567.9", "2.50 ± 0.12", "a/b")
-    assert row(replace(ROW, reported_spread=None, reported_by="nasarch"))[4] == "2.50*" and row(replace(ROW, reported_error=None))[4] == "-"
+    assert row(ROW) == ("one", "cifar10", "3.46", "567.9", "2.50 ± 0.12", "Table 1", "a/b")
+    assert row(replace(ROW, reported_spread=None, reported_by="nasarch"))[4] == "2.50*"
+    assert row(replace(ROW, reported_error=None, reported_by=None))[4:6] == ("-", "-")
 
 
 def test_the_table_in_markdown_links_to_the_sources() -> None:
     head, rule, first, second, empty, *notes = markdown([ROW, replace(ROW, name="two", url=None)]).splitlines()
-    assert head == "| model | searched on | params, M | multi-adds, M | reported error, % | source |"
-    assert rule == "| --- | --- | ---: | ---: | ---: | --- |" and empty == ""
-    assert first == "| `one` | cifar10 | 3.46 | 567.9 | 2.50 ± 0.12 | [a/b](https://github.com/a/b) |"
-    assert second == "| `two` | cifar10 | 3.46 | 567.9 | 2.50 ± 0.12 | a/b |"
+    assert head == "| model | searched on | params, M | multi-adds, M | reported error, % | reported by | source |"
+    assert rule == "| --- | --- | ---: | ---: | ---: | --- | --- |" and empty == ""
+    assert first == "| `one` | cifar10 | 3.46 | 567.9 | 2.50 ± 0.12 | Table 1 | [a/b](https://github.com/a/b) |"
+    assert second == "| `two` | cifar10 | 3.46 | 567.9 | 2.50 ± 0.12 | Table 1 | a/b |"
     assert len(notes) == 2 and notes[0].startswith("Multi-adds: of convolutions")
 
 
-def test_the_table_for_a_terminal_folds_the_source_alone() -> None:
+def test_the_table_for_a_terminal_folds_the_sources_alone() -> None:
     made = table([ROW])
-    assert [column.no_wrap for column in made.columns] == [True] * 5 + [False]
-    assert [column.justify for column in made.columns] == ["left", "left", "right", "right", "right", "left"]
+    assert [column.no_wrap for column in made.columns] == [True] * 5 + [False] * 2
+    assert [column.justify for column in made.columns] == ["left", "left", "right", "right", "right", "left", "left"]
     assert [list(column.cells)[0] for column in made.columns] == list(row(ROW)) and made.columns[3].header == "multi-adds,\nM"
 
 

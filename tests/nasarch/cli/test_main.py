@@ -78,7 +78,7 @@ def test_models_in_a_pipe_are_not_cut(run: Run) -> None:
     assert status == 0 and "…" not in out and "\x1b" not in out and "reported error" in out and "fvcore" in out
     rows = [line.split() for line in out.splitlines()]
     assert {row[0] for row in rows if len(row) >= 6} >= set(MODELS)
-    assert ["pc_darts_imagenet", "imagenet", "5.34", "581.6", "24.20", "yuhuixu1993/PC-DARTS"] in rows
+    assert [*("pc_darts_imagenet", "imagenet", "5.34", "581.6", "24.20"), "PC-DARTS,", "Table", "2", "yuhuixu1993/PC-DARTS"] in rows
 
 
 def test_models_of_a_pattern(run: Run) -> None:
@@ -96,7 +96,10 @@ def test_a_narrow_terminal_cuts_no_name(run: Run, monkeypatch: pytest.MonkeyPatc
 def test_markdown_lists_every_model_in_a_row_of_all_columns(run: Run) -> None:
     lines = run("models", "--markdown").out.splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    assert {len(row) for row in rows} == {6} and [row[0] for row in rows[2:]] == [f"`{name}`" for name in sorted(MODELS)]
+    assert {len(row) for row in rows} == {7} and [row[0] for row in rows[2:]] == [f"`{name}`" for name in sorted(MODELS)]
+    by_name = {row[0]: row[4:6] for row in rows}
+    assert by_name["`p_darts_cifar`"] == ["2.42", "P-DARTS, README.md of its repository (b880e87)"]
+    assert by_name["`pc_darts_cifar_shallow`"] == ["18.40*", "nasarch"] and by_name["`dots_cifar`"] == ["-", "-"]
     assert "[yuhuixu1993/PC-DARTS](https://github.com/yuhuixu1993/PC-DARTS)" in {row[-1] for row in rows}
 
 

@@ -10,6 +10,7 @@ from timm.layers import DropPath
 from torch import Tensor, nn
 
 import nasarch
+from nasarch.models.cell import Node
 from tests.helpers.small_models import KINDS, images, levels, small, without_gradient
 
 EVERY = nasarch.list_models()
@@ -228,9 +229,12 @@ def test_timms_own_feature_wrappers_give_the_same_maps(name: str, feature_cls: s
 
 def test_the_drop_path_of_features_is_that_of_their_network() -> None:
     features = small("pc_darts_cifar", features_only=True)
-    features.set_drop_path(0.25)
-    rates = {module.drop_prob for module in features.modules() if isinstance(module, DropPath)}
-    assert rates == {0.25} and not features.model.grad_checkpointing
+    nodes = [module.drop_path for module in features.modules() if isinstance(module, Node)]
+    edges = [module for module in features.modules() if isinstance(module, DropPath) and module not in nodes]
+    for on, dropped, others in (("edges", edges, nodes), ("nodes", nodes, edges)):
+        features.set_drop_path(0.25, on)
+        assert {module.drop_prob for module in dropped} == {0.25} and {module.drop_prob for module in others} == {0.0}
+    assert not features.model.grad_checkpointing
     features.set_grad_checkpointing()
     assert features.model.grad_checkpointing
 
