@@ -30,9 +30,10 @@ types: .venv/dev
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target build/types .
 	MYPYPATH=build/types $(BIN)/mypy -p nasarch
 
-.venv/%: pyproject.toml
+.venv/dev: EXTRAS := [dev]
+.venv/demo .venv/dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable ".[$*]"
+	$(BIN)/python -m pip install --quiet --editable ".$(EXTRAS)"
 	touch $@
 
 clean:

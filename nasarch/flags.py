@@ -27,6 +27,11 @@ def value_of(flag: str, arguments: Sequence[str]) -> str | None:
     return parser.parse_known_args(arguments)[0].value
 
 
+def given(arguments: Sequence[str]) -> frozenset[str]:
+    """Names of the fields whose flags are on the command line."""
+    return frozenset(word[2:].partition("=")[0].replace("-", "_") for word in arguments if word.startswith("--"))
+
+
 def parse(arguments: Sequence[str], default: T, *, program: str, description: str) -> T:
     """Parse flags into the dataclass of `default`, whose fields are the flags and whose values are their defaults.
 

@@ -370,7 +370,6 @@ def test_every_command_that_trains_runs_on_the_device(name: str, device: torch.d
         command = detect_command(drawn(tmp_path / "data", 4, 2), tmp_path / "run", "--epochs", "1")
         command[command.index("--device") + 1] = ON
     else:
-        pytest.importorskip("sklearn", reason="the digits are scikit-learn's")
         command = [*COMMANDS[name], "--device", ON, "--out", str(tmp_path / "run")]
     assert main(command) == 0
     config = json.loads((tmp_path / "run" / "config.json").read_text())

@@ -2,7 +2,7 @@
 
 | name | images |
 |---|---|
-| `digits` | 1,797 handwritten digits, 8x8, of scikit-learn (Alpaydin and Kaynak 1998, UCI): enlarged to 32x32, no download |
+| `digits` | 1,797 handwritten digits, 8x8, in this package (Alpaydin and Kaynak 1998, UCI; digits.py): enlarged to 32x32, no download |
 | `cifar10`, `cifar100` | torchvision's files (Krizhevsky 2009): 50,000 + 10,000, 32x32 |
 | `imagenet16-120` | the downsampled ImageNet's files, 120 classes (imagenet16.py): 151,700 + 6,000, 16x16 |
 | a path | as `folders` describes it; in memory if they fit, else left on disk |
@@ -33,7 +33,7 @@ from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.models.zoo import IMAGENET16
 from nasarch.strict_json import shown
 
-from . import imagenet16
+from . import digits, imagenet16
 from .dataset import Augmentation, Dataset, Images
 from .decoding import DIFFERENT, check_memory, decode, fit, fits_memory, head_of, shape_of
 from .folders import LAYOUTS, Members, find_parts
@@ -200,13 +200,8 @@ def _not_upright(orientations: Sequence[dict[str, int]]) -> str:
 
 
 def _digits(size: int) -> Dataset:
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError as error:
-        raise ValueError("data 'digits' needs scikit-learn; run: pip install 'nasarch[demo]'") from error
-    bunch = load_digits()
-    gray = np.round(bunch.images * (255 / 16)).astype(np.uint8)  # levels 0..16
-    images = Images(_resized([Image.fromarray(image) for image in gray], size), torch.from_numpy(bunch.target).long())
+    gray, labels = digits.read()
+    images = Images(_resized([Image.fromarray(image) for image in gray], size), torch.from_numpy(labels))
     rank = torch.empty_like(images.labels)  # of an image among those of its class
     for label in range(10):
         members = images.labels == label
@@ -217,7 +212,7 @@ def _digits(size: int) -> Dataset:
         test=images.subset(torch.nonzero(rank >= TRAIN_DIGITS).flatten()),
         class_names=tuple("0123456789"),
         augmentation=Augmentation(padding=size // 16),  # a mirrored digit is none
-        source=f"scikit-learn's load_digits (8x8), enlarged bilinearly to {size}x{size}; the first {TRAIN_DIGITS} of each class to train",
+        source=f"UCI's optical digits (8x8), enlarged bilinearly to {size}x{size}; the first {TRAIN_DIGITS} of each class to train",
     )
 
 

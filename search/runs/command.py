@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,12 @@ from .run import Plan
 from .seeds import search
 
 
-def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None) -> None:
-    """Search with a method's settings as the job says; `preset` is where they come from, for a word on what differs."""
+def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None, given: Collection[str] = ()) -> None:
+    """Search with a method's settings and run options.
+
+    Args:
+        preset: default settings; where they don't fit the data, all but the fields `given` by the user are reduced.
+    """
     method = METHODS[name]
     if job.output.resume is not None:
         asked, default = job, DataOptions() if job.preset is None else DataOptions(data=find(name, job.preset).data)
@@ -37,10 +42,10 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
         settings = settings if job.scale == 1 else scaled(settings, job.scale)
     stem = name.replace("-", "_")
     with job.machine.started() as device, claimed(job.output.resume, job.output.out, stem, job.dataset.data) as folder:
-        search(_plan(name, settings, job, device, stem, preset), folder)
+        search(_plan(name, settings, job, device, stem, preset, given), folder)
 
 
-def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, stem: str, preset: Any) -> Plan:
+def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, stem: str, preset: Any, given: Collection[str]) -> Plan:
     """Plan of the search, with data loaded and split read."""
     method = METHODS[name]
     data = job.dataset.load()
@@ -59,6 +64,10 @@ def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, st
         capture=job.machine.capture,
     )
     known = find(name, job.preset) if job.preset is not None else None
+    remarks: list[str] = []
+    if preset is not None and job.output.resume is None:
+        settings, remarks = fitted(settings, context, given)
+        remarks += remarks_on(settings, preset, job)
     return Plan(
         command=name,
         method=method,
@@ -67,8 +76,32 @@ def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, st
         words=command_line(),
         job=job,
         preset=None if known is None else {"name": str(job.preset), "row": known.row, "reported": known.reported},
-        remarks=() if preset is None or job.output.resume is not None else tuple(remarks_on(settings, preset, job)),
+        remarks=tuple(remarks),
     )
+
+
+def fitted(settings: Any, context: SearchContext, given: Collection[str]) -> tuple[Any, list[str]]:
+    """Settings with the numbers of images and the batch size reduced to those of the data, except in `given`; a line for each."""
+    remarks, count, name = list[str](), len(context.data.train), context.data.name
+    images = getattr(settings, "images", None)
+    if images is not None and context.parts is None and "images" not in given and 2 * images > count:
+        settings = replace(settings, images=count // 2)
+        remarks.append(f"--images {count // 2} instead of {images}: data {name!r} have {count:,} training images, half for each split")
+    if "batch_size" not in given:
+        size = smallest_split(settings, context)
+        if settings.batch_size > size:
+            remarks.append(f"--batch-size {size} instead of {settings.batch_size}: the smaller split of data {name!r}")
+            settings = replace(settings, batch_size=size)
+    return settings, remarks
+
+
+def smallest_split(settings: Any, context: SearchContext) -> int:
+    """Number of images of the smaller split; of both where every stage is trained on one level."""
+    images = getattr(settings, "images", None)
+    share = 0.5 if images is None else min(0.5, images / len(context.data.train))
+    sizes = [len(part) for part in context.indices(getattr(settings, "fractions", (share, share)))]
+    levels = [stage.levels for stage in vars(settings).values() if hasattr(stage, "levels")]
+    return sum(sizes) if levels and max(levels) == 1 else min(sizes)
 
 
 def remarks_on(settings: Any, preset: Any, job: SearchOptions) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nasarch.data.options import DataOptions
-from nasarch.flags import Flags, parse, value_of
+from nasarch.flags import Flags, given, parse, value_of
 from nasarch.search.settings.presets import PRESETS, SETTINGS, find
 
 from .options import SearchOptions
@@ -27,4 +27,4 @@ def command(arguments: Sequence[str], program: str, summary: str) -> None:
 
     from .command import search_with
 
-    search_with(name, flags.settings, flags.options, default.settings)
+    search_with(name, flags.settings, flags.options, default.settings, given(arguments))

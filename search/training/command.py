@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -26,7 +26,7 @@ from nasarch.runtime.seeds import run_seeds
 from nasarch.runtime.tensorboard import TensorBoardLogger
 
 from .options import TrainOptions
-from .plan import TrainPlan, located, network_spec, resumed
+from .plan import TrainPlan, fitted, located, network_spec, resumed
 from .recipes import Training, recipe, remarks_on, with_scaled_lr
 from .record import check_recordable, record
 from .run import Report, Result, config_of_seeds, run, summary
@@ -34,19 +34,23 @@ from .train_show import log_epoch, report
 from .weights import remark_on_classes
 
 
-def train(source: str, settings: Training, job: TrainOptions) -> None:
-    """Train the network of a model or genotype with every seed, or finish that."""
+def train(source: str, settings: Training, job: TrainOptions, given: Collection[str] | None = None) -> None:
+    """Train the network of a model or genotype with every seed, or finish that.
+
+    Args:
+        given: fields set by the user; where others of the recipe don't fit the data, they are reduced. None: all of them.
+    """
     remarks, kept, named = list[str](), None, source
     source = located(source)
     if job.output.resume is not None:
-        given, asked = settings, job
+        flags, asked = settings, job
         recorded, settings, job, kept = resumed(job.output.resume)
         if source not in ("", recorded):
             raise ValueError(
                 f"{asked.output.resume} holds a training of {recorded}, not of {source}: leave the model out, or train it in another folder"
             )
         source = recorded
-        remarks += _ignored_flags(given, asked, settings, job)
+        remarks += _ignored_flags(flags, asked, settings, job)
         job = moved_data(job, asked, TrainOptions())
     elif not source:
         raise ValueError(
@@ -62,6 +66,9 @@ def train(source: str, settings: Training, job: TrainOptions) -> None:
         data = job.dataset.load()
         if job.output.resume is not None:
             data = with_recorded_data(data, folder)
+        elif given is not None:
+            settings, reduced = fitted(settings, data, given)
+            remarks += reduced
         _check_test(data, job)
         if job.weights is not None and job.output.resume is None:
             remarks += remark_on_classes(job.weights, data.class_names)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from nasarch.flags import parse, value_of
+from nasarch.flags import given, parse, value_of
 
 from .options import TrainOptions
 from .recipes import Training, recipe
@@ -37,4 +37,4 @@ def command(arguments: Sequence[str], program: str, summary: str) -> None:
 
     from .command import train
 
-    train(flags.model, flags.settings, flags.options)
+    train(flags.model, flags.settings, flags.options, given(arguments))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -132,6 +133,18 @@ def _check_images(model: Model, name: str, settings: Training, data: Dataset) ->
         raise ValueError(
             f"--cutout {settings.cutout} hides images of {side} pixels: choose --cutout {side // 2} (CIFAR's 16 are half of its side), or 0"
         )
+
+
+def fitted(settings: Training, data: Dataset, given: Collection[str]) -> tuple[Training, list[str]]:
+    """Settings with cutout and batch size reduced to what the data allow, except fields in `given`; a line for each."""
+    remarks, side, count = list[str](), min(data.size), len(data.train)
+    if settings.cutout >= side and "cutout" not in given:
+        remarks.append(f"--cutout {side // 2} instead of {settings.cutout}: half the side of the images of data {data.name!r}")
+        settings = replace(settings, cutout=side // 2)
+    if settings.batch_size > count and "batch_size" not in given:
+        remarks.append(f"--batch-size {count} instead of {settings.batch_size}: the number of training images of data {data.name!r}")
+        settings = replace(settings, batch_size=count)
+    return settings, remarks
 
 
 def _inputs(model: Model, data: Dataset) -> dict[str, Any]:

@@ -54,6 +54,7 @@ def catch_searches(monkeypatch: pytest.MonkeyPatch) -> CapturedCall:
 
     monkeypatch.setattr("nasarch.data.load.load", load)
     monkeypatch.setattr(command, "search", found.keep)
+    monkeypatch.setattr(command, "fitted", lambda settings, *_: (settings, []))  # whatever the number of images
     monkeypatch.setattr("nasarch.compute.set_tf32", found.tf32.append)
     return found
 
@@ -68,6 +69,7 @@ def catch_trainings(monkeypatch: pytest.MonkeyPatch) -> CapturedCall:
 
     monkeypatch.setattr("nasarch.data.load.load", load)
     monkeypatch.setattr(train_command, "_train", found.keep)
+    monkeypatch.setattr(train_command, "fitted", lambda settings, *_: (settings, []))  # whatever the number of images
     monkeypatch.setattr("nasarch.compute.set_tf32", found.tf32.append)
     return found
 

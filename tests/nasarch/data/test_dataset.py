@@ -180,10 +180,11 @@ def test_digits_are_not_mirrored() -> None:
     assert load("digits").augmentation == Augmentation(padding=2)
 
 
-def test_digits_without_scikit_learn_name_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digits_without_scikit_learn_are_those_in_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ValueError, match=r"needs scikit-learn; run: pip install 'nasarch\[demo\]'"):
-        load("digits")
+    data = load("digits", size=8)
+    assert data.test is not None and (len(data.train), len(data.test)) == (1500, 297)
+    assert data.digest == "5ecfd1c3089d69762d6552e2e8acdbec4e09b1e2f211516531303c8ff5ec8f7d"
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

@@ -266,8 +266,7 @@ def test_the_digest_of_a_listing_is_that_of_labels_and_names_in_order() -> None:
 
 
 def test_digits_are_the_first_150_of_each_class_in_scikit_learns_order() -> None:
-    from sklearn.datasets import load_digits
-
+    load_digits = pytest.importorskip("sklearn.datasets").load_digits
     bunch, seen = load_digits(), [0] * 10
     parts: tuple[list[int], list[int]] = ([], [])
     for i, label in enumerate(bunch.target.tolist()):

@@ -36,6 +36,7 @@ class CapturedCall(NamedTuple):
     settings: Any
     job: SearchOptions
     start: Any
+    given: frozenset[str]
 
 
 @pytest.fixture
@@ -96,15 +97,15 @@ def test_can_be_shortened_and_kept_as_json(method: str, name: str) -> None:
 
 
 def test_a_preset_gives_the_defaults_and_flags_change_them(told: Callable[..., CapturedCall]) -> None:
-    method, settings, job, start = told("pc-darts", "--preset", "k2", "--batch-size", "8", "--no-edge-normalisation")
+    method, settings, job, start, given = told("pc-darts", "--preset", "k2", "--batch-size", "8", "--no-edge-normalisation")
     assert (method, job.preset, job.space) == ("pc-darts", "k2", "darts")
     assert (settings.partial, settings.lr, settings.batch_size, settings.edge_normalisation) == (2, 0.05, 8, False)
-    assert start == PRESETS["pc-darts"]["k2"].settings()
+    assert start == PRESETS["pc-darts"]["k2"].settings() and given == {"preset", "batch_size", "no_edge_normalisation"}
 
 
 def test_nats_bench_has_its_own_settings_without_a_word(told: Callable[..., CapturedCall]) -> None:
     for arguments in (["--space", "nats"], ["--preset", "nats"], ["--preset=nats"]):
-        _, settings, job, _ = told("ftso", *arguments)
+        _, settings, job, *_ = told("ftso", *arguments)
         assert (job.space, settings.operation, settings.layers, settings.partial) == ("nats", "nor_conv_3x3", 5, 1)
     assert told("darts", "--space", "nats", "--preset", "nats-second").settings.order == "second"
 

@@ -144,7 +144,7 @@ def test_the_command_line_takes_every_command_and_gets_the_papers_settings(
             assert call[1] == PRESETS[step.method][step.preset].settings()
             assert (call[2].runs, call[2].seed, call[2].space) == (step.runs, step.seed, PRESETS[step.method][step.preset].space)
         elif not any(isinstance(value, Budget) for value in call):
-            step, (source, settings, job) = row.step(Train), call
+            step, (source, settings, job) = row.step(Train), call[:3]
             paper = RECIPES[step.recipe].settings
             assert settings == (paper if step.epochs is None else type(paper)(**{**vars(paper), "epochs": step.epochs}))
             assert (job.runs, job.recipe, job.test, source) == (step.runs, step.recipe, False, source)

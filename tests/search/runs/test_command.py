@@ -100,6 +100,23 @@ ALL_CONV = f"|{CONV}~0|+|{CONV}~0|{CONV}~1|+|{CONV}~0|{CONV}~1|{CONV}~2|"
 NATS = ["search", "ftso", "--space", "nats", "--data", "digits", "--size", "8", "--operation", CONV, "--device", "cpu"]
 
 
+def test_defaults_are_reduced_to_the_images_of_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny = ["--data", "digits", "--layers", "3", "--channels", "4", "--size", "8", "--device", "cpu"]
+    edarts = ["search", "edarts", *tiny, "--epochs", "1", "--order", "first"]
+    assert main([*edarts, "--out", str(tmp_path / "edarts")]) == 0
+    assert "--images 750 instead of 2500: data 'digits' have 1,500 training images" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "edarts" / "config.json").read_text())["settings"]["images"] == 750
+    assert main([*edarts, "--images=2500", "--out", str(tmp_path / "typed")]) == 2
+    assert "images=2500 for each side: the data have 1500 training images" in capsys.readouterr().err
+
+    imagenet = ["search", "pc-darts", "--preset", "imagenet", *tiny, "--epochs", "2", "--warmup", "1", "--rate-warmup", "1"]
+    assert main([*imagenet, "--out", str(tmp_path / "imagenet")]) == 0
+    assert "--batch-size 40 instead of 1024" in " ".join(capsys.readouterr().out.split())
+    assert json.loads((tmp_path / "imagenet" / "config.json").read_text())["settings"]["batch_size"] == 40
+    assert main([*imagenet, "--batch_size", "1024", "--out", str(tmp_path / "typed")]) == 2
+    assert "batch size 1024: data 'digits' has 150 images here" in capsys.readouterr().err
+
+
 def test_a_cell_of_nats_bench_without_a_step_is_a_run_with_its_row_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "table.csv").write_text(f"arch,c10,c100,in16\n{ALL_CONV},93.76,71.11,41.44\n")
     assert main([*NATS, "--out", str(tmp_path / "run"), "--nats-table", str(tmp_path / "table.csv"), "--operator", "replace"]) == 0

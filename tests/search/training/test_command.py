@@ -67,6 +67,19 @@ def test_digits_are_learned_in_seconds_and_timm_gives_the_same_logits(tmp_path: 
     assert 100 * (model(x).argmax(1) == y).float().mean().item() == pytest.approx(tested["top1"])
 
 
+def test_cutout_and_batch_size_of_a_recipe_are_reduced_to_small_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = as_tree(tmp_path / "data", two_classes("train/", count=20) | two_classes("test/"))
+    flags = ["--data", str(folder), "--cells", "3", "--channels", "4", "--epochs", "1", "--size", "12", "--device", "cpu"]
+    assert main(["train", "pc_darts_cifar", *flags, "--out", str(tmp_path / "run")]) == 0
+    settings = json.loads((tmp_path / "run" / "config.json").read_text())["settings"]
+    printed = " ".join(capsys.readouterr().out.split())
+    count = settings["batch_size"]
+    assert settings["cutout"] == 6 and "--cutout 6 instead of 16: half the side" in printed
+    assert count < 96 and f"--batch-size {count} instead of 96: the number of training images" in printed
+    assert "--cutout 16 hides images of 12 pixels" in refused(capsys, "pc_darts_cifar", *flags, "--cutout", "16")
+    assert f"choose 1 to {count}" in refused(capsys, "pc_darts_cifar", *flags, "--batch-size", "96", "--out", str(tmp_path / "typed"))
+
+
 KILLED_IN_EPOCH_3 = """
 import os, signal, sys
 from nasarch.cli.main import main

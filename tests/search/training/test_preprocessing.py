@@ -68,8 +68,7 @@ def test_images_of_one_size_are_tested_whole(shape: tuple[int, int], in_memory: 
 def test_digits_and_cifar(size: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Of digits the 8x8 images themselves are transformed; CIFAR's reader is replaced by one of noise."""
     data = load("digits", size=size)
-    from sklearn.datasets import load_digits
-
+    load_digits = pytest.importorskip("sklearn.datasets").load_digits
     gray = np.round(load_digits().images * (255 / 16)).astype(np.uint8)
     labels = load_digits().target
     test = [i for i in range(len(labels)) if (labels[:i] == labels[i]).sum() >= 150]
