@@ -1,18 +1,26 @@
 # make demo      installs into .venv and runs the main job on the embedded data: search, training, test, report, ONNX
 # make test      installs what the tests need; lints, checks types, runs the tests
 # make slow      the tests that take minutes as well
+# make test-oldest  installs the oldest declared versions of all packages into .venv-oldest; runs the demo and the tests there
 # make mutants  puts small faults into a copy, one by one, and tells which of them the tests notice
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test slow mutants lint types clean
+.PHONY: demo test test-oldest slow mutants lint types clean
 
 demo: .venv/demo
 	$(BIN)/python -m nasarch demo
 
 test: .venv/dev lint types
 	$(BIN)/python -m pytest -n 2
+
+test-oldest:
+	test -x .venv-oldest/bin/uv || $(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet uv
+	.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python --resolution lowest-direct --editable ".[dev]"
+	.venv-oldest/bin/python -m nasarch demo
+	.venv-oldest/bin/python -m pytest -n 2
 
 slow: .venv/dev
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
@@ -37,4 +45,4 @@ types: .venv/dev
 	touch $@
 
 clean:
-	rm -rf .venv build
+	rm -rf .venv .venv-oldest build

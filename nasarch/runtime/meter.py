@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 import time
 from collections.abc import Sequence
@@ -13,6 +12,11 @@ import torch
 from torch import Tensor
 
 from . import distributed
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 REMEDY = "choose a smaller learning rate (--lr), in another folder"
 
@@ -82,8 +86,10 @@ class Meter:
 
 
 def peak_memory() -> float:
-    """Peak memory so far in megabytes: of the GPU if one is in use, else of this process."""
+    """Peak memory so far in megabytes: of the GPU if one is in use, else of this process (0 on Windows, where it is not measured)."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return round(torch.cuda.max_memory_allocated() / 1e6, 1)
+    if resource is None:
+        return 0.0
     unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -67,6 +69,15 @@ def test_memory_is_the_largest_of_this_process_in_the_units_of_its_system(
     monkeypatch.setattr("nasarch.runtime.meter.sys.platform", platform)
     monkeypatch.setattr("nasarch.runtime.meter.resource.getrusage", lambda who: SimpleNamespace(ru_maxrss=1953))
     assert peak_memory() == megabytes
+
+
+def test_windows_has_no_resource_module_and_no_figure() -> None:
+    """`import resource` fails in a fresh process, as on Windows."""
+    code = (
+        "import sys; sys.modules['resource'] = None; from nasarch.runtime import meter; import torch; "
+        "torch.cuda.is_available = lambda: False; print(meter.peak_memory())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == ["0.0"]
 
 
 def test_memory_is_that_of_the_gpu_if_one_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
