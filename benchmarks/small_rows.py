@@ -87,6 +87,7 @@ def _changes(row: Row) -> list[str]:
         changes += ["search.nodes=2", "search.best=1", "search.ends=1", "search.cells=3", "search.channels=4", "search.batch-size=16"]
     if row.step(Train, Compare, Correlate):
         changes += ["train.cells=3", "train.channels=4", "train.batch-size=16"]
+    changes += ["train.epochs=20"] if row.step(Correlate) else []  # until pairs differ
     if train is not None and RECIPES[train.recipe].settings.cutout:
         changes += [f"train.cutout={SIDE // 2}"]
     return changes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from nasarch.runtime.json_files import CONFIG, read_lines, read_object, typed_keys
@@ -71,8 +72,11 @@ def _ranking(row: Row, results: Results) -> Iterator[Budget]:
     about = results.json(*parts).get("budget")
     if step is None or about is None:
         return
-    paper = {"data": step.data, "epochs": getattr(step, "epochs", 100), "cells": 5, "channels": 16, "batch_size": 64}
+    named = recipe(getattr(step, "recipe", "shallow"))
+    size = dict(zip(("cells", "channels"), named.network, strict=True))
+    paper = {"data": step.data, "epochs": getattr(step, "epochs", 100), "batch_size": named.settings.batch_size} | size
     seconds = sum(line["seconds"] * 1.0 for line in read_lines(results.folder / parts[0] / "networks.jsonl", typed_keys))
+    about = about | {"data": Path(about["data"]).name}
     data = f"{about['data']} ({about['trained_on']:,} images)"
     yield Budget(parts[0], data, about["seeds"], differences({key: about[key] for key in paper}, paper), seconds)
 

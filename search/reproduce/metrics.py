@@ -72,8 +72,7 @@ class Results:
         if step is None or self.genotype is None:
             return None
         named = recipe(step.recipe)
-        default = {"cifar": (20, 36), "imagenet": (14, 48)}[named.stem]
-        cells, channels = named.settings.cells or default[0], named.settings.channels or default[1]
+        cells, channels = named.network
         classes, size = CLASSES.get(step.data, 10), SIZES[named.stem]
         return network_cost(self.genotype, stem=named.stem, cells=cells, channels=channels, size=size, num_classes=classes)
 

@@ -77,11 +77,12 @@ def _all(row: Row, options: ReproduceOptions, folder: Path) -> Iterator[Command]
         elif isinstance(step, Compare):
             sources = step.models or (str(searched),)
             words = ("compare", *sources, *_trained_on(step.data, options), "--seeds", str(options.trainings or step.seeds))
-            yield _ranking(words, 100, step.flags, options, folder / "train", "ranking.json")
+            yield _ranking((*words, "--epochs", _epochs(100, options)), options, folder / "train", "ranking.json")
         elif isinstance(step, Correlate):
             one = searched if count == 1 else searched / f"seed-{options.seed}"
             words = ("correlate", str(one), *_trained_on(step.data, options), "--seeds", str(options.trainings or 1))
-            yield _ranking(words, step.epochs, step.flags, options, folder / "train", "pairs.json")
+            more = ("--recipe", step.recipe, "--epochs", _epochs(step.epochs, options))
+            yield _ranking((*words, *more), options, folder / "train", "pairs.json")
         else:
             yield _detect(step, options, folder / "train")
 
@@ -117,8 +118,8 @@ def _search(step: Search, options: ReproduceOptions, count: int, out: Path) -> C
 
 
 def _select(step: Select, options: ReproduceOptions, searched: Path, out: Path) -> Command:
-    words = ("select", str(searched), "--seeds", "1", "--seed", str(options.seed), "--epochs", _epochs(step.epochs, options))
-    flags = (*_common(options), *step.flags, *options.changed("choose"))
+    words = ("select", str(searched), "--recipe", step.recipe, "--seeds", "1", "--seed", str(options.seed))
+    flags = ("--epochs", _epochs(step.epochs, options), *_common(options), *options.changed("choose"))
     return Command("choose", (*words, *flags), out, out / "genotype.json")
 
 
@@ -135,9 +136,9 @@ def _train(step: Train, options: ReproduceOptions, cell: str, folder: Path) -> I
         yield Command("test", ("evaluate", str(model), *data, *_flags(options.machine, MachineOptions(), "capture")), result, result)
 
 
-def _ranking(words: tuple[str, ...], epochs: int, flags: tuple[str, ...], options: ReproduceOptions, out: Path, result: str) -> Command:
-    more = ("--epochs", _epochs(epochs, options), "--seed", str(options.seed), *_common(options), *flags)
-    return Command("train", (*words, *more, *options.changed("train")), out, out / result)
+def _ranking(words: tuple[str, ...], options: ReproduceOptions, out: Path, result: str) -> Command:
+    flags = ("--seed", str(options.seed), *_common(options), *options.changed("train"))
+    return Command("train", (*words, *flags), out, out / result)
 
 
 def _detect(step: Detect, options: ReproduceOptions, out: Path) -> Command:

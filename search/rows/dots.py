@@ -135,6 +135,9 @@ ROWS: tuple[Row, ...] = (
         notes=(FROM_TEXT, "which order of DARTS is unsaid: the second"),
     ),
     _ablation("table5/darts-topology", "Table 5, DARTS' operations, topology searched", "darts-operations", 2.60, None, FROM_TEXT),
+    _ablation(
+        "table5/darts-search-topology", "Table 5, operations searched as DARTS does", "darts-operation-search", 2.60, None, FROM_TEXT
+    ),
     _ablation("table5/dots", "Table 5, DOTS' operations, topology searched", "cifar10", 2.45, None, FROM_TEXT),
     *(
         _ablation(f"table6/depth-{cells}", f"Table 6, topology search of {cells} cells", f"depth-{cells}", 2.45 if cells == 17 else None)

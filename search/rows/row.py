@@ -49,10 +49,10 @@ class RankPaths:
 
 @dataclass(frozen=True, kw_only=True)
 class Select:
-    """The best of several searched cells by the validation accuracy after `epochs` of training: of 20 cells and 36 channels (DARTS)."""
+    """The best of several searched cells by validation accuracy after `epochs` of training by a recipe (DARTS, sec. 3.2)."""
 
     epochs: int = 100
-    flags: tuple[str, ...] = ("--cells", "20", "--channels", "36", "--batch-size", "96")
+    recipe: str = "cifar"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +85,15 @@ class Compare:
     models: tuple[str, ...] = ()
     data: str = CIFAR10
     seeds: int = 10
-    flags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Correlate:
-    """Rank correlation between the importance of pairs of edges and their trained accuracy (DOTS, Fig. 1)."""
+    """Rank correlation between the importance of pairs of edges and their accuracy, trained by a recipe (DOTS, Fig. 1)."""
 
     data: str = CIFAR10
     epochs: int = 300
-    flags: tuple[str, ...] = ()
+    recipe: str = "cifar"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ def test_a_row_with_a_choice_word_for_word() -> None:
     digits = DataOptions(data="digits", workers=0)
     assert lines("darts/table1/second", dataset=digits, trainings=2, seed=3) == [
         "search darts --preset second --data digits --workers 0 --runs 4 --seed 3 --scale 1 --amp off --out out/search",
-        "select out/search --seeds 1 --seed 3 --epochs 100 --cells 20 --channels 36 --batch-size 96 --out out/choose",
+        "select out/search --recipe cifar --seeds 1 --seed 3 --epochs 100 --out out/choose",
         "train out/choose/genotype.json --recipe cifar --data digits --workers 0 --epochs 600 --runs 2 --seed 3 --no-test --amp off "
         "--out out/train",
         "evaluate out/train/seed-3 --data digits --workers 0 --out out/test/seed-3.json",
@@ -49,7 +49,7 @@ def test_scale_shrinks_every_stage_and_flags_of_one_stage_go_to_it_alone() -> No
     )
     assert words == [
         "search darts --preset first --data cifar10 --runs 2 --seed 0 --scale 0.02 --amp off --layers 3 --hessian --out out/search",
-        "select out/search --seeds 1 --seed 0 --epochs 2 --cells 20 --channels 36 --batch-size 96 --cells 4 --out out/choose",
+        "select out/search --recipe cifar --seeds 1 --seed 0 --epochs 2 --cells 4 --out out/choose",
         "train out/choose/genotype.json --recipe cifar --data cifar10 --epochs 12 --runs 1 --seed 0 --no-test --amp off --batch-size 8 "
         "--out out/train",
         "evaluate out/train --data cifar10 --out out/test/seed-0.json",
