@@ -139,8 +139,12 @@ class BatchLoader:
 
     def sample(self) -> Batch:
         """As many images as a batch, drawn once for all, not augmented; the order is left alone."""
-        some = torch.randperm(len(self._part), generator=torch.Generator().manual_seed(0))[: self.batch_size]
-        return next(in_order(self._part.subset(some), self._data, batch_size=self.batch_size, device=self._device, workers=0))
+        return self.samples(self.batch_size)[0]
+
+    def samples(self, images: int) -> list[Batch]:
+        """So many images (all, if there are fewer) in batches, drawn once for all, not augmented; the first batch is `sample`'s."""
+        some = torch.randperm(len(self._part), generator=torch.Generator().manual_seed(0))[:images]
+        return [*in_order(self._part.subset(some), self._data, batch_size=self.batch_size, device=self._device, workers=0)]
 
     def state_dict(self) -> dict[str, Any]:
         """The place in the data, to go on from with `load_state_dict`; after the last batch of an epoch it is the next one's start."""

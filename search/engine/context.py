@@ -47,6 +47,7 @@ class SearchContext:
         workers: number of image-decoding worker processes, None for one per CPU core.
         hessian: measure the largest eigenvalue of the architecture's Hessian after every epoch.
         hessian_every: measure it after every so many steps of an epoch, too, and derive the cell there.
+        hessian_images: number of images that it is measured on, a batch by default.
         capture: record the steps as CUDA graphs and replay them, where `device` is one of CUDA.
     """
 
@@ -61,6 +62,7 @@ class SearchContext:
     workers: int | None = None
     hessian: bool = False
     hessian_every: int | None = None
+    hessian_images: int | None = None
     capture: bool = False
 
     def cells(self, nodes: int) -> Space:
@@ -180,7 +182,7 @@ class SearchContext:
             sparse=sparse,
             iterations=iterations,
             temperature=temperature,
-            measure=Sharpness(loaders) if self.hessian else None,
+            measure=Sharpness(loaders, self.hessian_images) if self.hessian else None,
             measure_every=self.hessian_every,
             capture=self.capture,
         )

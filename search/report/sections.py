@@ -133,8 +133,8 @@ def _eigenvalue(run: Run, album: Album) -> Iterator[Html]:
     if any(value is not None for value in line):
         yield heading("Sharpness in the architecture parameters")
         words = (
-            "The largest eigenvalue of the loss' Hessian in the architecture parameters, after each epoch (FTSO Fig. 4c), on the same "
-            "images each time: of those that train the architecture, or of all in a stage where all train both."
+            "The eigenvalue of largest magnitude of the loss' Hessian in the architecture parameters, after each epoch (FTSO Fig. 4c), on "
+            f"the same {_measured_images(run)} each time: of those that train the architecture, or of all in a stage where all train both."
         )
         yield album.picture("eigenvalue", render_png(charts.curves, [Panel(EIGENVALUE, {"": line})], run.timeline), words)
     if len(run.measured) > run.epochs:
@@ -142,6 +142,12 @@ def _eigenvalue(run: Run, album: Album) -> Iterator[Html]:
         words = "The same by iteration, as often as --hessian-every asked for it (FTSO Fig. 4d)."
         png = render_png(charts.curves, [Panel(EIGENVALUE, {"": values})], timeline, "measurement")
         yield album.picture("eigenvalue-by-iteration", png, words)
+
+
+def _measured_images(run: Run) -> str:
+    """Number of images of `--hessian-images`, or a batch."""
+    count = (run.config.get("job") or {}).get("hessian_images")
+    return "batch of images" if count is None else f"{count} images"
 
 
 def _operation_weights(run: Run, album: Album) -> Iterator[Html]:

@@ -59,8 +59,9 @@ def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, st
         amp=job.amp,
         parts=None if job.split is None else two_parts(job.split, data),
         workers=job.dataset.workers,
-        hessian=job.hessian or job.hessian_every is not None,
+        hessian=job.hessian or job.hessian_every is not None or job.hessian_images is not None,
         hessian_every=job.hessian_every,
+        hessian_images=job.hessian_images,
         capture=job.machine.capture,
     )
     known = find(name, job.preset) if job.preset is not None else None

@@ -32,9 +32,11 @@ class SearchOptions:
         runs: Number of independent searches (seeds SEED, SEED+1, ...); reports how often each edge was selected.
         consensus: Derivation of one cell from the mean architecture weights of all runs.
         amp: Mixed precision: bf16 or fp16 autocast; off is float32.
-        hessian: Largest eigenvalue of the validation loss' Hessian in the architecture, measured after every epoch.
+        hessian: Eigenvalue of largest magnitude of the loss' Hessian in the architecture, measured after every epoch on one batch of
+            validation images.
         hessian_every: Number of steps between two measurements of the eigenvalue within an epoch, too, each with the cell of that step
             (FTSO, Fig. 3c and 4d).
+        hessian_images: Number of images that the eigenvalue is measured on, after every epoch (default: one batch).
         max_macs: Multiply-add budget in millions for the derived ImageNet network (a warning if exceeded).
         tensorboard: Log for TensorBoard in the run folder.
         name: Name of the genotype (default: METHOD_DATA).
@@ -57,6 +59,7 @@ class SearchOptions:
     amp: Precision = "off"
     hessian: bool = False
     hessian_every: Count | None = None
+    hessian_images: Count | None = None
     max_macs: float = 600.0
     tensorboard: bool = False
     name: str | None = None

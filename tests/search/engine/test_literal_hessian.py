@@ -56,10 +56,16 @@ def sample(indices: Sequence[int], count: int) -> Batch:
     return torch.stack([shown(images.train.pixels[i], drawn, plain, mean, std) for i in chosen]), images.train.labels[chosen]  # type: ignore[union-attr]
 
 
-def reported(stage: Stage, weights: tuple[Tensor, Tensor], batch: Batch, beta_shape: tuple[int, ...]) -> tuple[float, float]:
-    """What power iteration makes of the whole Hessian in alpha and beta, and its true eigenvalue of largest size."""
+def reported(
+    stage: Stage, weights: tuple[Tensor, Tensor], batch: Batch, beta_shape: tuple[int, ...], size: int = 99
+) -> tuple[float, float]:
+    """What power iteration makes of the whole Hessian in alpha and beta, and its true eigenvalue of largest size.
+
+    The loss is the mean over the images, in batches of `size`.
+    """
     alpha, beta = stage.alpha, stage.beta
-    loss = stage.net.loss(batch, weights)
+    batches = list(zip(batch[0].split(size), batch[1].split(size), strict=True))
+    loss = sum(stage.net.loss(part, weights) * len(part[1]) for part in batches) / len(batch[1])
     inputs = [alpha, *beta.values()]
     slope = torch.autograd.grad(loss, inputs, create_graph=True, allow_unused=True, materialize_grads=True)
     flat = torch.cat([g.flatten() for g in slope])
@@ -95,6 +101,18 @@ def test_of_two_sides_it_is_measured_on_images_of_the_architecture() -> None:
     assert estimate == pytest.approx(largest, rel=0.1)
     other, _ = reported(stage, weights, sample(parts(FTSO)[0], FTSO.batch_size), (2, 2, 3))
     assert other != pytest.approx(estimate, rel=1e-3), "the images of the weights would have given another"
+
+
+def test_of_several_batches_it_is_that_of_their_mean_loss() -> None:
+    """Nine images: a batch of six and one of three."""
+    space = DARTS.with_nodes(2)
+    watched = Watched().follow(ftso.search(SearchContext(data=data(), seed=SEED, hessian=True, hessian_images=9), FTSO))
+    (stage,) = literal_ftso.search(LiteralSetup(data(), SEED), FTSO).stages
+    weights = operation_weights(space, stage.alpha, stage.allowed), edge_weights(space, stage.beta)
+    estimate, _ = reported(stage, weights, sample(parts(FTSO)[1], 9), (2, 2, 3), FTSO.batch_size)
+    assert watched.reports[-1].figures == {"eigenvalue": pytest.approx(estimate, rel=1e-7)}
+    one, _ = reported(stage, weights, sample(parts(FTSO)[1], 6), (2, 2, 3))
+    assert one != pytest.approx(estimate, rel=1e-3)
 
 
 def test_of_one_level_it_is_measured_on_all_images_with_their_temperatures() -> None:

@@ -54,6 +54,15 @@ def test_a_search_that_is_watched_leaves_the_same_network() -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
+def test_more_images_leave_no_trace_and_repeat_their_channels() -> None:
+    """Random channels are drawn in the same way in every iteration, so that the eigenvalue is that of one function."""
+    given = [{}, *[{"hessian": True, "hessian_images": count} for count in (8, 12, 12)]]
+    plain, batch, more, again = (found(pc_darts, SETTINGS, **context) for context in given)
+    assert torch.equal(plain[0].weights.operations_ZEO, more[0].weights.operations_ZEO)
+    assert more[1] == again[1] and all(a != b for a, b in zip(more[1], batch[1], strict=True))
+    assert batch[1] == found(pc_darts, SETTINGS, hessian=True)[1]
+
+
 def test_where_all_images_train_both_it_is_measured_on_them() -> None:
     settings = nested(
         dots.Dots(),

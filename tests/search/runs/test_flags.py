@@ -146,6 +146,7 @@ BENCH: dict[str, tuple[list[str], dict[str, Any]]] = {
     "amp": (["--amp", "bf16"], {"amp": "bf16"}),
     "hessian": (["--hessian"], {"hessian": True}),
     "hessian_every": (["--hessian-every", "5"], {"hessian": True, "hessian_every": 5}),
+    "hessian_images": (["--hessian-images", "9"], {"hessian": True, "hessian_images": 9}),
     "name": (["--name", "mine"], {"name": "mine"}),
     "space": (["--space", "nats", "--data", "digits"], {"space": NATS}),
 }
@@ -178,6 +179,7 @@ JOB: dict[str, tuple[list[str], Any]] = {
     "deterministic": (["--deterministic"], True),
     "hessian": (["--hessian"], True),
     "hessian_every": (["--hessian-every", "1"], 1),
+    "hessian_images": (["--hessian-images", "9"], 9),
     "max_macs": (["--max-macs", "450"], 450.0),
     "tensorboard": (["--tensorboard"], True),
     "name": (["--name", "mine"], "mine"),
