@@ -11,7 +11,8 @@ Every update has the signature `(state, train, valid) -> Step`; `train` and `val
 | `exact_second_order` | likewise | the same, the product of eq. 7 by automatic differentiation |
 
 The architecture step asks autograd for no weight gradients and the weight step for no architecture gradients: the published codes
-compute both each time and throw one of them away. Running statistics of BN see every pass, as there. Several processes average
+compute both each time and throw one of them away. Running statistics of BN see every pass; in second order the published code throws
+those of the pass at the unrolled weights away with its copy of the network. No step of a search reads them. Several processes average
 every gradient (runtime/distributed.py), so each makes the same step.
 """
 

@@ -11,6 +11,9 @@
 | the best pair of edges of each node, the better of the two operations on each | `strongest_subset`, `strongest_operations` |
 
 Note:
+    Text. The CVPR 2021 paper of the same title has another topology search (weights divided by N(c), a number of edges that is found),
+    which is not here: its text is not at hand. `PAPER` names it, as the publication; sections and tables are the submission's.
+Note:
     Temperature of the operation search: the text anneals 10 -> 0.2 (theta 0.65), the later code keeps T = 1. The text is the default;
     an `operation` with `start=1, decay=1` is the code's way.
 Note:

@@ -10,7 +10,7 @@ from nasarch.drawing.png import render_png
 from nasarch.runtime.json_files import CONFIG, read_json, read_lines, read_object, reading, typed_keys
 from nasarch.runtime.run_folder import METRICS, RESULT
 from nasarch.search.runs.history import Span, Timeline
-from nasarch.search.runs.reader import Run, find_runs
+from nasarch.search.runs.reader import MEND, Run, find_runs
 
 from . import charts
 from .charts import Panel
@@ -24,7 +24,7 @@ FEW = 4  # searches that are shown whole
 
 def is_reproduction(folder: Path) -> bool:
     """Whether `nasarch reproduce` wrote the folder."""
-    config = read_json(folder / CONFIG) if (folder / CONFIG).is_file() else None
+    config = read_json(folder / CONFIG, MEND) if (folder / CONFIG).is_file() else None
     return isinstance(config, dict) and "row" in config
 
 
@@ -75,7 +75,7 @@ def _search(folder: Path, config: Mapping[str, Any], out: Path) -> Iterator[Html
 def _holds_searches(folder: Path) -> bool:
     """Whether searches have begun there, not a ranking of paths."""
     configs = [path for path in (folder / CONFIG, *folder.glob(f"seed-*/{CONFIG}")) if path.is_file()]
-    return any("method" in read_object(path) for path in configs)
+    return any("method" in read_object(path, MEND) for path in configs)
 
 
 def _training(folder: Path, out: Path) -> Iterator[Html]:

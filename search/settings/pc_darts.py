@@ -19,7 +19,8 @@ Note:
 Note:
     How the warm-up goes with more epochs (Table 4) is unsaid: it stays at 15.
 Note:
-    ImageNet: weight decay 3e-5 as in the text (the code has 3e-4); the learning rate rises over 5 epochs as in the code.
+    ImageNet: weight decay 3e-5 as in the text (the code has 3e-4); the learning rate rises over 5 epochs as in the code, of which the
+    text says nothing (`rate_warmup` 0 is the text's).
 """
 
 from __future__ import annotations
