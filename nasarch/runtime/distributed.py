@@ -16,6 +16,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
+store: dist.Store | None = None  # of torchrun
+times = 0  # that this process has joined the others
 AGREEMENT = 10  # steps between two questions of `stop_agreed`
 
 
@@ -29,8 +31,18 @@ def init(device: str) -> str:
         return device
     own = own_device(device)
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if own.startswith("cuda") else "gloo")
+        _join("nccl" if own.startswith("cuda") else "gloo")
     return own
+
+
+def _join(backend: str) -> None:
+    """Begin work in common, for the first or another time, each with keys of its own in the store: those of the last name closed ports."""
+    global store, times
+    if store is None:
+        store = next(dist.rendezvous("env://"))[0]
+    times += 1
+    rank, world_size = rank_and_world_size()
+    dist.init_process_group(backend, store=dist.PrefixStore(f"nasarch/{times}", store), rank=rank, world_size=world_size)
 
 
 def rank_and_world_size() -> tuple[int, int]:

@@ -158,6 +158,16 @@ def test_the_command_line_runs_them_and_hands_errors_on(tmp_path: Path, monkeypa
     assert (folder / "search" / "genotype.json").exists() and not (folder / "result.json").exists()
     assert not (folder / ".lock").exists()
 
+    def stop(arguments: Sequence[str], *rest: Any) -> None:
+        if arguments[0] == "reproduce":
+            known(arguments, *rest)
+        else:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(command_line, "run", stop)
+    assert main(["reproduce", "--resume", str(folder)]) == 130
+    assert f"stopped; to go on: nasarch reproduce --resume {folder}" in capsys.readouterr().out.replace("\n", "")
+
 
 @pytest.mark.parametrize(
     ("content", "words"),

@@ -45,14 +45,13 @@ def test_every_table_of_the_issue_has_rows() -> None:
 
 @pytest.mark.parametrize(("row", "step"), SEARCHES, ids=lambda value: getattr(value, "name", ""))
 def test_the_figures_are_those_that_the_preset_quotes(row: Row, step: Search) -> None:
-    """Presets were copied from the papers by another hand: a row's first figure occurs in its preset's words, where those have it."""
-    preset = PRESETS[step.method][step.preset]
-    first = row.figures[0]
-    train = row.step(Train)
+    """Presets were copied from the papers by another hand: a row's figures occur in its preset's words, where those have numbers."""
+    preset, train = PRESETS[step.method][step.preset], row.step(Train)
     is_own = row.name.split("/")[0] == step.method and (train is None or train.data == preset.data)
-    if is_own and first.reported is not None and first.metric in ("test error", "best test error", "shallow accuracy"):
-        numbers = {float(number) for number in re.findall(r"\d+\.\d+", preset.reported)}
-        assert not numbers or first.reported in numbers, (row.name, preset.reported)
+    numbers = {float(number) for number in re.findall(r"\d+\.\d+", preset.reported)}
+    for figure in row.figures if is_own and numbers else ():
+        if figure.reported is not None and figure.metric in ("test error", "best test error", "shallow accuracy"):
+            assert figure.reported in numbers, (row.name, preset.reported)
 
 
 @pytest.mark.parametrize(("row", "step"), TRAININGS, ids=lambda value: getattr(value, "name", ""))
