@@ -81,6 +81,7 @@ def _changes(row: Row) -> list[str]:
         changes += ["search.channels=4", "search.batch-size=16"]
         names = ("operation.layers", "topology.layers") if search.method == "dots" else ("layers",)
         changes += [f"search.{name}={1 if preset.space == 'nats' else 3}" for name in names]
+        changes += ["search.iterations=1"] if "--iterations" in search.flags else []
         changes += ["search.images=24"] if getattr(preset.settings(), "images", None) is not None else []
         changes += ["search.fractions=0.5 0.5"] if getattr(preset.settings(), "fractions", None) == (0.1, 0.025) else []
     if row.step(RankPaths):

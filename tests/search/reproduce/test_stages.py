@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,8 @@ def test_the_command_line_takes_every_command_and_gets_the_papers_settings(
     for call in parsed.calls:
         if any(isinstance(value, SearchOptions) for value in call):
             step = row.step(Search)
-            assert call[1] == PRESETS[step.method][step.preset].settings()
+            changes = {"iterations": int(step.flags[1])} if step.flags[:1] == ("--iterations",) else {}
+            assert call[1] == replace(PRESETS[step.method][step.preset].settings(), **changes)
             assert (call[2].runs, call[2].seed, call[2].space) == (step.runs, step.seed, PRESETS[step.method][step.preset].space)
         elif not any(isinstance(value, Budget) for value in call):
             step, (source, settings, job) = row.step(Train), call[:3]

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import pytest
+from scipy.stats import pearsonr
 
 from nasarch.models.catalogue import cost_of
 from nasarch.models.zoo import MODELS
@@ -15,6 +16,7 @@ from nasarch.search.rows.rows import ROWS, find, matching
 from nasarch.search.settings.presets import PRESETS
 from nasarch.search.training.recipes import RECIPES
 
+COLUMNS = ("600", "1200", "imagenet")
 SEARCHES = [(row, step) for row in ROWS.values() for step in row.steps if isinstance(step, Search)]
 TRAININGS = [(row, step) for row in ROWS.values() for step in row.steps if isinstance(step, Train)]
 
@@ -96,3 +98,17 @@ def test_names_are_found_and_the_closest_are_named() -> None:
     assert len(matching("pc-darts/*")) == len(matching("pc-darts")) == sum(name.startswith("pc-darts/") for name in ROWS)
     with pytest.raises(ValueError, match="did you mean pc-darts/table1/cifar10"):
         find("pc-darts/table1/cifar")
+
+
+def test_pearsons_coefficients_of_table_1_are_near_those_of_fig_5() -> None:
+    """scipy's, from the rows' own figures: 0.77 and 0.7 in sec. 4.4, "no guarantee" after short trainings."""
+    columns = {name: {row.name.split("/")[2]: row.figures[0].reported for row in matching(f"ftso/table1/*/{name}")} for name in COLUMNS}
+    for part, one, other, low, high in (
+        ("b", "600", "1200", 0.76, 0.78),
+        ("c", "600", "imagenet", 0.0, 0.4),
+        ("d", "1200", "imagenet", 0.65, 0.75),
+    ):
+        both = sorted(columns[one].keys() & columns[other].keys())
+        coefficient = pearsonr([columns[one][name] for name in both], [columns[other][name] for name in both]).statistic
+        assert low <= coefficient <= high
+        assert f"the {len(both)} of Table 1 give {coefficient:.2f}" in (find(f"ftso/fig5/{part}").reason or "")
