@@ -75,6 +75,7 @@ def _ranking(row: Row, results: Results) -> Iterator[Budget]:
     named = recipe(getattr(step, "recipe", "shallow"))
     size = dict(zip(("cells", "channels"), named.network, strict=True))
     paper = {"data": step.data, "epochs": getattr(step, "epochs", 100), "batch_size": named.settings.batch_size} | size
+    paper |= {"seeds": step.seeds} if isinstance(step, Compare) else {}
     seconds = sum(line["seconds"] * 1.0 for line in read_lines(results.folder / parts[0] / "networks.jsonl", typed_keys))
     about = about | {"data": Path(about["data"]).name}
     data = f"{about['data']} ({about['trained_on']:,} images)"

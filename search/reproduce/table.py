@@ -7,6 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nasarch.search.rows.row import Figure, Row, Search, Step, Train
+from nasarch.search.settings.dots import Dots
+from nasarch.search.settings.ftso import Ftso
+from nasarch.search.settings.presets import find as find_preset
+from nasarch.search.training.recipes import recipe
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,11 +44,22 @@ def in_words(step: Step) -> str:
     """A step, with its cost in epochs."""
     if isinstance(step, Search):
         times = "" if step.runs == 1 else f"{step.runs} x "
-        return f"{times}search {step.method} --preset {step.preset}"
+        settings = find_preset(step.method, step.preset).settings()
+        epochs = _epochs(settings)
+        return f"{times}search {step.method} --preset {step.preset} ({epochs} epoch{'' if epochs == 1 else 's'})"
     if isinstance(step, Train):
         times = "" if step.runs == 1 else f"{step.runs} x "
-        return f"{times}train --recipe {step.recipe}{'' if step.epochs is None else f' --epochs {step.epochs}'} on {step.data}"
+        epochs = step.epochs or recipe(step.recipe).settings.epochs
+        return f"{times}train --recipe {step.recipe} on {step.data} ({epochs} epochs)"
     return {"RankPaths": "rank-paths", "Detect": "detect train"}.get(type(step).__name__, type(step).__name__.lower())
+
+
+def _epochs(settings: Any) -> int:
+    """Number of epochs of a search, of all its stages; FTSO's search of operators is left out where it replaces them."""
+    if isinstance(settings, Dots):
+        return settings.topology.epochs + (settings.operation.epochs if settings.operations_from is None else 0)
+    is_gradient = isinstance(settings, Ftso) and settings.operator == "gradient"
+    return int(settings.epochs) + (settings.operator_epochs if is_gradient else 0)
 
 
 def to_dict(row: Row) -> dict[str, Any]:
