@@ -33,11 +33,8 @@ def reproduce(row: Name = "", *, options: Annotated[ReproduceOptions, tyro.conf.
             print_json([to_dict(one) for one in rows])
         else:
             print_rich(listing(rows))
-            runnable = sum(one.reason is None for one in rows)
-            print_text(
-                "",
-                f"{len(rows)} row{'' if len(rows) == 1 else 's'}, {runnable} can be run: `nasarch reproduce ROW --data DATA`; --dry-run lists a row's commands",
-            )
+            count, runnable = f"{len(rows)} row{'' if len(rows) == 1 else 's'}", sum(one.reason is None for one in rows)
+            print_text("", f"{count}, {runnable} can be run: `nasarch reproduce ROW --data DATA`; --dry-run lists a row's commands")
         return
     from pathlib import Path
 

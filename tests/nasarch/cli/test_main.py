@@ -371,6 +371,9 @@ QUICK += [
     ["correlate", "--help"],
     ["select", "--help"],
     ["compare", "--wrong"],
+    ["reproduce", "--help"],
+    ["reproduce", "--scale", "0"],
+    ["evaluate", "--wrong"],
 ]
 
 

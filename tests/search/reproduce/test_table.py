@@ -59,6 +59,8 @@ def test_the_list_and_its_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_list_needs_no_torch() -> None:
-    code = "import sys; from nasarch.cli.main import main; main(['reproduce', 'dots']); print('torch' in sys.modules)"
+    code = (
+        "import sys; sys.argv[0] = 'nasarch'; from nasarch.cli.main import main; main(['reproduce', 'dots']); print('torch' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
