@@ -41,7 +41,6 @@ ROWS = {
     "DARTS, first order": Row("darts", "first_order", 64),
     "DARTS, second order": Row("darts", "second_order", 64),
     "DARTS, exact order": Row("darts", "exact_second_order", 64),
-    "DOTS, operations": Row("darts", "first_order", 64),
     "DOTS, topology, 17 cells": Row("dots topology", "one_level", 64, 17),
     "eDARTS, 5 cells": Row("edarts", "second_order", 64, 5),
 }
