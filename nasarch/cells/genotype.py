@@ -266,14 +266,17 @@ def resolve(genotype: str | os.PathLike[str] | Mapping[str, Any] | Genotype) -> 
     raise GenotypeError(f"genotype {shown(genotype)}; legal are {legal}: give one of them")
 
 
+def is_printed(text: str) -> bool:
+    """Whether `text` is a printed genotype, of DARTS or NATS-Bench, and no name or path."""
+    return "Genotype(" in text or text.lstrip().startswith(("|", "Structure("))
+
+
 def _from_string(text: str) -> Genotype:
     known = names()
     if text in known:
         return Genotype.load(_folder() / f"{text}.json")
-    if "Genotype(" in text:
-        return Genotype.from_darts(text)
-    if text.lstrip().startswith(("|", "Structure(")):
-        return Genotype.from_nats(text)
+    if is_printed(text):
+        return Genotype.from_darts(text) if "Genotype(" in text else Genotype.from_nats(text)
     if text.endswith(".json") or len(Path(text).parts) > 1:
         return Genotype.load(text)
     remedy = _close(text, known).replace("write one of them", "give one of those")

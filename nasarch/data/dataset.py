@@ -258,7 +258,7 @@ def split_indices(labels: Tensor, fractions: Sequence[float], seed: int) -> tupl
     Raises:
         ValueError: fractions that are not positive or add up to more than 1, or too small for a class to be in every part.
     """
-    if not fractions or min(fractions) <= 0 or sum(fractions) > 1 + 1e-9:
+    if not fractions or not all(share > 0 for share in fractions) or not sum(fractions) <= 1 + 1e-9:
         raise ValueError(f"fractions {tuple(fractions)} of the images: each must be above 0, and all together at most 1")
     generator = torch.Generator().manual_seed(seed)
     labels = labels.cpu()

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from nasarch.cells.genotype import Genotype, resolve
+from nasarch.cells.genotype import Genotype, is_printed, resolve
 
 from . import shipped
 from .cost import Cost, network_cost
@@ -98,7 +98,7 @@ def find(text: str) -> Genotype:
 
 def is_name(text: str) -> bool:
     """Whether `text` can only be a name: no path, no printed genotype."""
-    return not (text.endswith(".json") or len(Path(text).parts) > 1 or "Genotype(" in text or text.startswith("|"))
+    return not (text.endswith(".json") or len(Path(text).parts) > 1 or is_printed(text))
 
 
 def models_of(genotype: Genotype) -> tuple[Model, ...]:

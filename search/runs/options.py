@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
-from nasarch.ranges import Count, check_ranges
+from nasarch.ranges import Count, Positive, check_ranges
 from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision, updated
 from nasarch.search.settings.fields import from_dict
@@ -60,7 +60,7 @@ class SearchOptions:
     hessian: bool = False
     hessian_every: Count | None = None
     hessian_images: Count | None = None
-    max_macs: float = 600.0
+    max_macs: Positive = 600.0
     tensorboard: bool = False
     name: str | None = None
 

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from nasarch.cells.genotype import Cell, Genotype, GenotypeError, Op, resolve
+from nasarch.models.catalogue import find
 
 NATS_TEXT = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|nor_conv_1x1~0|none~1|avg_pool_3x3~2|"
 OPERATIONS = ("sep_conv_3x3", "skip_connect", "max_pool_3x3", "dil_conv_3x3")
@@ -43,6 +44,7 @@ def test_other_calls_are_refused(value: str) -> None:
 @pytest.mark.parametrize("printed", [f"Structure(4 nodes with {NATS_TEXT})", NATS_TEXT.replace("+", " + "), f" {NATS_TEXT}\n"])
 def test_structures_and_blanks_of_nats_bench_are_read(printed: str) -> None:
     assert resolve(printed) == Genotype.from_nats(NATS_TEXT) == Genotype.from_nats(printed)
+    assert find(printed) == resolve(printed), "by the commands, too"
 
 
 @pytest.mark.parametrize("printed", ["Structure(4 nodes)", f"Structure({NATS_TEXT})", f"Structure(4 nodes with {NATS_TEXT}", "Structure("])

@@ -137,7 +137,7 @@ def test_split_images_are_the_images_at_the_split_indices() -> None:
     assert sum(map(len, halves(whole, seed=5))) == len(whole)
 
 
-@pytest.mark.parametrize("fractions", [(), (0.0, 0.5), (-0.1,), (0.6, 0.5)])
+@pytest.mark.parametrize("fractions", [(), (0.0, 0.5), (-0.1,), (0.6, 0.5), (float("nan"), 0.5), (0.5, float("nan")), (float("inf"),)])
 def test_impossible_fractions_are_refused(fractions: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="above 0, and all together at most 1"):
         split(images(), fractions, seed=0)

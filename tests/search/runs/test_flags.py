@@ -309,3 +309,9 @@ def test_a_folder_tells_all_of_a_search_again(method: str, told: CapturedCall, t
     assert again.job == updated(plan.job, {"resume": tmp_path / "run"}) and again.remarks == ()
     assert again.context.name == "mine" and again.context.hessian and again.context.parts is not None
     assert main(["search", "darts", "--resume", str(tmp_path / "run")]) == 2
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_budget_of_multi_adds_is_a_number_above_zero(budget: float) -> None:
+    with pytest.raises(ValueError, match=f"--max-macs {budget}: choose a number above 0"):
+        SearchOptions(max_macs=budget)
