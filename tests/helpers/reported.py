@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from nasarch.cells.genotype import Cell, Genotype, Op
 from nasarch.search.report import consensus, report, sections
 from nasarch.search.report.report import write_report
+from tests.helpers.page import Page
 from tests.helpers.stages import epochs
-from tests.search.report.test_report import Page
 
 STAGES = epochs("operations", "operations", "topology", "topology", warmup=(1, 3))
 FIGURES: dict[str, list[Any]] = {

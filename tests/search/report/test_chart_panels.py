@@ -14,7 +14,7 @@ from nasarch.cells.space import DARTS, NATS, Space
 from nasarch.search.report import charts
 from nasarch.search.report.charts import Panel
 from nasarch.search.report.panels import PENS
-from nasarch.search.runs.history import Span, Timeline
+from nasarch.search.runs.history import Span, Timeline, spans
 from tests.helpers.stages import epochs
 
 STAGES = epochs("a", "a", "b", "b", warmup=(1,))
@@ -128,3 +128,11 @@ def test_names_in_bars_are_white_on_dark_colours_and_fit() -> None:
 def test_a_scale_has_a_rim(values: list[float], limits: tuple[float, float]) -> None:
     """From zero if the least value is below 0.4 of the largest; 6 % more at both ends, or a twentieth where all are equal."""
     assert charts._limits(values) == pytest.approx(limits)
+
+
+def test_spans_are_stretches_of_equal_values() -> None:
+    assert spans(["a", "a", None, "b", "a"]) == [Span("a", 1, 2), Span("b", 4, 4), Span("a", 5, 5)]
+    timeline = Timeline.of(epochs("operations", "operations", "topology", "topology", warmup=(1, 3)))
+    assert timeline == Timeline((Span("operations", 1, 2), Span("topology", 3, 4)), (Span("operations", 1, 1), Span("topology", 3, 3)))
+    assert timeline.epochs == 4
+    assert timeline.of_stage(timeline.stages[1]) == Timeline((Span("topology", 3, 4),), (Span("topology", 3, 3),))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import json
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,13 @@ from nasarch.cli.main import main
 from nasarch.drawing.png import render_png
 from nasarch.search.report import charts
 from nasarch.search.report.report import write_report
-from nasarch.search.runs.history import Span, Timeline, kept_edges, spans
+from nasarch.search.runs.history import Span, Timeline, kept_edges
 from nasarch.search.runs.reader import find_runs, read_run
+from tests.helpers.page import Page
+from tests.helpers.reported import STAGES
 from tests.helpers.stages import epochs
 
 SMALL = DARTS.with_nodes(2)
-STAGES = epochs("operations", "operations", "topology", "topology", warmup=(1, 3))
 OPTIONAL = ("skips", "multi_adds", "memory", "eigenvalue", "temperature")
 
 
@@ -84,43 +83,6 @@ def edit_lines(path: Path, **changes: Any) -> None:
     """Set keys of every line; None removes them."""
     lines = [{k: v for k, v in (json.loads(line) | changes).items() if v is not None} for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-
-
-class Page(HTMLParser):
-    """Headings, texts, pictures and links of a page; checks that all tags are closed."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.headings: list[str] = []
-        self.words: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(path.read_text(encoding="utf-8"))
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] in ("h1", "h2", "h3"):
-            self.headings.append(data)
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return "\n".join(self.words)
-
-    @property
-    def pictures(self) -> list[bytes]:
-        sources = [attributes["src"] or "" for tag, attributes in self.tags if tag == "img"]
-        assert all(source.startswith("data:image/png;base64,") for source in sources)
-        return [base64.b64decode(source.partition(",")[2]) for source in sources]
 
 
 @pytest.fixture(scope="module")
@@ -368,14 +330,6 @@ def test_what_a_search_writes_is_what_a_report_reads(tmp_path: Path) -> None:
     page = Page(write_report([tmp_path / "run"]))
     assert {"Curves", "Edge weights", "The cell as it changed", "Margins", "Cost"} <= set(page.headings)
     assert "every edge has one candidate operation" in page.text and (tmp_path / "run" / "report" / "edges-normal.png").exists()
-
-
-def test_spans_are_stretches_of_equal_values() -> None:
-    assert spans(["a", "a", None, "b", "a"]) == [Span("a", 1, 2), Span("b", 4, 4), Span("a", 5, 5)]
-    timeline = Timeline.of(STAGES)
-    assert timeline == Timeline((Span("operations", 1, 2), Span("topology", 3, 4)), (Span("operations", 1, 1), Span("topology", 3, 3)))
-    assert timeline.epochs == 4
-    assert timeline.of_stage(timeline.stages[1]) == Timeline((Span("topology", 3, 4),), (Span("topology", 3, 3),))
 
 
 def test_the_history_of_an_edge_is_that_of_its_operation() -> None:

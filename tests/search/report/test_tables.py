@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from nasarch.models.network import CellNetwork
 from nasarch.search.report import report, sections
 from nasarch.search.runs.reader import read_run
+from tests.helpers.page import Page
 from tests.helpers.reported import FIGURES, MARGINS, Album, cells, write
 from tests.search.report.test_pictures import values
-from tests.search.report.test_report import Page
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ from nasarch.cells.space import DARTS, NATS
 from nasarch.search.engine.result import Margin
 from nasarch.search.runs.history import Span
 from nasarch.search.runs.reader import find_runs, read_run
-from tests.search.report.test_report import SMALL, STAGES, edit_lines, genotype, margins, weights, write_run
+from tests.helpers.reported import STAGES
+from tests.search.report.test_report import SMALL, edit_lines, genotype, margins, weights, write_run
 
 
 def add_line(path: Path, value: Any) -> None:
