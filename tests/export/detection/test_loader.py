@@ -44,6 +44,9 @@ def test_annotations_of_turned_images_name_exif(tmp_path: Path) -> None:
     part = load_scenes(tmp_path, "train")
     with pytest.raises(ValueError, match="has 96x120 pixels, its annotations say 120x96: they are those of .* EXIF orientation 6 turns it"):
         check_images(part)
+    Image.open(path).save(path)  # of the turned size, but no EXIF says so
+    with pytest.raises(ValueError, match="has 96x120 pixels, its annotations say 120x96: their boxes are of another image"):
+        check_images(load_scenes(tmp_path, "train"))
 
 
 @pytest.mark.parametrize("prefix", ["", "./", "images/", "./images/", "pack/images/"])
