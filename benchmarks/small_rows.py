@@ -78,7 +78,7 @@ def _changes(row: Row) -> list[str]:
     search, train, changes = row.step(Search), row.step(Train), ["choose.cells=3", "choose.channels=4", "choose.batch-size=16"]
     if search is not None:
         preset = PRESETS[search.method][search.preset]
-        changes += ["search.channels=4", "search.batch-size=16"]
+        changes += [f"search.channels={max(4, getattr(preset.settings(), 'partial', 1))}", "search.batch-size=16"]
         names = ("operation.layers", "topology.layers") if search.method == "dots" else ("layers",)
         changes += [f"search.{name}={1 if preset.space == 'nats' else 3}" for name in names]
         changes += ["search.iterations=1"] if "--iterations" in search.flags else []

@@ -37,12 +37,12 @@ def test_a_flag_of_export_onnx_changes_its_own_argument_alone(flag: str, monkeyp
     assert seen == [(("a model", "there"), {**usual, **changed})] and capsys.readouterr().out == "what was written\n"
 
 
-@pytest.mark.parametrize("flag", ["model", "checkpoint", "images"])
+@pytest.mark.parametrize("flag", ["model", "checkpoint", "data", "images"])
 def test_a_flag_of_verify_changes_its_own_argument_alone(flag: str, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     seen = list[Any]()
     monkeypatch.setattr(command, "verify_isolated", lambda *told, **more: seen.append((told, more)) or "what was found")
     assert main(["export", "verify", "a.onnx", f"--{flag}", "x"]) == 0
-    usual = {"model": None, "checkpoint": None, "images": None, "timeout": 20.0, "memory": 4.0}
+    usual = {"model": None, "checkpoint": None, "data": None, "images": None, "timeout": 20.0, "memory": 4.0}
     assert seen == [((Path("a.onnx"),), {**usual, flag: Path("x") if flag == "checkpoint" else "x"})]
     assert capsys.readouterr().out == "what was found\n"
 

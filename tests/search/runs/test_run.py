@@ -65,6 +65,7 @@ def test_the_configuration_tells_all_of_a_search(told: CapturedCall) -> None:
         "space": {"name": "darts", "nodes": 3},
         "amp": "bf16",
         "tf32": True,
+        "deterministic": False,
         "processes": 1,
         "job": to_dict(SearchOptions(seed=4, amp="bf16", name="mine")) | {"tf32": True, "out": "there"},
         "data": {"name": "digits", "images": 48, "size": [16, 16], "source": "synthetic", "sha256": digest(images)},
