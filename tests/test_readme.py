@@ -10,7 +10,8 @@ import pytest
 
 from nasarch.cli.main import main
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -35,9 +36,28 @@ def test_the_examples_run_in_their_order(tmp_path: Path, monkeypatch: pytest.Mon
     assert sorted(p.name for p in (tmp_path / "runs" / "first").iterdir() if p.suffix in (".svg", ".onnx")) == ["cell.svg", "model.onnx"]
 
 
+def test_is_short_and_its_links_exist() -> None:
+    lines = README.splitlines()
+    assert len(lines) <= 150 and all(len(line) <= 120 for line in lines)
+    links = re.findall(r"\]\((?!https?:)([^)]+)\)", README)
+    assert len(links) > 10 and all((ROOT / link).is_file() for link in links)
+
+
+def test_the_examples_in_the_docs_are_those_of_the_readme_or_run() -> None:
+    for page, runs in (("search.md", False), ("models.md", True)):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        found = re.findall(r"```(?:python|bash)\n(.*?)```", text, re.DOTALL)
+        assert found
+        for block in found:
+            if runs:
+                exec(compile(block, page, "exec"), {})
+            else:
+                assert block in README
+
+
 def test_the_five_files_to_read_first_exist() -> None:
-    files = re.findall(r"^\d\. `(\S+)`", README, re.MULTILINE)
-    assert len(files) == 5 and all((Path(__file__).parents[1] / name).is_file() for name in files)
+    files = re.findall(r"^\d\. `(\S+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(files) == 5 and all((ROOT / name).is_file() for name in files)
 
 
 def test_says_that_timm_needs_the_import() -> None:

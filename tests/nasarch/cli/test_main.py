@@ -15,7 +15,7 @@ from nasarch.models.catalogue import Entry, find, is_name, models_of
 from nasarch.models.zoo import MODELS
 from tests.helpers.command_line import Run
 
-README = Path(__file__).parents[3] / "README.md"
+MODELS_PAGE = Path(__file__).parents[3] / "docs" / "models.md"
 ENTRY = set(Entry.__dataclass_fields__)
 
 
@@ -71,10 +71,10 @@ def test_markdown_lists_every_model_in_a_row_of_all_columns(run: Run) -> None:
     assert "[yuhuixu1993/PC-DARTS](https://github.com/yuhuixu1993/PC-DARTS)" in {row[-1] for row in rows}
 
 
-def test_the_table_in_the_readme_is_the_one_that_the_command_prints(run: Run) -> None:
-    found = re.search(r"<!-- models -->\n(.*?)\n<!-- /models -->", README.read_text(encoding="utf-8"), re.DOTALL)
-    assert found, "README.md has no table between <!-- models --> and <!-- /models -->"
-    assert found[1].strip() == run("models", "--markdown").out.strip(), "put the output of `nasarch models --markdown` into README.md"
+def test_the_table_in_the_docs_is_the_one_that_the_command_prints(run: Run) -> None:
+    found = re.search(r"<!-- models -->\n(.*?)\n<!-- /models -->", MODELS_PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert found, "docs/models.md has no table between <!-- models --> and <!-- /models -->"
+    assert found[1].strip() == run("models", "--markdown").out.strip(), "put the output of `nasarch models --markdown` into docs/models.md"
 
 
 # --- show --------------------------------------------------------------------------------------------------------------------
