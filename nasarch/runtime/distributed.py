@@ -16,8 +16,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
-store: dist.Store | None = None  # of torchrun
-times = 0  # that this process has joined the others
+_store: dist.Store | None = None  # of torchrun
+_joined = 0  # times that this process has joined the others
 AGREEMENT = 10  # steps between two questions of `stop_agreed`
 
 
@@ -37,12 +37,12 @@ def init(device: str) -> str:
 
 def _join(backend: str) -> None:
     """Begin work in common, for the first or another time, each with keys of its own in the store: those of the last name closed ports."""
-    global store, times
-    if store is None:
-        store = next(dist.rendezvous("env://"))[0]
-    times += 1
+    global _store, _joined
+    if _store is None:
+        _store = next(dist.rendezvous("env://"))[0]
+    _joined += 1
     rank, world_size = rank_and_world_size()
-    dist.init_process_group(backend, store=dist.PrefixStore(f"nasarch/{times}", store), rank=rank, world_size=world_size)
+    dist.init_process_group(backend, store=dist.PrefixStore(f"nasarch/{_joined}", _store), rank=rank, world_size=world_size)
 
 
 def rank_and_world_size() -> tuple[int, int]:

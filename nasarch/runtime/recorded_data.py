@@ -15,7 +15,10 @@ from .json_files import CONFIG, read_object, reading, typed_keys
 from .options import to_dict, updated
 
 # options that name files to read
-PATHS = ("data", "root", "split", "nats_table", "weights", "images", "also", "exclude", "val", "val_images", "operations_from")
+PATHS = (
+    *("data", "train_data", "root", "split", "nats_table", "weights", "from_run", "operations_from"),
+    *("images", "also", "exclude", "val", "val_images"),
+)
 MOVED = ("data", "root")  # options that count beside --resume
 T = TypeVar("T")
 

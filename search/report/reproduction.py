@@ -43,24 +43,13 @@ def _figures(folder: Path, config: Mapping[str, Any]) -> Iterator[Html]:
     if not (folder / RESULT).is_file():
         yield paragraph("Not finished: there are no figures yet.")
         return
-    result = read_object(folder / RESULT, figures=list, budget=list, notes=list, commands=list, device=str)
+    result = read_object(folder / RESULT, table=list, budget=list, notes=list, commands=list, device=str)
     with reading(folder / RESULT):
-        yield table(HEADINGS, [_line(typed_keys(figure, metric=str, runs=int)) for figure in result["figures"]], numbers=(1, 2, 3))
+        yield table(HEADINGS, result["table"], numbers=(1, 2, 3))
         yield facts({one["stage"]: one["words"] for one in result["budget"]} | {"device": result["device"]})
         for note in result["notes"]:
             yield paragraph(note, soft=True)
         yield folded("Commands", *(paragraph(words) for words in result["commands"]))
-
-
-def _line(figure: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    name = f"{figure['metric']}, {figure['unit']}" if figure["unit"] else figure["metric"]
-    paper = figure["words"] if figure["reported"] is None else _number(figure["reported"], figure["reported_std"])
-    own = "-" if figure["measured"] is None else _number(figure["measured"], figure["std"])
-    return name, paper, own, str(figure["runs"] or "-")
-
-
-def _number(value: float, std: float | None) -> str:
-    return f"{value:.4g}" if std is None else f"{value:.4g} ± {std:.2g}"
 
 
 def _search(folder: Path, config: Mapping[str, Any], out: Path) -> Iterator[Html]:

@@ -57,24 +57,22 @@ class Results:
         return [run for run in find_runs([search_folder(self.options, self.folder)]) if run.genotype is not None]
 
     @cached_property
-    def genotype(self) -> Genotype | None:
-        """The cells that are trained."""
-        step = self.row.step(Train)
-        if step is not None and step.model is not None:
-            return MODELS[step.model].genotype
-        path = chosen_cell(self.row, self.options, self.folder)
-        return Genotype.load(path) if path is not None and path.is_file() else None
-
-    @cached_property
     def cost(self) -> Cost | None:
         """Of the network that the paper trains."""
         step = self.row.step(Train)
-        if step is None or self.genotype is None:
+        if step is None:
+            return None
+        if step.model is not None:
+            genotype = MODELS[step.model].genotype
+        else:
+            path = chosen_cell(self.row, self.options, self.folder)
+            genotype = Genotype.load(path) if path.is_file() else None
+        if genotype is None:
             return None
         named = recipe(step.recipe)
         cells, channels = named.network
         classes, size = CLASSES.get(step.data, 10), SIZES[named.stem]
-        return network_cost(self.genotype, stem=named.stem, cells=cells, channels=channels, size=size, num_classes=classes)
+        return network_cost(genotype, stem=named.stem, cells=cells, channels=channels, size=size, num_classes=classes)
 
     @cached_property
     def ranking(self) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ class ReproduceOptions:
         machine: Options of the hardware.
         output: Options of the run folder.
         scale: Factor of all numbers of epochs, in all stages, at least 1 each.
-        stage: Last stage to run: search, choose, train or test.
+        stage: Last stage to run: search, choose, train or test (default: test; with --resume as the folder says).
         from_run: Folder of a finished search to go on from, instead of searching.
         searches: Number of searches (default: as many as the paper's).
         trainings: Number of trainings (default: as many as the paper's).
@@ -48,7 +48,7 @@ class ReproduceOptions:
     machine: Annotated[MachineOptions, arg(name="")] = MachineOptions()
     output: Annotated[OutputOptions, arg(name="")] = OutputOptions()
     scale: float = 1.0
-    stage: Literal["search", "choose", "train", "test"] = "test"
+    stage: Literal["search", "choose", "train", "test"] | None = None
     from_run: Annotated[Path | None, arg(name="from")] = None
     searches: Count | None = None
     trainings: Count | None = None

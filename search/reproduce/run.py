@@ -4,15 +4,14 @@
 |---|---|
 | config.json | the row, the options, the command |
 | search/, choose/, train/, test/ | what the commands wrote (stages.py) |
-| result.json | the figures, reported and measured; the budget of each stage beside the paper's; its command |
+| result.json | the figures, reported and measured, as numbers and as a table; the budget of each stage; the commands |
 | table.md | the same for people |
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,16 +23,16 @@ from nasarch.runtime import distributed
 from nasarch.runtime.claim import claimed
 from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading
 from nasarch.runtime.options import to_dict, updated
-from nasarch.runtime.recorded_data import moved_data
+from nasarch.runtime.recorded_data import moved_data, with_absolute_paths
 from nasarch.runtime.run_folder import RESULT, as_json
-from nasarch.search.rows.row import STAGES, Row
+from nasarch.search.rows.row import Row
 from nasarch.search.rows.rows import find
 
 from .budget import budgets
 from .metrics import Results, measure
 from .options import ReproduceOptions
 from .stages import Command, commands
-from .table import comparison, markdown
+from .table import cells, comparison, markdown
 
 T = TypeVar("T")
 
@@ -51,7 +50,7 @@ def reproduce(row: Row, options: ReproduceOptions) -> Generator[Sequence[str], N
         shown = console(quiet=_rank() > 0)
         todo = commands(row, options, folder)
         for number, command in enumerate(todo, 1):
-            arguments = _on_main(lambda command=command: None if command.is_over else command.arguments())  # type: ignore[misc]
+            arguments = _on_main(command.pending)
             if arguments is None:
                 continue
             shown.rule(f"{number} of {len(todo)}: {command.stage}")
@@ -67,7 +66,7 @@ def reproduce(row: Row, options: ReproduceOptions) -> Generator[Sequence[str], N
 
 
 def resumed(asked: ReproduceOptions) -> tuple[Row, ReproduceOptions]:
-    """Row and options of the folder to resume; --stage and --data count beside it.
+    """Row and options of the folder to resume, with the --stage and --data that are given beside it.
 
     Raises:
         ValueError: there is none, or its config.json is damaged.
@@ -80,8 +79,7 @@ def resumed(asked: ReproduceOptions) -> tuple[Row, ReproduceOptions]:
         row, stated = find(config["row"]), config["options"]
         changes = {"resume": folder, "changes": tuple(stated.get("changes", ()))}
         options = check_types(updated(ReproduceOptions(), stated | changes))
-    options = moved_data(options, asked, ReproduceOptions())
-    return row, replace(options, stage=asked.stage if STAGES.index(asked.stage) > STAGES.index(options.stage) else options.stage)
+    return row, replace(moved_data(options, asked, ReproduceOptions()), stage=asked.stage or options.stage)
 
 
 @contextmanager
@@ -90,27 +88,18 @@ def _claimed(row: Row, options: ReproduceOptions) -> Iterator[Path]:
     output = options.output
     if output.resume is None and output.out is None and distributed.rank_and_world_size()[1] > 1:
         raise ValueError("several processes work into one folder: name it with --out DIR, on a disk that all of them see")
-    distributed.init("cpu")
-    claim = claimed(output.resume, output.out, "reproduce", row.name.replace("/", "-"))
-    try:
-        folder = claim.__enter__()
-        distributed.run_on_main(lambda: _write_config(row, options, folder))
-    finally:
-        distributed.destroy()
-    try:
+    with ExitStack() as stack:
+        distributed.init("cpu")
+        try:
+            folder = stack.enter_context(claimed(output.resume, output.out, "reproduce", row.name.replace("/", "-")))
+            distributed.run_on_main(lambda: _write_config(row, options, folder))
+        finally:
+            distributed.destroy()
         yield folder
-    except BaseException as error:
-        if not claim.__exit__(type(error), error, error.__traceback__):
-            raise
-    else:
-        claim.__exit__(None, None, None)
 
 
 def _write_config(row: Row, options: ReproduceOptions, folder: Path) -> None:
-    stated = to_dict(options) | {"out": None, "resume": None}
-    for key in ("data", "train_data", "root", "from_run", "nats_table"):
-        if stated[key] is not None and os.path.exists(os.path.expanduser(stated[key])):
-            stated[key] = os.path.abspath(os.path.expanduser(stated[key]))
+    stated = with_absolute_paths(to_dict(options)) | {"out": None, "resume": None}
     write_text(folder / CONFIG, as_json({"row": row.name, "place": row.place, "options": stated, "command": command_line()}))
 
 
@@ -123,6 +112,7 @@ def _conclude(row: Row, options: ReproduceOptions, folder: Path, todo: Sequence[
         "place": row.place,
         "notes": list(row.notes),
         "figures": [figure.to_dict() for figure in figures],
+        "table": cells(figures),
         "budget": [stage.to_dict() for stage in stages],
         "commands": [command_line(*command.words) for command in todo],
         **environment(pick_device(options.machine.device)),

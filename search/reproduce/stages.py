@@ -16,14 +16,13 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from nasarch.data.load import NAMES
 from nasarch.data.options import DataOptions
 from nasarch.runtime.options import MachineOptions
 from nasarch.search.rows.row import COCO, STAGES, Compare, Correlate, Detect, RankPaths, Row, Search, Select, Train
 from nasarch.search.settings.presets import find as find_preset
 
 from .options import OWN, ReproduceOptions
-
-LOADABLE = ("digits", "cifar10", "cifar100", "imagenet16-120")  # by name; the others are folders
 
 
 class Command(NamedTuple):
@@ -34,9 +33,9 @@ class Command(NamedTuple):
     out: Path
     done: Path
 
-    @property
-    def is_over(self) -> bool:
-        return self.done.is_file()
+    def pending(self) -> list[str] | None:
+        """`arguments`, if the command is not over."""
+        return None if self.done.is_file() else self.arguments()
 
     def arguments(self) -> list[str]:
         """The words with --out, or with --resume alone if the command was stopped."""
@@ -54,7 +53,7 @@ def commands(row: Row, options: ReproduceOptions, folder: Path) -> list[Command]
     """
     if row.reason is not None:
         raise ValueError(f"{row.name} can't be run: {row.reason}")
-    last = STAGES.index(options.stage)
+    last = STAGES.index(options.stage or STAGES[-1])
     return [one for one in _all(row, options, folder) if STAGES.index(one.stage) <= last]
 
 
@@ -76,11 +75,11 @@ def _all(row: Row, options: ReproduceOptions, folder: Path) -> Iterator[Command]
             yield from _train(step, options, cell, folder)
         elif isinstance(step, Compare):
             sources = step.models or (str(searched),)
-            words = ("compare", *sources, *_trained_on(step.data, options), "--seeds", str(options.trainings or step.seeds))
+            words = ("compare", *sources, *_data(step.data, options, train=True), "--seeds", str(options.trainings or step.seeds))
             yield _ranking((*words, "--epochs", _epochs(100, options)), options, folder / "train", "ranking.json")
         elif isinstance(step, Correlate):
-            one = searched if count == 1 else searched / f"seed-{options.seed}"
-            words = ("correlate", str(one), *_trained_on(step.data, options), "--seeds", str(options.trainings or 1))
+            one = _first(row, options, searched, count)
+            words = ("correlate", str(one), *_data(step.data, options, train=True), "--seeds", str(options.trainings or 1))
             more = ("--recipe", step.recipe, "--epochs", _epochs(step.epochs, options))
             yield _ranking((*words, *more), options, folder / "train", "pairs.json")
         else:
@@ -92,20 +91,23 @@ def search_folder(options: ReproduceOptions, folder: Path) -> Path:
     return folder / "search" if options.from_run is None else Path(os.path.abspath(options.from_run))
 
 
-def chosen_cell(row: Row, options: ReproduceOptions, folder: Path) -> Path | None:
-    """The genotype that the row trains, of its own search; None if it searches nothing."""
-    step, search = row.step(Train), row.step(Search)
-    if search is None or (step is not None and step.model is not None):
-        return None
-    return _cell(row, step or Train(recipe=""), options, folder, search_folder(options, folder), options.searches or search.runs)
+def chosen_cell(row: Row, options: ReproduceOptions, folder: Path) -> Path:
+    """The genotype that the row trains, of its own search."""
+    return _cell(row, row.step(Train), options, folder, search_folder(options, folder), options.searches or row.step(Search).runs)
 
 
 def _cell(row: Row, step: Train, options: ReproduceOptions, folder: Path, searched: Path, count: int) -> Path:
     """What `select` chose, else the cell of the only search, or of the first."""
     if row.step(Select) is not None and count > 1:
         return folder / "choose" / "genotype.json"
-    one = searched if count == 1 else searched / f"seed-{row.step(Search).seed + options.seed}"
-    return one / ("genotype.json" if step.after is None else f"genotypes/epoch-{_epochs(step.after, options)}.json")
+    return _first(row, options, searched, count) / (
+        "genotype.json" if step.after is None else f"genotypes/epoch-{_epochs(step.after, options)}.json"
+    )
+
+
+def _first(row: Row, options: ReproduceOptions, searched: Path, count: int) -> Path:
+    """The folder of the first of `count` searches."""
+    return searched if count == 1 else searched / f"seed-{row.step(Search).seed + options.seed}"
 
 
 def _search(step: Search, options: ReproduceOptions, count: int, out: Path) -> Command:
@@ -126,7 +128,7 @@ def _select(step: Select, options: ReproduceOptions, searched: Path, out: Path) 
 def _train(step: Train, options: ReproduceOptions, cell: str, folder: Path) -> Iterator[Command]:
     from nasarch.search.training.recipes import recipe
 
-    runs, out, data = options.trainings or step.runs, folder / "train", _trained_on(step.data, options)
+    runs, out, data = options.trainings or step.runs, folder / "train", _data(step.data, options, train=True)
     epochs = _epochs(step.epochs or recipe(step.recipe).settings.epochs, options)
     words = ("train", cell, "--recipe", step.recipe, *data, "--epochs", epochs, "--runs", str(runs), "--seed", str(options.seed))
     flags = ("--no-test", "--amp", options.amp, *_common(options), *step.flags, *options.changed("train"))
@@ -152,13 +154,9 @@ def _epochs(paper: int, options: ReproduceOptions) -> str:
     return str(max(1, round(paper * options.scale)))
 
 
-def _data(name: str, options: ReproduceOptions) -> tuple[str, ...]:
-    given = options.dataset.data
-    return ("--data", _named(name, given), *_flags(options.dataset, DataOptions(), "data"))
-
-
-def _trained_on(name: str, options: ReproduceOptions) -> tuple[str, ...]:
-    given = options.train_data or options.dataset.data
+def _data(name: str, options: ReproduceOptions, *, train: bool = False) -> tuple[str, ...]:
+    """The flags of the data set, of a search or to train on."""
+    given = (train and options.train_data) or options.dataset.data
     return ("--data", _named(name, given), *_flags(options.dataset, DataOptions(), "data"))
 
 
@@ -169,8 +167,8 @@ def _named(name: str, given: str) -> str:
         ValueError: the row's own is no name that loads.
     """
     if given != OWN:
-        return given if given in LOADABLE else os.path.abspath(os.path.expanduser(given))
-    if name not in LOADABLE:
+        return given if given in NAMES else os.path.abspath(os.path.expanduser(given))
+    if name not in NAMES:
         what = "its folder, with annotations/, train2017/ and val2017/," if name == COCO else "the folder of its images"
         raise ValueError(f"the row is on {name}, which has no download: give {what} with --data DIR, or another data set such as digits")
     return name

@@ -1,7 +1,7 @@
 """`nasarch evaluate MODEL`: loss and accuracy of trained weights on the test images of a data set. PyTorch is imported when it runs.
 
 The images are scaled by the statistics that the model states (`mean` and `std` of its config.json), as in its training, whatever those
-of the data set are. Classes are compared by name, not by number.
+of the data set are. The classes of both have to have the same names in the same order.
 """
 
 from __future__ import annotations
@@ -47,6 +47,8 @@ def evaluate(
     from nasarch.runtime import distributed
     from nasarch.runtime.run_folder import as_json
 
+    if machine.capture:
+        raise ValueError("--capture records the steps of a training, and a test has none; leave it out")
     with machine.started() as device:
         result = measure(source, dataset.load(), batch_size=batch_size, device=device, workers=dataset.workers)
     if not distributed.rank_and_world_size()[0]:

@@ -135,6 +135,7 @@ def test_a_later_stage_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "row"
     assert [words[0] for words in run_row("pc-darts/table1/cifar10", folder, stage="search")] == ["search"]
     assert figures(folder)["best test error"][1] is None
+    assert run_row("", folder) == [], "as the folder says"
     assert [words[0] for words in run_row("", folder, stage="test")] == ["train", "evaluate", "evaluate"]
 
 

@@ -106,7 +106,7 @@ def test_a_stopped_command_is_resumed_by_its_folder_alone(tmp_path: Path) -> Non
         ["train", "--resume", f"{tmp_path}/train"],
     ]
     (tmp_path / "search" / "genotype.json").write_text("{}")
-    assert [one.is_over for one in found] == [True, False, False]
+    assert [one.pending() is None for one in found] == [True, False, False]
 
 
 class Parsed:

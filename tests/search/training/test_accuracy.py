@@ -82,4 +82,6 @@ def test_the_command_writes_what_it_prints(
     assert main(["evaluate", str(trained), "--data", "colours", "-o", str(out)]) == 0
     found = json.loads(out.read_text())
     assert f"test accuracy {found['top1']:.2f} %" in capsys.readouterr().out
+    assert main(["evaluate", str(trained), "--capture"]) == 2
+    assert "--capture records the steps of a training" in capsys.readouterr().err
     assert found["data"]["name"] == colours().name and found["source"] == str(trained)
