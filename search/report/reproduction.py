@@ -74,7 +74,7 @@ def _training(folder: Path, out: Path) -> Iterator[Html]:
     if not lines or not all(lines.values()):
         return
     yield heading("Training", level=2)
-    panels = [Panel(key, {label: [line.get(key) for line in rows] for label, rows in lines.items()}) for key in CURVES]
+    panels = [Panel(key.replace("_", " "), {label: [line.get(key) for line in rows] for label, rows in lines.items()}) for key in CURVES]
     epochs = max(map(len, lines.values()))
     png = render_png(charts.curves, panels, Timeline((Span("", 1, epochs),), ()))
     yield Album(out).picture("training", png, "Loss and accuracy on the training images, and learning rate, by epoch of each training.")
