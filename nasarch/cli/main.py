@@ -43,6 +43,7 @@ COMMANDS: dict[str, Command | Group] = {
     "draw": Command("nasarch.cli.commands:draw", "Draw the cells of a genotype (.svg, .png, .pdf)."),
     "profile": Command("nasarch.cli.commands:profile", "Measure a model: parameters, multi-adds, activation memory, latency."),
     "bench": Command("nasarch.export.commands:bench", "Benchmark a model in PyTorch, torch.compile and onnxruntime (float32, int8)."),
+    "run": Command("nasarch.cli.script:command", "Run a Python script with the models registered: timm's validate.py.", parses=True),
     "demo": Command("nasarch.cli.demo:demo", "Search, train, test and export on the embedded digits, in about two minutes."),
     "presets": Command("nasarch.search.recipes.command:presets", "List the presets of the searches, with the papers' results."),
     "cost": Command("nasarch.search.recipes.command:cost", "Compute the search cost of DARTS and FTSO (FTSO, Theorems 1 and 2)."),
@@ -116,8 +117,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"nasarch: error: {printable(reason)}", file=sys.stderr)
         return 2
-    except SystemExit as stop:  # by the parser, after a help text or a message
-        return stop.code if isinstance(stop.code, int) else 0
+    except SystemExit as stop:  # by the parser, after a help text or a message; by a script
+        if isinstance(stop.code, int | None):
+            return stop.code or 0
+        print(stop.code, file=sys.stderr)
+        return 1
 
 
 def _system_error(error: Exception) -> str | None:

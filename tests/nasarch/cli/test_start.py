@@ -91,6 +91,9 @@ QUICK += [
     ["reproduce", "--help"],
     ["reproduce", "--scale", "0"],
     ["evaluate", "--wrong"],
+    ["run", "--help"],
+    ["run"],
+    ["run", "none.py", "-x"],
 ]
 
 
