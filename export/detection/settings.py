@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from nasarch.export.ssd.design import EXTRAS, SCALES, Head
-from nasarch.ranges import Count, Fraction, NonNegative, Positive, at_least, check_ranges
+from nasarch.ranges import Count, Fraction, NonNegative, Positive, Seed, at_least, check_ranges
 from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.runtime.schedules import Schedule, cosine, warmed_up
 
@@ -112,7 +112,7 @@ class DetectOptions:
     workers: Annotated[int, at_least(0)] = 2
     pretrained: bool = True
     weights: Path | None = None
-    seed: int = 0
+    seed: Seed = 0
     amp: Literal["off", "bf16"] = "off"
     evaluate: bool = True
 

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from nasarch.atomic import write_text
-from nasarch.ranges import SMALL
 from nasarch.strict_json import parse
 
 from .dataset import Dataset, split_indices
@@ -39,8 +38,8 @@ def write_split(listing: Listing, fractions: Sequence[float], seed: int, folder:
     """
     if (folder / RECORD).exists():
         raise ValueError(f"{folder} holds a split already: choose another folder with --out, or remove it first")
-    if not SMALL.holds(seed):
-        raise ValueError(f"seed {seed}: choose {SMALL.words}")
+    if not 0 <= seed < 2**62:
+        raise ValueError(f"--seed {seed}: choose an integer from 0 to 2^62 - 1")
     indices = split_indices(listing.labels, fractions, seed)
     texts = [_text(listing.names[i] for i in part.tolist()) for part in indices]
     parts = [

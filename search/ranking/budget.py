@@ -8,7 +8,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
-from nasarch.ranges import Count, at_least, check_ranges
+from nasarch.ranges import Count, Seed, at_least, check_ranges
 from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.search.training.recipes import Training, recipe
 
@@ -50,7 +50,7 @@ class Budget:
     val_images: int | None = None
     epochs: int | None = None
     seeds: Count = 3
-    seed: Annotated[int, at_least(0)] = 0
+    seed: Seed = 0
     batch_size: int | None = None
     lr: float | None = None
     drop_path: float | None = None

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
-from nasarch.ranges import Count, check_ranges
+from nasarch.ranges import Count, Seed, check_ranges
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision
 
 CHANGE = re.compile(r"(search|choose|train)\.([a-z][a-z0-9.-]*)(?:=(.*))?")
@@ -52,7 +52,7 @@ class ReproduceOptions:
     from_run: Annotated[Path | None, arg(name="from")] = None
     searches: Count | None = None
     trainings: Count | None = None
-    seed: int = 0
+    seed: Seed = 0
     amp: Precision = "off"
     nats_table: Path | None = None
     changes: Annotated[tuple[str, ...], arg(name="set", metavar="STAGE.NAME=VALUE ...")] = ()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
-from nasarch.ranges import Count, Positive, check_ranges
+from nasarch.ranges import Count, Positive, Seed, check_ranges
 from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision, updated
 from nasarch.search.settings.fields import from_dict
@@ -53,7 +53,7 @@ class SearchOptions:
     space: Literal["darts", "nats"] = "darts"
     nats_table: Path | None = None
     scale: float = 1.0
-    seed: int = 0
+    seed: Seed = 0
     runs: Count = 1
     consensus: bool = False
     amp: Precision = "off"

@@ -9,7 +9,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
-from nasarch.ranges import Count, check_ranges
+from nasarch.ranges import Count, Seed, check_ranges
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision
 
 
@@ -42,7 +42,7 @@ class TrainOptions:
     recipe: str = "cifar"
     weights: Path | None = None
     scale_lr: bool = False
-    seed: int = 0
+    seed: Seed = 0
     runs: Count = 1
     amp: Precision = "off"
     test: bool = True
