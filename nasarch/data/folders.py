@@ -2,11 +2,12 @@
 
 | given | training part | test part |
 |---|---|---|
-| a folder with train/ or train.tar | its class folders | those of val, valid, validation, eval, test or testing, the first that exists |
+| a folder with train/ or train.tar | its class folders | of val, valid, validation, dev, eval, evaluation, test, testing the first |
 | any other folder, a .tar of class folders | its class folders | none |
 | a .tar with train/ inside | its class folders | those of val/, ..., test/ inside, likewise |
 
-The names of parts are read in any case, and training is train. A folder train/ that holds images itself or stands among two or more
+The names of parts are read in any case, also with "set", "data", "images", "split" or a number behind them (Trainset, test_set, val2017),
+and training is train. A folder train/ that holds images itself or stands among two or more
 folders of images, without a test part, is a class. What is left aside is named in the source text.
 
 A class is a folder, named by it; images may lie deeper in it. Classes and the images in each are sorted by name, so order, digest
@@ -18,6 +19,7 @@ and splits are the same on every machine. Hidden and system files are passed ove
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,7 +33,8 @@ from .trees import OTHER, Tree, read_tree
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 TRAIN_PARTS = ("train", "training")
-TEST_PARTS = ("val", "valid", "validation", "eval", "test", "testing")
+TEST_PARTS = ("val", "valid", "validation", "dev", "eval", "evaluation", "test", "testing")
+PART_NAME = re.compile(r"(.+?)[-_ ]*(?:set|data|images|split)?[-_ ]*\d*")  # Trainset, test_set, val2017
 LAYOUTS = "train/<class>/<image>, <class>/<image>, train.tar (with val.tar or test.tar), or one .tar of class folders"
 
 
@@ -58,6 +61,8 @@ def find_parts(path: Path) -> tuple[list[Members], tuple[str, ...], str]:
     _check_classes(trees, parts)
     source = ", ".join(_describe(path, tree, part) for tree, part in zip(trees, parts, strict=True))
     source += f"; left out: {', '.join(aside)}" if aside else ""
+    if inside := _same_folders(parts[0]):
+        source += f"; {', '.join([*parts[0]][:3])} taken as classes, though each holds the same folders, {', '.join(inside[:3])}"
     return [_members(tree, part) for tree, part in zip(trees, parts, strict=True)], tuple(parts[0]), source
 
 
@@ -107,14 +112,20 @@ def _depths(tree: Tree) -> dict[str, set[int]]:
 
 
 def _named(names: Sequence[str], parts: Sequence[str]) -> list[str]:
-    """The `names` of one of the `parts`, in any case, in their order."""
-    return [name for part in parts for name in names if name.casefold() == part]
+    """The `names` of one of the `parts`, in the order of the parts."""
+    return [name for part in parts for name in names if _part_name(name) == part]
+
+
+def _part_name(name: str) -> str:
+    """A name in lower case, without what may stand behind the name of a part."""
+    found = PART_NAME.fullmatch(name.casefold())
+    return found[1] if found else name.casefold()
 
 
 def _check_classes_alone(tree: Tree, depths: dict[str, set[int]], tests: Sequence[str]) -> None:
     """Refuse parts without a training part: folders of the same folders, some named as parts are."""
     inside = [{path.split("/")[1] for path in tree.entries if path.startswith(f"{name}/") and path.count("/") > 1} for name in depths]
-    words = {word for name in depths for word in name.casefold().replace("-", "_").replace(" ", "_").split("_")}
+    words = {word for name in depths for word in (_part_name(name), *name.casefold().replace("-", "_").replace(" ", "_").split("_"))}
     deep = len(depths) > 1 and all(found == {1} for found in depths.values()) and words & {*TRAIN_PARTS, *TEST_PARTS}
     if deep and (len(tests) == len(depths) or all(names == inside[0] for names in inside)):
         raise ValueError(
@@ -165,6 +176,12 @@ def _classes(tree: Tree) -> dict[str, list[str]]:
             f"{tree.root} has only one class folder, {next(iter(classes))!r}; give the folder whose subfolders are the classes"
         )
     return classes
+
+
+def _same_folders(part: dict[str, list[str]]) -> list[str]:
+    """The folders in every class folder if these are the same, at least two, and hold all images: the classes, perhaps."""
+    inside = [{name.split("/")[1] if name.count("/") > 1 else "" for name in images} for images in part.values()]
+    return sorted(inside[0]) if len(inside[0]) > 1 and "" not in inside[0] and all(names == inside[0] for names in inside) else []
 
 
 def _check_classes(trees: Sequence[Tree], parts: Sequence[dict[str, list[str]]]) -> None:

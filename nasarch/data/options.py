@@ -53,6 +53,6 @@ class DataOptions:
 
 
 def print_left_out(source: str) -> None:
-    """Print on stderr what of a data set is left out, or not applied of its EXIF data, if anything is, in the first process of several."""
-    if re.search("left out|not applied", source) and os.environ.get("RANK", "0") == "0":
+    """Print on stderr what of a data set is left out, not applied of its EXIF data, or doubtful, in the first process of several."""
+    if re.search("left out|not applied|taken as classes", source) and os.environ.get("RANK", "0") == "0":
         print(f"nasarch: note: data: {printable(source)}", file=sys.stderr)

@@ -8,14 +8,21 @@ from pathlib import Path
 import pytest
 
 from nasarch.data.load import listing, load
-from nasarch.data.options import DataOptions
+from nasarch.data.options import DataOptions, print_left_out
 from tests.helpers.datasets import as_tar, as_tree, encoded, two_classes
 
 Pack = Callable[[Path, dict[str, bytes]], Path]
 PACKED = pytest.mark.parametrize("pack", [as_tree, as_tar])
 PAIRS = [
     *(("Training", "Testing"), ("Train", "Val"), ("TRAIN", "TEST"), ("training", "validation")),
-    *(("train", "Valid"), ("train", "eval"), ("Training", "test")),
+    *(("train", "Valid"), ("train", "eval"), ("Training", "test"), ("train", "dev"), ("train", "Evaluation")),
+    *(
+        ("Trainset", "Testset"),
+        ("training_set", "test_set"),
+        ("train2017", "val2017"),
+        ("Train Data", "Validation-Data"),
+        ("train-images", "test"),
+    ),
 ]
 
 
@@ -30,6 +37,17 @@ def test_the_names_of_parts_are_read_in_any_case(pair: tuple[str, str], pack: Pa
     data = load(pack(tmp_path / "d.tar", {**two_classes(f"{pair[0]}/"), **two_classes(f"{pair[1]}/", count=1)}))
     assert data.class_names == ("cat", "dog") and data.test is not None and (len(data.train), len(data.test)) == (6, 2)
     assert data.source == f"6 images of d.tar/{pair[0]}, 2 images of d.tar/{pair[1]}"
+
+
+@PACKED
+def test_folders_that_are_the_same_in_all_classes_are_doubted(pack: Pack, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = load(pack(tmp_path / "d.tar", classes_of("amazon/bike amazon/mug webcam/bike webcam/mug")))
+    assert data.class_names == ("amazon", "webcam")
+    print_left_out(data.source)
+    assert "; amazon, webcam taken as classes, though each holds the same folders, bike, mug" in capsys.readouterr().err
+    for files in ("cat/left cat/right dog/left dog/up", "cat/left cat/right dog", "cat/a dog/a"):
+        print_left_out(load(pack(tmp_path / f"{len(files)}.tar", classes_of(files))).source)
+    assert not capsys.readouterr().err
 
 
 def test_parts_may_be_tar_files_of_these_names(tmp_path: Path) -> None:
