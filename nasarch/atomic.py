@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,19 +31,25 @@ MIN_AGE, MAX_AGE = 1.0, 24 * 3600.0  # seconds: until a new folder is locked for
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path of the same name; rename it to `path` when the block succeeds, remove it when it fails.
 
-    The folder of `path` is made if it is missing.
+    The folder of `path` is made if it is missing. A symbolic link stays, the file that it points to is replaced. A device or pipe
+    (/dev/stdout) stays, too: the whole file is written into it.
 
     Raises:
         ValueError: `path` can't be written (a folder in the way, no permission, disk full); names it and the remedy.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
+        real = Path(os.path.realpath(path))
+        real.parent.mkdir(parents=True, exist_ok=True)
+        if real.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
-        with _temporary_folder(path.parent) as folder:
+        special = real.exists() and not real.is_file()
+        with _temporary_folder(Path(tempfile.gettempdir()) if special else real.parent) as folder:
             yield folder / path.name
-            os.replace(folder / path.name, path)
+            if special:
+                real.write_bytes((folder / path.name).read_bytes())
+            else:
+                os.replace(folder / path.name, real)
     except OSError as error:
         remedy = "free some space there" if error.errno == errno.ENOSPC else "choose a file in a folder that you may write to"
         raise ValueError(f"can't write {path}: {error.strerror or error}; {remedy}") from error
@@ -64,7 +71,7 @@ def new_folder(path: str | os.PathLike[str], *, replace: bool = False) -> Iterat
     Raises:
         ValueError: `path` is a file or (unless `replace`) a folder that is not empty, or it can't be written; names it and the remedy.
     """
-    path = Path(os.path.abspath(path))
+    path = Path(os.path.realpath(path))  # a link to an empty folder stays
     try:
         if path.exists() and not (path.is_dir() and (replace or not any(path.iterdir()))):
             raise ValueError(f"{path} is there already and {'not empty' if path.is_dir() else 'no folder'}; give a new folder")

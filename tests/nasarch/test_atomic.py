@@ -33,6 +33,40 @@ def test_what_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_text() == "old" and os.listdir(tmp_path) == ["a"]
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symbolic_link_stays_and_what_it_points_to_is_replaced(there: bool, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    if there:
+        (tmp_path / "results" / "cell.json").write_text("old")
+    (tmp_path / "latest.json").symlink_to(Path("results") / "cell.json")
+    write_text(tmp_path / "latest.json", "new")
+    assert (tmp_path / "latest.json").is_symlink() and not (tmp_path / "results" / "cell.json").is_symlink()
+    assert (tmp_path / "results" / "cell.json").read_text() == "new" and len(os.listdir(tmp_path)) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes in folders here")
+def test_a_device_or_pipe_stays_and_gets_the_whole_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = subprocess.Popen(["cat", str(tmp_path / "pipe")], stdout=subprocess.PIPE)
+    write_text(tmp_path / "pipe", "whole")
+    assert reader.communicate(timeout=60)[0] == b"whole" and (tmp_path / "pipe").is_fifo() and os.listdir(tmp_path) == ["pipe"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here")
+def test_a_full_device_is_an_error_and_stays() -> None:
+    with pytest.raises(ValueError, match="can't write /dev/full: No space left on device; free some space there"):
+        write_text("/dev/full", "x")
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_link_to_an_empty_folder_stays(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "out").symlink_to("disk")
+    with new_folder(tmp_path / "out") as temporary:
+        (temporary / "a").write_text("1")
+    assert (tmp_path / "out").is_symlink() and os.listdir(tmp_path / "disk") == ["a"]
+
+
 @pytest.mark.parametrize(("number", "remedy"), [(28, "free some space there"), (13, "choose a file in a folder that you may write to")])
 def test_an_error_of_the_system_names_the_file_and_the_remedy(number: int, remedy: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"can't write .*/a: some reason; {remedy}"), atomic_path(tmp_path / "a"):
