@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from nasarch.cells.genotype import Genotype, resolve
 from nasarch.cli.main import main
+from nasarch.data import imagenet16
 from nasarch.data.decoding import open_image, shape_of
 from nasarch.data.folders import find_parts
 from nasarch.data.image_files import File
@@ -26,8 +29,12 @@ from nasarch.export.onnx.untrusted import read_onnx
 from nasarch.models.source import find_source
 from nasarch.models.weight_files import genotype_in, read_weights
 from nasarch.runtime.checkpoint import Checkpoint
+from nasarch.runtime.options import OutputOptions
 from nasarch.search.recipes.methods import METHODS
+from nasarch.search.reproduce.options import ReproduceOptions
+from nasarch.search.reproduce.run import resumed as reproduced
 from nasarch.search.runs import options as search_options
+from nasarch.search.runs.nats_table import check_table, lookup
 from nasarch.search.runs.reader import find_runs
 from nasarch.search.training import plan as training
 from tests.helpers.datasets import as_tar, as_tree, encoded, two_classes
@@ -195,6 +202,30 @@ def images(draw: random.Random, folder: Path, runs: Path) -> None:
         only_value_errors(read)
 
 
+def reproductions(draw: random.Random, folder: Path, runs: Path) -> None:
+    """The configuration of a row that is resumed."""
+    options = {"scale": 0.5, "searches": 2, "dataset": {"data": "digits"}, "changes": ["search.layers=3"]}
+    (folder / "config.json").write_text(json.dumps({"row": "pc-darts/table1/cifar10", "options": options}))
+    (folder / "config.json").write_bytes(damaged_json(draw, folder / "config.json"))
+    reproduced(ReproduceOptions(output=OutputOptions(resume=folder)))
+
+
+def accuracy_tables(draw: random.Random, folder: Path, runs: Path) -> None:
+    cells = resolve("ftso_nats_cifar")
+    lines = ["index,arch,c10,c100,in16", "0,|none~0|,1,2,3", f"1,{cells.to_nats()},93.98,70.22,45.57", ""]
+    (folder / "t.csv").write_bytes(damaged(draw, draw.choice(("\n", "\r\n")).join(lines).encode(draw.choice(("utf-8", "utf-8-sig")))))
+    for read in (lambda: check_table(folder / "t.csv"), lambda: lookup(cells, folder / "t.csv")):
+        only_value_errors(read)
+
+
+def pickled_images(draw: random.Random, folder: Path, runs: Path) -> None:
+    for number, name in enumerate(imagenet16.FILES):
+        batch = {"data": np.full((2, 768), number, np.uint8), "labels": [1, 120]}
+        content = pickle.dumps(changed(draw, batch) if draw.random() < 0.1 else batch, protocol=2 + number % 4)
+        (folder / name).write_bytes(damaged(draw, content) if draw.random() < 0.3 else content)
+    imagenet16.read_parts(folder)
+
+
 def only_value_errors(read: Callable[[], object]) -> None:
     """Run `read`; a ValueError is one line, which a command prints."""
     try:
@@ -205,6 +236,7 @@ def only_value_errors(read: Callable[[], object]) -> None:
 
 KINDS: list[Kind] = [
     *(genotypes, run_folders, checkpoints, annotations, weights, onnx_files, tars, images),
+    *(reproductions, accuracy_tables, pickled_images),
 ]
 
 
