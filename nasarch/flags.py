@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from typing import Annotated, Any, TypeVar
 
 import tyro
@@ -30,6 +30,19 @@ def value_of(flag: str, arguments: Sequence[str]) -> str | None:
 def given(arguments: Sequence[str]) -> frozenset[str]:
     """Names of the fields whose flags are on the command line."""
     return frozenset(word[2:].partition("=")[0].replace("-", "_") for word in arguments if word.startswith("--"))
+
+
+def flags_of(defaults: Mapping[str, Any], values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The flags that change default values to others: words of a command line."""
+    words = list[str]()
+    for name, value in values.items():
+        default, flag = defaults[name], f"{prefix}{name.replace('_', '-')}"
+        if is_dataclass(value):
+            words += flags_of(vars(default), vars(value), f"{flag}.")
+        elif value != default:
+            switch = [f"--{flag}" if value else f"--no-{flag}"]
+            words += switch if isinstance(default, bool) else [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return words
 
 
 def parse(arguments: Sequence[str], default: T, *, program: str, description: str) -> T:

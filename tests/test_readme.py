@@ -55,6 +55,14 @@ def test_the_examples_in_the_docs_are_those_of_the_readme_or_run() -> None:
                 assert block in README
 
 
+def test_the_examples_from_python_run_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
+    for block in found:
+        exec(compile(block, "python.md", "exec"), {})
+    assert len(found) == 5 and sorted(path.name for path in Path("runs").iterdir()) == ["a", "b", "c"]
+
+
 def test_the_five_files_to_read_first_exist() -> None:
     files = re.findall(r"^\d\. `(\S+)`", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(files) == 5 and all((ROOT / name).is_file() for name in files)

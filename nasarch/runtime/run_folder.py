@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -94,13 +94,17 @@ class RunFolder:
         return JsonLines(self.path / name, self.checkpoint.epochs)
 
     def follow(self, steps: Iterator[P], report: Callable[[P], object], line: Callable[[P], Mapping[str, Any]]) -> Any:
-        """Write config.json, drive a training loop to its end, and add a line with the seconds so far at the end of each epoch.
+        """Drive a training loop to its end, as `epochs` does; returns what the generator returns."""
+        return returned(self.epochs(steps, report, line))
+
+    def epochs(self, steps: Iterator[P], report: Callable[[P], object], line: Callable[[P], Mapping[str, Any]]) -> Generator[P, None, Any]:
+        """Write config.json, drive a training loop, and add a line with the seconds so far at the end of each epoch, which is yielded.
 
         SIGINT and SIGTERM stop it after the present step with its state saved; a second signal stops it at once.
 
         Args:
             steps: the loop, a generator.
-            report: called with its progress, in the first process.
+            report: called with its progress, in the first process; other processes yield nothing.
             line: an epoch's figures for metrics.jsonl.
 
         Returns:
@@ -127,6 +131,7 @@ class RunFolder:
                 if progress.ends_epoch:
                     self._restore()
                     metrics.add(dict(line(progress)) | {"seconds": round(time.perf_counter() - start, 3)})
+                    yield progress
 
     def finish(self, write: Callable[[], object]) -> None:
         """Write the result by `write`, in the first process, then remove the checkpoint.
@@ -163,6 +168,15 @@ class RunFolder:
             raise ValueError(f"{self.path} was removed during the run, and another run is in its place: choose another folder with --out")
         self._write_config()
         print(f"nasarch: warning: {self.path} was removed during the run, and is written again", file=sys.stderr)
+
+
+def returned(steps: Generator[Any, None, R]) -> R:
+    """What a generator returns at its end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
 
 
 def finished(marker: Path, read: Callable[[], R]) -> R | None:

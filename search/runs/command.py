@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from nasarch.cells.space import SPACES
+from nasarch.compute import keep_freed_memory
 from nasarch.console import command_line
 from nasarch.data.dataset import Dataset
 from nasarch.data.options import DataOptions
@@ -28,10 +30,18 @@ from .seeds import search
 
 
 def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None, given: Collection[str] = ()) -> None:
-    """Search with a method's settings and run options.
+    """Search with a method's settings and run options; the arguments are those of `planned`."""
+    with planned(name, settings, job, preset, given, command_line()) as (plan, folder):
+        search(plan, folder)
+
+
+@contextmanager
+def planned(name: str, settings: Any, job: SearchOptions, preset: Any, given: Collection[str], words: str) -> Iterator[tuple[Plan, Path]]:
+    """In the block, the plan of a search with a method's settings and run options, and its folder, which is claimed.
 
     Args:
         preset: default settings; where they don't fit the data, all but the fields `given` by the user are reduced.
+        words: the command, for the provenance.
     """
     method = METHODS[name]
     if job.output.resume is not None:
@@ -42,10 +52,14 @@ def search_with(name: str, settings: Any, job: SearchOptions, preset: Any = None
         settings = settings if job.scale == 1 else scaled(settings, job.scale)
     stem = name.replace("-", "_")
     with job.machine.started() as device, claimed(job.output.resume, job.output.out, stem, job.dataset.data) as folder:
-        search(_plan(name, settings, job, device, stem, preset, given), folder)
+        if device.type == "cpu":
+            keep_freed_memory()
+        yield _plan(name, settings, job, device, stem, preset, given, words), folder
 
 
-def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, stem: str, preset: Any, given: Collection[str]) -> Plan:
+def _plan(
+    name: str, settings: Any, job: SearchOptions, device: torch.device, stem: str, preset: Any, given: Collection[str], words: str
+) -> Plan:
     """Plan of the search, with data loaded and split read."""
     method = METHODS[name]
     data = job.dataset.load()
@@ -74,7 +88,7 @@ def _plan(name: str, settings: Any, job: SearchOptions, device: torch.device, st
         method=method,
         settings=settings,
         context=context,
-        words=command_line(),
+        words=words,
         job=job,
         preset=None if known is None else {"name": str(job.preset), "row": known.row, "reported": known.reported},
         remarks=tuple(remarks),

@@ -1,10 +1,10 @@
-"""Progress of a search, on a terminal, in a file and for TensorBoard."""
+"""Progress of a search, on a terminal, in a file and for experiment loggers."""
 
 from __future__ import annotations
 
 from nasarch.cells.genotype import Genotype
+from nasarch.runtime.loggers import RunLog
 from nasarch.runtime.progress import ProgressDisplay
-from nasarch.runtime.tensorboard import TensorBoardLogger
 from nasarch.search.engine.loop import Progress
 
 from .metrics import imagenet_multi_adds, skips
@@ -28,13 +28,13 @@ def report(display: ProgressDisplay, title: str, progress: Progress) -> None:
     )
 
 
-def log_epoch(logger: TensorBoardLogger, progress: Progress) -> None:
-    """Write the metrics of an epoch's end, and the number of skip connections of each cell, as TensorBoard events."""
+def log_epoch(log: RunLog, progress: Progress) -> None:
+    """Log the metrics of an epoch's end, and the number of skip connections of each cell."""
     if progress.result is None:
         return
     scalars = {name: getattr(progress, name) for name in LOGGED} | dict(progress.figures)
     scalars |= {f"skip connections, {kind}": count for kind, count in skips(progress.result.genotype).items()}
-    logger.log(progress.stage, scalars, progress.epoch)
+    log.log(progress.stage, progress.epoch, scalars)
 
 
 def stage_name(progress: Progress) -> str:

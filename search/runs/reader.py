@@ -5,6 +5,7 @@ What an older version did not write yet is missing here as well: `weights` is No
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import DARTS, SPACES, Space
 from nasarch.runtime.json_files import read_json, read_lines, read_object, reading, typed_keys
-from nasarch.search.engine.result import Margin
+from nasarch.search.engine.result import ArchitectureWeights, Margin
 from nasarch.strict_json import shown
 
 from .history import Timeline, operation_count
@@ -35,7 +36,8 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One search. `cells` are those of the epochs, by epoch; a run that has not ended has neither `genotype` nor `margins`.
+    """One search. `cells` and `weights` are those of the epochs; a run that has not ended has no `genotype`, `margins` and
+    `architecture_weights`, from which the cell was derived.
 
     `measured` are the lines of eigenvalues.jsonl, also those within epochs; `step_cells` the cells there, by epoch and step.
     """
@@ -48,6 +50,7 @@ class Run:
     cells: Mapping[int, Genotype]
     genotype: Genotype | None
     margins: Sequence[Margin] | None
+    architecture_weights: ArchitectureWeights | None = field(default=None, compare=False)
     measured: Sequence[Mapping[str, Any]] = ()
     step_cells: Mapping[tuple[int, int], Genotype] = field(default_factory=dict)
 
@@ -114,12 +117,13 @@ def _run_folders(folder: Path) -> list[Path]:
     return [folder]
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: str | os.PathLike[str]) -> Run:
     """The run in `folder`.
 
     Raises:
         ValueError: a file is damaged: names it, what is wrong, and the remedy.
     """
+    folder = Path(folder)
     config = _config(folder / "config.json")
     done = folder / "genotype.json"
     genotype = Genotype.load(done) if done.exists() else None
@@ -128,7 +132,7 @@ def read_run(folder: Path) -> Run:
     cells = {epoch: Genotype.load(path) for epoch, path in paths.items() if path.exists()}
     steps = {tuple(map(int, re.findall(r"\d+", path.stem))): path for path in (folder / "genotypes").glob("epoch-*-step-*.json")}
     space = _space(folder / "config.json", config, [genotype] if genotype else [*cells.values()])
-    weights = folder / "weights.jsonl"
+    weights, final = folder / "weights.jsonl", folder / "weights.json"
     tables = read_lines(weights, lambda line: _tables(line, space), MEND, complete=genotype is not None) if weights.exists() else None
     return Run(
         folder=folder,
@@ -139,6 +143,7 @@ def read_run(folder: Path) -> Run:
         cells=cells,
         genotype=genotype,
         margins=read_margins(folder / "edges.json") if genotype is not None and (folder / "edges.json").exists() else None,
+        architecture_weights=ArchitectureWeights.load(final, MEND) if genotype is not None and final.exists() else None,
         measured=read_lines(folder / "eigenvalues.jsonl", _checked_measurement, MEND, complete=genotype is not None),
         step_cells={(epoch, step): Genotype.load(path) for (epoch, step), path in sorted(steps.items())},
     )

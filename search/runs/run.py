@@ -37,7 +37,7 @@ from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.runtime.json_files import JsonLines
 from nasarch.runtime.options import to_dict
 from nasarch.runtime.recorded_data import with_absolute_paths
-from nasarch.runtime.run_folder import RunFolder, as_json, finished
+from nasarch.runtime.run_folder import RunFolder, as_json, finished, returned
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
@@ -87,7 +87,14 @@ class Plan:
 
 
 def run(plan: Plan, seed: int, path: Path, report: Report) -> SearchResult:
-    """Search once in the folder `path`, or finish what it holds of that. Returns the result, its provenance filled in.
+    """Search once in the folder `path`, or finish what it holds of that, as `epochs` does."""
+    return returned(epochs(plan, seed, path, report))
+
+
+def epochs(plan: Plan, seed: int, path: Path, report: Report) -> Search:
+    """Search once in the folder `path`, or finish what it holds of that, and yield the progress at the end of each epoch.
+
+    Returns the result, its provenance filled in.
 
     SIGINT and SIGTERM stop it after the present step with its state saved; a second signal stops it at once.
 
@@ -98,8 +105,8 @@ def run(plan: Plan, seed: int, path: Path, report: Report) -> SearchResult:
     result = finished(path / "genotype.json", lambda: read_search_result(path))
     if result is not None:
         return result
-    with RunFolder.begin(path, _config(plan, seed), SAME) as folder:
-        result = _follow(plan.begin(seed, folder.checkpoint), folder, report)
+    with RunFolder.begin(path, config_of(plan, seed), SAME) as folder:
+        result = yield from _follow(plan.begin(seed, folder.checkpoint), folder, report)
         result = result._replace(
             genotype=replace(result.genotype, provenance=_provenance(plan, folder.config, folder.last.get("seconds", 0.0)))
         )
@@ -127,7 +134,7 @@ def read_search_result(folder: Path) -> SearchResult:
     return SearchResult(Genotype.load(folder / "genotype.json"), margins, weights)
 
 
-def _follow(search: Search, folder: RunFolder, report: Report) -> SearchResult:
+def _follow(search: Search, folder: RunFolder, report: Report) -> Search:
     """Drive the search to its end, writing down every epoch."""
     weights, measured = folder.lines("weights.jsonl"), JsonLines(folder.path / "eigenvalues.jsonl")
 
@@ -143,7 +150,7 @@ def _follow(search: Search, folder: RunFolder, report: Report) -> SearchResult:
             weights.add(where | progress.result.weights.to_lists())
             progress.result.genotype.save(folder.path / "genotypes" / f"epoch-{weights.count}.json")
 
-    return folder.follow(search, write, epoch_line)
+    return folder.epochs(search, write, epoch_line)
 
 
 def _measured(lines: JsonLines, progress: Progress) -> None:
@@ -159,7 +166,7 @@ def config_of_seeds(plan: Plan) -> dict[str, Any]:
     return {"method": plan.method.title, "settings": with_absolute_paths(asdict(plan.settings)), "job": job, "data": _about(plan.context)}
 
 
-def _config(plan: Plan, seed: int) -> dict[str, Any]:
+def config_of(plan: Plan, seed: int) -> dict[str, Any]:
     return {
         "method": plan.method.title,
         "settings": with_absolute_paths(asdict(plan.settings)),

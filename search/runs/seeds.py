@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
@@ -12,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from nasarch.cells.space import NATS
-from nasarch.compute import keep_freed_memory
 from nasarch.console import command_line
 from nasarch.console import console as plain_console
 from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.runtime import distributed
+from nasarch.runtime.loggers import RunLog, TensorBoardLogger
 from nasarch.runtime.progress import ProgressDisplay, to_all
 from nasarch.runtime.seeds import run_seeds
 from nasarch.search.engine.loop import Progress
@@ -27,15 +26,13 @@ from .console import log_epoch, report
 from .gather import conclude
 from .metrics import collapse, warnings_about
 from .nats_table import check_table, lookup
-from .run import Plan, Report, config_of_seeds, run
+from .run import Plan, Report, config_of, config_of_seeds, run
 
 CUTOUT = CIFAR.cutout
 
 
 def search(plan: Plan, folder: Path) -> None:
     """Search with every seed, or finish that; show it, and say at the end what to do with the result."""
-    if str(plan.context.device) == "cpu":
-        keep_freed_memory()
     console = plain_console(quiet=not distributed.is_main())
     if plan.job.nats_table is not None:
         check_table(plan.job.nats_table)
@@ -58,14 +55,11 @@ def search(plan: Plan, folder: Path) -> None:
 
 
 def _one(plan: Plan, seed: int, folder: Path, console: Console) -> SearchResult:
-    with ExitStack() as stack:
-        reports: list[Report] = [partial(report, stack.enter_context(ProgressDisplay(console, " of this stage")), f"seed {seed}")]
-        if plan.job.tensorboard and distributed.is_main():
-            from nasarch.runtime.tensorboard import TensorBoardLogger
-
-            reports.append(partial(log_epoch, stack.enter_context(TensorBoardLogger(folder / "events"))))
-        reports.append(Watch(console))
+    loggers = [TensorBoardLogger()] if plan.job.tensorboard and distributed.is_main() else []
+    with ProgressDisplay(console, " of this stage") as display, RunLog(loggers, folder, config_of(plan, seed)) as log:
+        reports: list[Report] = [partial(report, display, f"seed {seed}"), partial(log_epoch, log), Watch(console)]
         result = run(plan, seed, folder, to_all(reports))
+        log.result = result.genotype.to_dict()
     console.print(_choice(result, seed))
     _warn(console, warnings_about(result.genotype, plan.job.max_macs))
     if plan.job.nats_table is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from . import darts, dots, edarts, ftso, pc_darts
 from .preset import Preset, Presets
@@ -28,11 +28,25 @@ def find(method: str, name: str) -> Preset:
     """The preset of a method's command.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is none of that name, or no such method.
     """
-    known = PRESETS[method]
+    known = PRESETS[known_method(method)]
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"legal are {', '.join(known)};"
-        raise ValueError(f"unknown preset {name!r} of {method}; {hint} `nasarch presets {method}` says more")
+        raise ValueError(f"unknown preset {name!r} of {method}; {_hint(name, known)} `nasarch presets {method}` says more")
     return known[name]
+
+
+def known_method(name: str) -> str:
+    """`name` if a method's command has it.
+
+    Raises:
+        ValueError: none has.
+    """
+    if name not in SETTINGS:
+        raise ValueError(f"unknown method {name!r}; {_hint(name, SETTINGS)} `nasarch search` says more")
+    return name
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"legal are {', '.join(known)};"

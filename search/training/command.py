@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -18,18 +17,18 @@ from nasarch.console import console as plain_console
 from nasarch.data.dataset import Dataset
 from nasarch.runtime import distributed
 from nasarch.runtime.claim import claimed
+from nasarch.runtime.loggers import RunLog, TensorBoardLogger
 from nasarch.runtime.options import to_dict
 from nasarch.runtime.progress import ProgressDisplay, duration, to_all
 from nasarch.runtime.recorded_data import MOVED, moved_data, with_recorded_data
 from nasarch.runtime.run_folder import as_json
 from nasarch.runtime.seeds import run_seeds
-from nasarch.runtime.tensorboard import TensorBoardLogger
 
 from .options import TrainOptions
 from .plan import TrainPlan, fitted, located, network_spec, resumed
 from .recipes import Training, recipe, remarks_on, with_scaled_lr
 from .record import check_recordable, record
-from .run import Report, Result, config_of_seeds, run, summary
+from .run import Result, config_of, config_of_seeds, run, summary
 from .train_show import log_epoch, report
 from .weights import remark_on_classes
 
@@ -132,11 +131,9 @@ def _train(plan: TrainPlan, folder: Path) -> None:
 
 
 def _one(plan: TrainPlan, seed: int, folder: Path, console: Console) -> Result:
-    with ExitStack() as stack:
-        reports: list[Report] = [partial(report, stack.enter_context(ProgressDisplay(console)), f"seed {seed}")]
-        if plan.job.tensorboard and distributed.is_main():
-            reports.append(partial(log_epoch, stack.enter_context(TensorBoardLogger(folder / "events"))))
-        result = run(plan, seed, folder, to_all(reports))
+    loggers = [TensorBoardLogger()] if plan.job.tensorboard and distributed.is_main() else []
+    with ProgressDisplay(console) as display, RunLog(loggers, folder, config_of(plan, seed)) as log:
+        result = log.result = run(plan, seed, folder, to_all([partial(report, display, f"seed {seed}"), partial(log_epoch, log)]))
     console.print(f"seed {seed}: {_figures(result)}; {duration(result['seconds'])}", highlight=False, soft_wrap=True)
     return result
 

@@ -57,7 +57,7 @@ def run(plan: TrainPlan, seed: int, path: Path, report: Report) -> Result:
     result = finished(path / RESULT, lambda: read_result(path))
     if result is not None:
         return result
-    with RunFolder.begin(path, _config(plan, seed), SAME) as folder:
+    with RunFolder.begin(path, config_of(plan, seed), SAME) as folder:
         batches, fresh = _batches(plan, seed), not folder.has_state
         learner = _learner(plan, seed, fresh=fresh, steps=len(batches))
         if fresh:
@@ -163,7 +163,7 @@ def _about(data: Dataset) -> dict[str, Any]:
     return {"name": data.name, "images": len(data.train), "size": list(data.size), "source": data.source, "sha256": data.digest}
 
 
-def _config(plan: TrainPlan, seed: int) -> dict[str, Any]:
+def config_of(plan: TrainPlan, seed: int) -> dict[str, Any]:
     network = plan.network
     return {
         "source": network.source,

@@ -1,9 +1,9 @@
-"""Progress of a training, on a terminal, in a file and for TensorBoard."""
+"""Progress of a training, on a terminal, in a file and for experiment loggers."""
 
 from __future__ import annotations
 
+from nasarch.runtime.loggers import RunLog
 from nasarch.runtime.progress import ProgressDisplay
-from nasarch.runtime.tensorboard import TensorBoardLogger
 
 from .learner import Progress
 
@@ -22,7 +22,7 @@ def report(display: ProgressDisplay, title: str, progress: Progress) -> None:
     )
 
 
-def log_epoch(logger: TensorBoardLogger, progress: Progress) -> None:
-    """Write the metrics of an epoch's end as TensorBoard events."""
+def log_epoch(log: RunLog, progress: Progress) -> None:
+    """Log the metrics of an epoch's end."""
     if progress.ends_epoch:
-        logger.log("training", {name: getattr(progress, name) for name in FIGURES}, progress.epoch)
+        log.log("training", progress.epoch, {name: getattr(progress, name) for name in FIGURES})

@@ -74,23 +74,20 @@ def test_events_are_written_where_they_are_asked_for(told: CapturedCall, monkeyp
     made = []
 
     class TensorBoardLogger:
-        def __init__(self, folder: Path) -> None:
-            made.append(folder)
+        def start(self, folder: Path, config: dict[str, Any]) -> None:
+            made.append((folder, config["method"]))
 
-        def __enter__(self) -> Any:
-            return self
+        def log(self, stage: str, epoch: int, metrics: dict[str, float]) -> None:
+            made.append((stage, epoch, metrics["loss"]))
 
-        def log(self, group: str, scalars: dict[str, float], epoch: int) -> None:
-            made.append(scalars["loss"])
+        def finish(self, result: dict[str, Any]) -> None:
+            made.append(("closed", result["name"]))
 
-        def __exit__(self, *error: object) -> None:
-            made.append("closed")
-
-    monkeypatch.setattr("nasarch.runtime.tensorboard.TensorBoardLogger", TensorBoardLogger)
+    monkeypatch.setattr(seeds, "TensorBoardLogger", TensorBoardLogger)
     searched(told, monkeypatch, "--out", "without")
     assert made == []
     searched(told, monkeypatch, "--tensorboard", "--out", "with")
-    assert made == [Path("with/events"), 2.0, "closed"]
+    assert made == [(Path("with"), "FTSO"), ("topology", 1, 2.0), ("closed", "darts_v2_cifar")]
 
 
 def test_a_cell_is_dear_by_the_limit_that_is_given(

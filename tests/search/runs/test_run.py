@@ -56,7 +56,7 @@ def test_the_configuration_tells_all_of_a_search(told: CapturedCall) -> None:
     plan = plan_of(told, *flags)
     images = data().train
     assert isinstance(images, Images)
-    assert run._config(plan, 4) == {
+    assert run.config_of(plan, 4) == {
         "method": "FTSO",
         "settings": asdict(Ftso(nodes=3)),
         "seed": 4,
@@ -104,7 +104,7 @@ def test_the_sides_of_a_split_are_part_of_the_data(told: CapturedCall) -> None:
 )
 def test_the_provenance_says_what_was_searched_and_how(flags: list[str], more: dict[str, Any], told: CapturedCall) -> None:
     plan = plan_of(told, *flags, "--data", "photos")
-    config = run._config(plan, 5)
+    config = run.config_of(plan, 5)
     found = run._provenance(plan, config, 12.345)
     source = found.pop("source")
     assert found == {"method": "FTSO", "paper": PAPER, "searched_on": "photos", "kind": "found by nasarch", "results": []}
@@ -117,7 +117,7 @@ def test_the_provenance_says_what_was_searched_and_how(flags: list[str], more: d
 
 def test_several_processes_are_part_of_the_provenance(told: CapturedCall) -> None:
     plan = plan_of(told)
-    config = run._config(plan, 0) | {"processes": 4}
+    config = run.config_of(plan, 0) | {"processes": 4}
     assert run._provenance(plan, config, 1.0)["source"].items() >= {"amp": "off", "processes": 4}.items()
 
 
@@ -219,7 +219,7 @@ def test_a_search_that_goes_on_takes_its_threads_and_drops_what_was_written_afte
     folder.mkdir()
     plan = plan_of(told)
     threads = torch.get_num_threads()
-    config = run._config(plan, 6) | {"threads": threads + 1}
+    config = run.config_of(plan, 6) | {"threads": threads + 1}
     (folder / "config.json").write_text(json.dumps(config))
     lines = [{"stage": "a", "epoch": n, "seconds": 100.0 * n} for n in (1, 2, 3)]
     for name in ("metrics", "weights"):
@@ -249,7 +249,7 @@ def test_a_checkpoint_is_of_the_same_search_in_all_that_its_numbers_depend_on(ke
         patch.setattr(run_folder, "shared_checkpoint", caught)
         with pytest.raises(RuntimeError):
             played(told, tmp_path / "run")
-    config = run._config(plan_of(told, "--seed", "5"), 6)
+    config = run.config_of(plan_of(told, "--seed", "5"), 6)
     assert (key in seen) == (key not in ("tf32", "command", "threads")) and all(seen[name] == config[name] for name in seen)
 
 
