@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from nasarch.cells import genotype
 
-from .operations import build, factorized_reduce, relu_conv_bn
+from .operations import build, dilated, factorized_reduce, relu_conv_bn
 
 
 class Zero(nn.Module):
@@ -129,6 +129,22 @@ class Cell(nn.Module):
         self.concat = [state[j] for j in cell.live_concat]
         self.out_channels = len(self.concat) * channels
 
+    def dilate(self, previous: int, current: int, out: int) -> None:
+        """Take the strides away and dilate instead (see `dilated`), for an output that is `out` times as high and wide as without.
+
+        Args:
+            previous: of c_{k-2}, `current`: of c_{k-1}, likewise; 0 if a c_{k-2} that is larger is to be halved.
+        """
+        if previous:
+            self.preprocess[0], _ = dilated(self.preprocess[0], (previous, previous))
+        for node in self.nodes.values():
+            assert isinstance(node, Node)
+            for i, source in enumerate(node.sources):
+                by = current if source < 2 else out
+                node.edges[i], _ = dilated(node.edges[i], (by, by))
+                if isinstance(zero := node.edges[i], Zero):
+                    zero.stride = 1
+
     def forward(self, previous: Tensor, current: Tensor) -> Tensor:
         states = [self.preprocess[0](previous), self.preprocess[1](current)]
         positive = [self._positive(0, states[0]), self._positive(1, states[1])]
@@ -157,6 +173,12 @@ class ResidualReduction(nn.Module):
         self.conv_b = relu_conv_bn(out_channels, out_channels, 3, **dd)
         self.shortcut = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(in_channels, out_channels, 1, bias=False, **dd))
         self.out_channels = out_channels
+
+    def dilate(self, previous: int, current: int, out: int) -> None:
+        """As `Cell.dilate`."""
+        dilated(self.conv_a, (current, current))
+        dilated(self.conv_b, (out, out))
+        dilated(self.shortcut, (current, current))
 
     def forward(self, previous: Tensor, current: Tensor) -> Tensor:
         return self.shortcut(current) + self.conv_b(self.conv_a(current))

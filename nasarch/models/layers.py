@@ -18,13 +18,13 @@ from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import NATS
 
 from .cell import Cell, Node, ResidualReduction, Zero
-from .operations import HalvingConv
+from .operations import DilatedAvgPool, DilatedMaxPool, HalvingConv
 from .skeleton import RESIDUAL, CellSpec, cell_specs
 from .stem import build_stem
 
 
 class Map(NamedTuple):
-    """Feature map of a layer: its channels, the pixels of the image that one of its pixels stands for in a row, the layer's name."""
+    """Feature map of a layer: its channels, the product of the strides up to it without dilation, the layer's name."""
 
     channels: int
     reduction: int
@@ -57,9 +57,18 @@ def _cell(
 
 
 def build_layers(
-    genotype: Genotype, stem: str, in_chans: int, cells: int, channels: int, drop_path_rate: float, dd: dict[str, Any]
+    genotype: Genotype,
+    stem: str,
+    in_chans: int,
+    cells: int,
+    channels: int,
+    drop_path_rate: float,
+    dd: dict[str, Any],
+    output_stride: int = 32,
 ) -> tuple[nn.ModuleList, nn.ModuleList, list[Map]]:
     """The blocks of the stem, the cells, and the maps that they put out, in order.
+
+    Cells whose output would be smaller than the image divided by `output_stride` are dilated instead of strided.
 
     Raises:
         ValueError: no such stem, or too few cells or channels.
@@ -71,7 +80,10 @@ def build_layers(
     for i, spec in enumerate(plan):
         cell = _cell(spec, genotype, maps[-2:][0], maps[-1], drop_path_rate, dd)
         modules.append(cell)
-        maps.append(Map(cell.out_channels, maps[-1].reduction * spec.stride, f"cells.{i}"))
+        reduction = maps[-1].reduction * spec.stride
+        if reduction > output_stride:
+            cell.dilate(maps[-2:][0].reduction // output_stride, maps[-1].reduction // output_stride, reduction // output_stride)
+        maps.append(Map(cell.out_channels, reduction, f"cells.{i}"))
     return blocks, modules, maps
 
 
@@ -150,7 +162,9 @@ def _through(module: nn.Module, x: Moments) -> Moments:
         return _convolved(module, x)
     if isinstance(module, HalvingConv):
         halves = [_convolved(module.conv_1, x), _convolved(module.conv_2, x)]
-        return Moments(torch.cat([one.mean for one in halves]), torch.cat([one.var for one in halves]), -(-x.side // 2))
+        return Moments(
+            torch.cat([one.mean for one in halves]), torch.cat([one.var for one in halves]), x.side if module.dilation else -(-x.side // 2)
+        )
     if isinstance(module, nn.BatchNorm2d):
         assert module.running_mean is not None and module.running_var is not None
         module.running_mean.copy_(x.mean)
@@ -160,6 +174,10 @@ def _through(module: nn.Module, x: Moments) -> Moments:
         return Moments(x.mean + x.var.sqrt(), MAX * x.var, _pooled(module.stride, x.side))
     if isinstance(module, nn.AvgPool2d):
         return Moments(x.mean, AVG * x.var, _pooled(module.stride, x.side))
+    if isinstance(module, DilatedMaxPool):
+        return Moments(x.mean + x.var.sqrt(), MAX * x.var, x.side)
+    if isinstance(module, DilatedAvgPool):
+        return x._replace(var=AVG * x.var)
     if isinstance(module, Zero):
         zeros = x.mean.new_zeros(module.channels)
         return Moments(zeros, zeros, -(-x.side // module.stride))

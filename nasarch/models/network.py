@@ -22,15 +22,21 @@ from .cell import Node
 from .layers import Map, build_layers, start_statistics
 
 
-def _tap(m: Map) -> dict[str, Any]:
+def _tap(m: Map, output_stride: int) -> dict[str, Any]:
     """timm's entry in `feature_info`."""
-    return {"num_chs": m.channels, "reduction": m.reduction, "module": m.module}
+    return {"num_chs": m.channels, "reduction": min(m.reduction, output_stride), "module": m.module}
 
 
 def _checked_rate(rate: float) -> float:
     if not 0 <= rate < 1:
         raise ValueError(f"drop path rate {rate!r}; legal are 0 <= rate < 1: the papers take 0.2 and 0.3 for CIFAR-10, 0 for ImageNet")
     return float(rate)
+
+
+def _checked_stride(output_stride: int) -> int:
+    if output_stride not in (8, 16, 32):
+        raise ValueError(f"output_stride={output_stride!r}; legal are 32, the papers' network, and 16 and 8, which dilate its last cells")
+    return output_stride
 
 
 def _taken(indices: int | list[int] | None, count: int) -> list[int]:
@@ -62,11 +68,13 @@ class CellNetwork(nn.Module):
         stem: "cifar" (stride 1) or "imagenet" (stride 8).
         drop_rate: dropout before the classifier.
         drop_path_rate: see `set_drop_path`.
+        output_stride: 16 or 8 replace the strides of the last reductions by dilation of all that follows them: for segmentation, the
+            same parameters on larger maps, not the papers' network. It changes nothing where the stem keeps the size of the image.
         aux_head: add the papers' auxiliary tower; while training the network then returns (logits, auxiliary logits).
         init_statistics: set the running statistics by the initial weights; False saves that time where weights are loaded next.
 
     Raises:
-        ValueError: no such genotype or stem, too few cells or channels, a rate outside [0, 1).
+        ValueError: no such genotype, stem or output stride, too few cells or channels, a rate outside [0, 1).
     """
 
     __jit_unused_properties__ = ["_model_args"]
@@ -83,6 +91,7 @@ class CellNetwork(nn.Module):
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
         aux_head: bool = False,
+        output_stride: int = 32,
         init_statistics: bool = True,
         device: Any = None,
         dtype: Any = None,
@@ -93,12 +102,14 @@ class CellNetwork(nn.Module):
         self.num_classes, self.in_chans, self.drop_rate = num_classes, in_chans, drop_rate
         self.grad_checkpointing = False
         self._recorded_args = dict[str, Any]()
-        self.stem, self.cells, maps = build_layers(self.genotype, stem, in_chans, cells, channels, _checked_rate(drop_path_rate), dd)
+        self.stem, self.cells, maps = build_layers(
+            self.genotype, stem, in_chans, cells, channels, _checked_rate(drop_path_rate), dd, _checked_stride(output_stride)
+        )
         self.num_features = maps[-1].channels
         normed = self.genotype.space == NATS.name
         self.norm = nn.Sequential(nn.BatchNorm2d(self.num_features, **dd), nn.ReLU()) if normed else nn.Identity()
         self.feature_ends = list({m.reduction: i for i, m in enumerate(maps)}.values())
-        self.feature_info = [_tap(maps[i]) for i in self.feature_ends]
+        self.feature_info = [_tap(maps[i], output_stride) for i in self.feature_ends]
         self.aux_end = self.feature_ends[-2] + 1  # the second reduction
         self.aux_head = AuxiliaryHead(maps[self.aux_end].channels, num_classes, **AUXILIARY[stem], **dd) if aux_head else None
         self.global_pool, self.head_drop, self.fc = create_classifier(

@@ -40,25 +40,37 @@ def _odd(x: Tensor) -> Tensor:
 torch.fx.wrap("_odd")
 
 
+def _shifted(x: Tensor, by: int) -> Tensor:
+    """The map moved up and left by `by` pixels, with zeros at the bottom and right."""
+    return F.pad(x, (0, by, 0, by))[:, :, by:, by:]
+
+
+torch.fx.wrap("_shifted")
+
+
 class HalvingConv(nn.Module):
     """Halve a map by two 1x1 convolutions of stride 2, the second one shifted by a pixel, each giving half of the channels.
 
     Any size works: odd maps are padded at the bottom and right for the second convolution; for even sizes,
     [B, C, H, W] -> [B, C', H / 2, W / 2], this is what the published networks compute. With `groups`, every group of input
     channels gives its own C' / groups output channels. The pixels are picked first and then convolved at stride 1, which gives the
-    same: on a CPU forward and backward pass take less than half the time of strided convolutions.
+    same: on a CPU forward and backward pass take less than half the time of strided convolutions. With a `dilation` (see `dilated`)
+    the map keeps its size.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, groups: int = 1, device: Any = None, dtype: Any = None) -> None:
         super().__init__()
         dd = {"device": device, "dtype": dtype}
-        self.groups = groups
+        self.groups, self.dilation = groups, 0
         first = out_channels // groups // 2 * groups
         self.conv_1 = nn.Conv2d(in_channels, first, 1, groups=groups, bias=False, **dd)
         self.conv_2 = nn.Conv2d(in_channels, out_channels - first, 1, groups=groups, bias=False, **dd)
 
     def forward(self, x: Tensor) -> Tensor:
-        halves = [self.conv_1(x[:, :, ::2, ::2]), self.conv_2(_odd(x))]
+        if self.dilation:
+            halves = [self.conv_1(x), self.conv_2(_shifted(x, self.dilation))]
+        else:
+            halves = [self.conv_1(x[:, :, ::2, ::2]), self.conv_2(_odd(x))]
         if self.groups == 1:
             return torch.cat(halves, dim=1)
         return torch.cat([half.unflatten(1, (self.groups, -1)) for half in halves], dim=2).flatten(1, 2)
@@ -175,3 +187,64 @@ def build(
     with weights are a `Sequential` from a ReLU to a BN.
     """
     return BUILDERS[name](_Shape(channels, stride, groups, affine, {"device": device, "dtype": dtype}))
+
+
+class DilatedAvgPool(nn.Module):
+    """Average of kernel x kernel pixels, `dilation` apart, without the padding: [B, C, H, W] -> [B, C, H, W]."""
+
+    def __init__(self, kernel: int, padding: int, dilation: tuple[int, int]) -> None:
+        super().__init__()
+        (height, width), after = dilation, kernel - 1 - padding
+        self.kernel, self.dilation = kernel, dilation
+        self.margins = [padding * width, after * width, padding * height, after * height]
+
+    def forward(self, x: Tensor) -> Tensor:
+        ones = x.new_ones((x.shape[1], 1, self.kernel, self.kernel))
+        inside = F.pad(x.new_ones((1, 1, x.shape[2], x.shape[3])), self.margins)
+        total = F.conv2d(F.pad(x, self.margins), ones, dilation=self.dilation, groups=x.shape[1])
+        return total / F.conv2d(inside, ones[:1], dilation=self.dilation)
+
+
+class DilatedMaxPool(nn.Module):
+    """Maximum of 3x3 pixels, `dilation` apart: [B, C, H, W] -> [B, C, H, W]. PyTorch's own takes no padding of more than one pixel."""
+
+    def __init__(self, dilation: tuple[int, int]) -> None:
+        super().__init__()
+        (height, width), self.dilation = dilation, dilation
+        self.margins = [width, width, height, height]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.max_pool2d(F.pad(x, self.margins, value=float("-inf")), 3, stride=1, dilation=self.dilation)
+
+
+def dilated(module: nn.Module, by: tuple[int, int]) -> tuple[nn.Module, tuple[int, int]]:
+    """The operation without its strides for maps that are `by` times as high and wide (Chen et al. 2017, sec. 3.1: atrous convolution).
+
+    Every pixel of its output in row and column k * (the dilation that follows) is that of the operation with strides.
+
+    Returns:
+        The operation, changed in place but for pooling, and the dilation of what follows: `by` times the strides.
+    """
+    if isinstance(module, nn.Sequential):
+        for i, layer in enumerate(module):
+            module[i], by = dilated(layer, by)
+    elif isinstance(module, HalvingConv):
+        module.dilation, by = by[0], (2 * by[0], 2 * by[1])
+    elif isinstance(module, nn.AvgPool2d):
+        by, module = _times(by, _pair(module.stride)), DilatedAvgPool(_pair(module.kernel_size)[0], _pair(module.padding)[0], by)
+    elif isinstance(module, nn.MaxPool2d):
+        by, module = _times(by, _pair(module.stride)), DilatedMaxPool(by)
+    elif isinstance(module, nn.Conv2d):
+        assert not isinstance(module.padding, str)
+        after = _times(by, _pair(module.stride))
+        module.dilation, module.padding, module.stride = _times(_pair(module.dilation), by), _times(_pair(module.padding), by), (1, 1)
+        by = after
+    return module, by
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def _times(one: tuple[int, int], other: tuple[int, int]) -> tuple[int, int]:
+    return one[0] * other[0], one[1] * other[1]
