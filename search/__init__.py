@@ -5,9 +5,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Logger", "MlflowLogger", "Run", "TensorBoardLogger", "WandbLogger", "read_run", "recipes", "search", "search_epochs"]
+__all__ = [
+    "Logger",
+    "MlflowLogger",
+    "Run",
+    "TensorBoardLogger",
+    "WandbLogger",
+    "read_run",
+    "read_settings",
+    "recipes",
+    "search",
+    "search_epochs",
+]
 NAMES = {  # and the modules, which import PyTorch
-    **dict.fromkeys(("search", "search_epochs"), "nasarch.search.runs.api"),
+    **dict.fromkeys(("read_settings", "search", "search_epochs"), "nasarch.search.runs.api"),
     **dict.fromkeys(("Run", "read_run"), "nasarch.search.runs.reader"),
     **dict.fromkeys(("Logger", "MlflowLogger", "TensorBoardLogger", "WandbLogger"), "nasarch.runtime.loggers"),
 }
@@ -15,7 +26,7 @@ NAMES = {  # and the modules, which import PyTorch
 if TYPE_CHECKING:
     from nasarch.runtime.loggers import Logger, MlflowLogger, TensorBoardLogger, WandbLogger
     from nasarch.search import recipes
-    from nasarch.search.runs.api import search, search_epochs
+    from nasarch.search.runs.api import read_settings, search, search_epochs
     from nasarch.search.runs.reader import Run, read_run
 
 

@@ -60,7 +60,7 @@ def test_the_examples_from_python_run_in_their_order(tmp_path: Path, monkeypatch
     found = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
     for block in found:
         exec(compile(block, "python.md", "exec"), {})
-    assert len(found) == 5 and sorted(path.name for path in Path("runs").iterdir()) == ["a", "b", "c"]
+    assert len(found) == 6 and sorted(path.name for path in Path("runs").iterdir()) == ["a", "again", "b", "c"]
 
 
 def test_the_five_files_to_read_first_exist() -> None:

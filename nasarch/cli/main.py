@@ -11,7 +11,7 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from importlib import import_module
 from io import TextIOWrapper
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nasarch.console import printable
 
@@ -30,10 +30,14 @@ class Command(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Commands under a common first word."""
+    """Commands under a common first word.
+
+    Where a flag comes in place of the second word, `named_by` names the command: a function of the words as "module:name".
+    """
 
     summary: str
     commands: Mapping[str, Command]
+    named_by: str | None = None
 
 
 SEARCH = "nasarch.search.runs.flags:command"
@@ -72,6 +76,7 @@ COMMANDS: dict[str, Command | Group] = {
             "ftso": Command(SEARCH, "FTSO: topology first, then operations (arXiv 2303.12948).", parses=True),
             "edarts": Command(SEARCH, "eDARTS: fixed topology, few images, sparse updates (ICPR 2020).", parses=True),
         },
+        named_by="nasarch.search.runs.flags:method_in_file",
     ),
     "export": Group(
         "Export a model: onnx, hub, ssd; verify a file.",
@@ -144,10 +149,11 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
     found = commands.get(name)
     if isinstance(found, Group):
+        if found.named_by is not None and rest and rest[0].startswith("--") and rest[0] != "--help":
+            rest = [_function(found.named_by)(rest), *rest]
         run(rest, found.commands, f"{program} {name}")
     elif found is not None:
-        module, function = found.function.split(":")
-        command = getattr(import_module(module), function)
+        command = _function(found.function)
         if found.parses:
             command(rest, f"{program} {name}", found.summary)
         else:
@@ -166,6 +172,12 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
         print(f"nasarch {version('nasarch')}")
     else:
         raise ValueError(_unknown(name, list(commands), program))
+
+
+def _function(name: str) -> Any:
+    """The function of "module:name"."""
+    module, function = name.split(":")
+    return getattr(import_module(module), function)
 
 
 def _run_each(commands: Generator[Sequence[str], None, None]) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from nasarch.atomic import remove_leftovers
 
 from . import distributed
-from .json_files import CONFIG
+from .json_files import CONFIG, SETTINGS
 
 try:
     import fcntl
@@ -121,7 +121,7 @@ def claimed(resume: Path | None, out: Path | None, *words: str | Path) -> Iterat
     try:
         yield distributed.run_on_main(claim)
     except Exception:
-        worthless |= {CONFIG}
+        worthless |= {CONFIG, SETTINGS}
         raise
     finally:
         if lock is not None:

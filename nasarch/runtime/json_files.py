@@ -20,6 +20,7 @@ from nasarch.strict_json import parse, shown
 T = TypeVar("T")
 RERUN = "mend it, or run again in another folder"  # the remedy where there is no better one
 CONFIG = "config.json"  # of a run folder: settings, options and data
+SETTINGS = "settings.toml"  # of a search: settings and options, for --config
 
 
 @contextmanager

@@ -49,13 +49,17 @@ R = TypeVar("R")
 class RunFolder:
     """The folder of one run: `path`, its `config`, its `checkpoint`, and after `follow` the `last` line of metrics.jsonl."""
 
-    def __init__(self, path: Path, config: dict[str, Any], checkpoint: Checkpoint, lock: Lock | None) -> None:
-        self.path, self.config, self.checkpoint, self._lock = path, config, checkpoint, lock
+    def __init__(
+        self, path: Path, config: dict[str, Any], checkpoint: Checkpoint, lock: Lock | None, texts: Mapping[str, str] | None = None
+    ) -> None:
+        self.path, self.config, self.checkpoint, self._lock, self.texts = path, config, checkpoint, lock, texts or {}
         self.last: dict[str, Any] = {}
 
     @classmethod
     @contextmanager
-    def begin(cls, path: Path, config: Mapping[str, Any], identity: Sequence[str]) -> Iterator[RunFolder]:
+    def begin(
+        cls, path: Path, config: Mapping[str, Any], identity: Sequence[str], texts: Mapping[str, str] | None = None
+    ) -> Iterator[RunFolder]:
         """Begin a run, or go on with it from the checkpoint in its folder, which is locked in the block.
 
         A run that goes on keeps its first command, device, versions and number of threads: on a CPU another one gives other sums.
@@ -63,6 +67,7 @@ class RunFolder:
         Args:
             config: what config.json is to hold, with `environment` and the command.
             identity: its keys that have to be equal to go on from a checkpoint.
+            texts: other files to write beside config.json, by name.
 
         Raises:
             ValueError: another process is running in the folder, it can't be written, or the checkpoint is damaged or of another run.
@@ -79,7 +84,7 @@ class RunFolder:
             known = distributed.run_on_main(prepare)
             if torch.get_num_threads() != known["threads"] and known["device"].startswith("CPU"):
                 torch.set_num_threads(known["threads"])
-            yield cls(path, known, shared_checkpoint(path / CHECKPOINT, {key: known[key] for key in identity}), lock)
+            yield cls(path, known, shared_checkpoint(path / CHECKPOINT, {key: known[key] for key in identity}), lock, texts)
         finally:
             if lock is not None:
                 lock.release()
@@ -148,7 +153,8 @@ class RunFolder:
         distributed.run_on_main(finish)
 
     def _write_config(self) -> None:
-        write_text(self.path / CONFIG, as_json(self.config))
+        for name, text in {CONFIG: as_json(self.config), **self.texts}.items():
+            write_text(self.path / name, text)
 
     def _restore(self) -> None:
         """If the folder was removed during the run, make it again; the checkpoint and the lines are written as a whole anyway.

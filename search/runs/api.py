@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 from collections.abc import Generator, Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from nasarch.search.settings.presets import SETTINGS, find
 
 from .command import planned
 from .console import log_epoch
+from .flags import defaults, method_of
 from .options import SearchOptions
 from .reader import Run, read_run
 from .run import config_of, epochs
@@ -52,6 +54,18 @@ class Options(TypedDict, total=False):
     hessian_every: int | None
     hessian_images: int | None
     name: str | None
+
+
+def read_settings(file: Path) -> tuple[Any, Options]:
+    """Settings and run options in a TOML or JSON file, such as settings.toml of a run folder: search(settings, **options) repeats the run.
+
+    Raises:
+        ValueError: a name or a value that `nasarch search --config` would refuse, too.
+    """
+    method, values = method_of(pathlib.Path(file))
+    found, usual = with_values(defaults(method, values), values, str(file)), to_dict(SearchOptions())
+    options = {name: value for name, value in to_dict(found.options).items() if name in Options.__annotations__ and value != usual[name]}
+    return found.settings, options  # type: ignore[return-value]
 
 
 def search(settings: Any, *, loggers: Sequence[Logger] = (), **options: Unpack[Options]) -> Run:

@@ -3,6 +3,7 @@
 | file | holds |
 |---|---|
 | config.json | method, settings, seed, data with digest, device, versions, command |
+| settings.toml | method, settings and run options, for `nasarch search --config` |
 | metrics.jsonl | a line an epoch: loss, accuracy, images/s, learning rate, skip connections and multi-adds of the cell, memory, seconds |
 | eigenvalues.jsonl | with `--hessian`: a line a measurement |
 | weights.jsonl | a line an epoch: the weights of all operations and edges; pairs of edges, and operations without annealing (DOTS) |
@@ -34,7 +35,7 @@ from nasarch.compute import environment
 from nasarch.drawing.draw import draw
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import Checkpoint
-from nasarch.runtime.json_files import JsonLines
+from nasarch.runtime.json_files import SETTINGS, JsonLines
 from nasarch.runtime.options import to_dict
 from nasarch.runtime.recorded_data import with_absolute_paths
 from nasarch.runtime.run_folder import RunFolder, as_json, finished, returned
@@ -46,6 +47,7 @@ from nasarch.search.recipes.methods import Method
 from .metrics import epoch_line
 from .options import SearchOptions
 from .reader import read_margins
+from .settings_file import as_toml
 
 Search = Generator[Progress, None, SearchResult]
 Report = Callable[[Progress], None]
@@ -105,7 +107,7 @@ def epochs(plan: Plan, seed: int, path: Path, report: Report) -> Search:
     result = finished(path / "genotype.json", lambda: read_search_result(path))
     if result is not None:
         return result
-    with RunFolder.begin(path, config_of(plan, seed), SAME) as folder:
+    with RunFolder.begin(path, config_of(plan, seed), SAME, {SETTINGS: settings_of(plan, seed)}) as folder:
         result = yield from _follow(plan.begin(seed, folder.checkpoint), folder, report)
         result = result._replace(
             genotype=replace(result.genotype, provenance=_provenance(plan, folder.config, folder.last.get("seconds", 0.0)))
@@ -164,6 +166,12 @@ def config_of_seeds(plan: Plan) -> dict[str, Any]:
     """config.json of the folder above several seeds."""
     job = with_absolute_paths(to_dict(plan.job))
     return {"method": plan.method.title, "settings": with_absolute_paths(asdict(plan.settings)), "job": job, "data": _about(plan.context)}
+
+
+def settings_of(plan: Plan, seed: int | None = None) -> str:
+    """settings.toml of the run with this seed, or of all seeds together."""
+    job = plan.job if seed is None else replace(plan.job, seed=seed, runs=1, consensus=False)
+    return as_toml(plan.command, with_absolute_paths(asdict(plan.settings)), with_absolute_paths(to_dict(job)))
 
 
 def config_of(plan: Plan, seed: int) -> dict[str, Any]:

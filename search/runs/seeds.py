@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nasarch.atomic import write_text
 from nasarch.cells.space import NATS
 from nasarch.console import command_line
 from nasarch.console import console as plain_console
 from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.runtime import distributed
+from nasarch.runtime.json_files import SETTINGS
 from nasarch.runtime.loggers import RunLog, TensorBoardLogger
 from nasarch.runtime.progress import ProgressDisplay, to_all
 from nasarch.runtime.seeds import run_seeds
@@ -26,7 +28,7 @@ from .console import log_epoch, report
 from .gather import conclude
 from .metrics import collapse, warnings_about
 from .nats_table import check_table, lookup
-from .run import Plan, Report, config_of, config_of_seeds, run
+from .run import Plan, Report, config_of, config_of_seeds, run, settings_of
 
 CUTOUT = CIFAR.cutout
 
@@ -40,6 +42,8 @@ def search(plan: Plan, folder: Path) -> None:
     where = str(plan.context.device) + (f", {distributed.world_size()} processes" if distributed.world_size() > 1 else "")
     console.print(f"{plan.method.title} on {data.name}: {len(data.train):,} training images, {data.num_classes} classes; {where}")
     _warn(console, plan.remarks)
+    if len(seeds) > 1:
+        distributed.run_on_main(lambda: write_text(folder / SETTINGS, settings_of(plan)))
     results = run_seeds(
         lambda seed, path: _one(plan, seed, path, console),
         seeds,

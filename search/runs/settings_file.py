@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
+import tomllib
 import types
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
@@ -11,10 +13,55 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from nasarch.ranges import field_metadata
-from nasarch.runtime.json_files import has_type
-from nasarch.strict_json import shown
+from nasarch.runtime.json_files import has_type, reading, typed_keys
+from nasarch.search.settings.presets import known_method
+from nasarch.strict_json import parse, shown
 
 T = TypeVar("T")
+GIVE = "give a TOML or JSON file with the names of the flags, such as settings.toml of a run folder"
+NOT_REPEATED = ("out", "resume", "scale")  # of a run: where it lies, and what the settings have come to already
+
+
+def read_values(path: Path) -> tuple[str | None, dict[str, Any]]:
+    """The method and the other values of a settings file, TOML or JSON.
+
+    Raises:
+        ValueError: the file can't be read, or its method is unknown.
+    """
+    with reading(path, GIVE):
+        if path.suffix.lower() not in (".toml", ".json"):
+            raise ValueError("its name ends neither in .toml nor in .json")
+        content = path.read_bytes()
+        values = typed_keys(parse(content, limit=None) if path.suffix.lower() == ".json" else tomllib.loads(content.decode()))
+    method = values.pop("method", None)
+    try:
+        return None if method is None else known_method(str(method)), values
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def as_toml(method: str, settings: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+    """The text of a settings file of a run; TOML has no None, which is the text "None", and for options the default."""
+    options = {name: value for name, value in options.items() if name not in NOT_REPEATED and value is not None}
+    tables = {name: value for name, value in settings.items() if isinstance(value, dict)}
+    parts = [
+        f"# Repeat this search: nasarch search --config settings.toml\nmethod = {_toml(method)}\n",
+        "# Settings of the method\n" + _lines(settings),
+        "# Run options\n" + _lines(options),
+        *(f"[{name}]\n{_lines(table)}" for name, table in tables.items()),
+    ]
+    return "\n".join(parts)
+
+
+def _lines(values: Mapping[str, Any]) -> str:
+    return "".join(f"{name} = {_toml(value)}\n" for name, value in values.items() if not isinstance(value, dict))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, str | None):
+        value = str(value)
+        return json.dumps(value.encode(errors="backslashreplace").decode(), ensure_ascii=False).replace("\x7f", "\\u007f")
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, (list, tuple)) else str(value).lower()
 
 
 def with_values(options: T, values: Mapping[str, Any], source: str) -> T:
@@ -74,6 +121,8 @@ def _typed(given: Any, hint: Any, source: str) -> Any:
     """The value as a field of this type has it: tuples of lists, paths of text, and no integers for floats."""
     kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
     value: Any = tuple(given) if isinstance(given, list) else os.fspath(given) if isinstance(given, os.PathLike) else given
+    if types.NoneType in kinds and value == "None":
+        return None
     if Path in kinds and isinstance(value, str):
         return Path(value)
     if not has_type(value, hint):

@@ -78,6 +78,8 @@ QUICK += [
     ["cost", "--wrong"],
     ["search", "ftso", "--preset", "x"],
     ["search", "ftso", "--epochs", "0"],
+    ["search", "--config", "nowhere.toml"],
+    ["search", "ftso", "--config", "nowhere.toml"],
     ["split", "--help"],
     ["demo", "--help"],
     ["detect", "eval", "--help"],

@@ -32,6 +32,7 @@ def test_a_run_leaves_all_that_is_needed_to_know_what_it_was(folder: Path) -> No
         "genotype.json",
         "genotypes",
         "metrics.jsonl",
+        "settings.toml",
         "weights.json",
         "weights.jsonl",
     ]
@@ -59,7 +60,14 @@ def test_what_was_found_is_a_model(folder: Path) -> None:
 def test_several_runs_count_how_often_each_edge_was_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["search", "ftso", "--runs", "2", "--seed", "3", "--out", str(tmp_path / "two"), "--device", "cpu", *SMALL]
     assert main(arguments) == 0
-    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == ["config.json", "means.json", "seed-3", "seed-4", "stability.json"]
+    assert sorted(p.name for p in (tmp_path / "two").iterdir()) == [
+        "config.json",
+        "means.json",
+        "seed-3",
+        "seed-4",
+        "settings.toml",
+        "stability.json",
+    ]
     rows = json.loads((tmp_path / "two" / "stability.json").read_text())
     assert len(rows) == 8 and all(sum(row["kept"].values()) == 4 and row["runs"] == 2 for row in rows)
     printed = capsys.readouterr().out

@@ -52,6 +52,7 @@ def test_a_command_leaves_the_runs_and_their_consensus(runs: Path, capsys: pytes
         "seed-7",
         "seed-8",
         "seed-9",
+        "settings.toml",
         "stability.json",
     ]
     assert sorted(p.name for p in (runs / "consensus").iterdir()) == ["agreement.json", "cell.png", "genotype.json"]
