@@ -1,11 +1,11 @@
-"""SSD detectors: `load` one from a folder or the Hub, build one with `ssd`. Both are imported when they are asked for: they need torch."""
+"""SSD detectors: build one with `ssd`, `save` it in a folder, `load` it from there or the Hub, count its `cost`. Imported when asked for."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .detector import load, ssd
+    from .detector import cost, load, save, ssd
 
-__all__ = ["load", "ssd"]
+__all__ = ["cost", "load", "save", "ssd"]
 
 
 def __getattr__(name: str) -> Any:

@@ -291,10 +291,11 @@ def test_a_design_survives_json() -> None:
     assert assemble(design, small().backbone.body).design is design and nasarch.__version__
 
 
-def test_load_and_ssd_are_public_names() -> None:
+def test_the_public_names() -> None:
     import nasarch.export.ssd as public
     from nasarch.export.ssd import detector
 
-    assert public.load is detector.load and public.ssd is detector.ssd
-    with pytest.raises(AttributeError, match="has no attribute 'save'"):
-        public.save  # noqa: B018
+    assert sorted(public.__all__) == ["cost", "load", "save", "ssd"]
+    assert all(getattr(public, name) is getattr(detector, name) for name in public.__all__)
+    with pytest.raises(AttributeError, match="has no attribute 'assemble'"):
+        public.assemble  # noqa: B018
