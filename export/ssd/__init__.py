@@ -1,4 +1,4 @@
-"""SSD detectors: build one with `ssd`, `save` it in a folder, `load` it from there or the Hub, count its `cost`. Imported when asked for."""
+"""SSD detectors: build one with `ssd`, `save` it in a folder, `load` it from there or the Hub, count its `cost`. Imported late."""
 
 from typing import TYPE_CHECKING, Any
 
