@@ -22,6 +22,10 @@ def at_least(minimum: int) -> Range:
 SMALL = Range("an integer of at most 62 bits", lambda value: type(value) is not int or abs(value) < 2**62)  # PyTorch's have 64
 Count = Annotated[int, at_least(1)]
 Seed = Annotated[int, at_least(0)]
+Workers = Annotated[int, Range("0 (decode in the main process) to 1024", lambda value: 0 <= value <= 1024)]
+EpochFactor = Annotated[
+    float, Range("a number above 0 and at most 1000, such as 0.1 for a tenth of the epochs", lambda value: 0 < value <= 1000)
+]
 Positive = Annotated[float, Range("a number above 0", lambda value: 0 < value < math.inf)]
 NonNegative = Annotated[float, Range("a number from 0 on", lambda value: 0 <= value < math.inf)]
 Fraction = Annotated[float, Range("a number from 0 to below 1", lambda value: 0 <= value < 1)]

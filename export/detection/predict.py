@@ -51,8 +51,8 @@ def evaluate(
     Raises:
         ValueError: no such detector, data or device; data of other classes; an image that is none; no evaluator installed.
     """
-    if batch < 1 or workers < 0:
-        raise ValueError(f"--batch {batch}, --workers {workers}: choose at least 1 image and 0 processes")
+    if not (1 <= batch < 2**31 and 0 <= workers <= 1024):
+        raise ValueError(f"--batch {batch}, --workers {workers}: choose at least 1 image, and 0 to 1024 processes")
     model, own = load(checkpoint).to(pick_device(device)), load_scenes(data, "val", images, annotated=results is None)
     if "annotations" in own.truth:
         evaluator()

@@ -19,7 +19,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from nasarch.export.ssd.design import EXTRAS, SCALES, Head
-from nasarch.ranges import Count, Fraction, NonNegative, Positive, Seed, at_least, check_ranges
+from nasarch.ranges import Count, Fraction, NonNegative, Positive, Seed, Workers, at_least, check_ranges
 from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.runtime.schedules import Schedule, cosine, warmed_up
 
@@ -109,7 +109,7 @@ class DetectOptions:
     images: Path | None = None
     val: Path | None = None
     val_images: Path | None = None
-    workers: Annotated[int, at_least(0)] = 2
+    workers: Workers = 2
     pretrained: bool = True
     weights: Path | None = None
     seed: Seed = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nasarch.console import printable
+from nasarch.ranges import Workers, check_ranges
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -29,7 +30,7 @@ class DataOptions:
         workers: Number of image-decoding worker processes (default: one per CPU core).
 
     Raises:
-        ValueError: a negative number of workers.
+        ValueError: a value out of its range.
     """
 
     data: str = "digits"
@@ -37,11 +38,10 @@ class DataOptions:
     root: Path | None = None
     download: bool = False
     in_memory: bool | None = None
-    workers: int | None = None
+    workers: Workers | None = None
 
     def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 0:
-            raise ValueError(f"--workers {self.workers}: choose 0 (decode in the main process) or more")
+        check_ranges(self, flags=True)
 
     def load(self) -> Dataset:
         """The data set; prints what of it is left out or not applied. Errors as in `nasarch.data.load.load`."""

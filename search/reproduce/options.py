@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Literal
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
-from nasarch.ranges import Count, Seed, check_ranges
+from nasarch.ranges import Count, EpochFactor, Seed, check_ranges
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision
 
 CHANGE = re.compile(r"(search|choose|train)\.([a-z][a-z0-9.-]*)(?:=(.*))?")
@@ -47,7 +46,7 @@ class ReproduceOptions:
     train_data: str | None = None
     machine: Annotated[MachineOptions, arg(name="")] = MachineOptions()
     output: Annotated[OutputOptions, arg(name="")] = OutputOptions()
-    scale: float = 1.0
+    scale: EpochFactor = 1.0
     stage: Literal["search", "choose", "train", "test"] | None = None
     from_run: Annotated[Path | None, arg(name="from")] = None
     searches: Count | None = None
@@ -60,8 +59,6 @@ class ReproduceOptions:
 
     def __post_init__(self) -> None:
         check_ranges(self, flags=True)
-        if not 0 < self.scale < math.inf:
-            raise ValueError(f"--scale {self.scale:g}: choose a number above 0, such as 0.02 for a fiftieth of all epochs")
         for change in self.changes:
             if not CHANGE.fullmatch(change):
                 raise ValueError(f"--set {change}: write STAGE.NAME=VALUE, with the stage search, choose or train, such as search.layers=3")

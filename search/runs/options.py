@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import arg
 
 from nasarch.data.options import DataOptions
-from nasarch.ranges import Count, Positive, Seed, check_ranges
+from nasarch.ranges import Count, EpochFactor, Positive, Seed, check_ranges
 from nasarch.runtime.json_files import CONFIG, check_types, read_object, reading
 from nasarch.runtime.options import MachineOptions, OutputOptions, Precision, updated
 from nasarch.search.settings.fields import from_dict
@@ -52,7 +52,7 @@ class SearchOptions:
     split: Path | None = None
     space: Literal["darts", "nats"] = "darts"
     nats_table: Path | None = None
-    scale: float = 1.0
+    scale: EpochFactor = 1.0
     seed: Seed = 0
     runs: Count = 1
     consensus: bool = False

@@ -12,7 +12,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from enum import Enum
@@ -55,12 +54,7 @@ def scaled(settings: T, factor: float) -> T:
 
     A warm-up stays shorter than its stage. A temperature that decays by epoch still goes from the same start to the same end, for which
     a stage keeps two epochs after its warm-up.
-
-    Raises:
-        ValueError: `factor` is not a positive number.
     """
-    if not 0 < factor < math.inf:
-        raise ValueError(f"--scale {factor:g}: choose a number above 0, such as 0.1 for a tenth of the epochs")
     own: Any = settings
     changed: dict[str, Any] = {name: scaled(value, factor) for name, value in vars(own).items() if is_dataclass(value)}
     warmups, decays = _of(own, Scaling.WARMUP), _of(own, Scaling.DECAY)

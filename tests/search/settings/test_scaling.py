@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from nasarch.runtime.schedules import annealed
+from nasarch.search.reproduce.options import ReproduceOptions
+from nasarch.search.runs.options import SearchOptions
 from nasarch.search.settings.darts import Darts
 from nasarch.search.settings.dots import Dots
 from nasarch.search.settings.edarts import Edarts
@@ -89,10 +91,12 @@ def test_iterations_are_no_epochs() -> None:
     assert scaled(settings, 0.1) == replace(settings, operator_epochs=5)
 
 
-@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan"), float("inf")])
-def test_what_is_no_positive_number_is_refused(factor: float) -> None:
-    with pytest.raises(ValueError, match="--scale .*above 0, such as 0.1"):
-        scaled(Darts(), factor)
+@pytest.mark.parametrize("factor", [0.0, -1.0, float("nan"), float("inf"), 1e308, 1001.0])
+@pytest.mark.parametrize("options", [SearchOptions, ReproduceOptions])
+def test_what_is_no_positive_number_is_refused(options: Any, factor: float) -> None:
+    with pytest.raises(ValueError, match="--scale .*above 0 and at most 1000, such as 0.1"):
+        options(scale=factor)
+    assert options(scale=1000.0).scale == 1000
 
 
 def test_a_long_warm_up_of_the_learning_rate_leaves_an_epoch_as_well() -> None:
