@@ -100,8 +100,8 @@ def profile_model(
     target = _device_of(model) if device is None else pick_device(device)
     twin = copy.deepcopy(model).to(target).float()
     shape = _input_size(twin, size)
-    images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)).to(target)
     with threads_set(threads) as used, _runs(shape, batch):
+        images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)).to(target)
         times = _latencies(twin.eval(), images, runs)
         peak = peak_bytes(twin, images)
         with torch.random.fork_rng([target] if target.type == "cuda" else []):  # drop path draws

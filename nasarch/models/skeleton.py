@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from nasarch.cells.space import NATS
 
+MAX_CELLS, MAX_CHANNELS = 1000, 2**16
 RESIDUAL = "residual"  # not a cell kind: NATS-Bench's fixed block between two stages
 
 
@@ -32,14 +33,16 @@ def cell_specs(space: str, cells: int, channels: int) -> tuple[CellSpec, ...]:
     """Kind, channels and stride of each cell of a network, in order.
 
     Raises:
-        ValueError: too few cells for the two reductions, or no channels.
+        ValueError: too few cells for the two reductions, no channels, or more of either than any machine can hold.
     """
     least = 1 if space == NATS.name else 3
-    if not isinstance(cells, int) or cells < least:
+    if not isinstance(cells, int) or not least <= cells <= MAX_CELLS:
         unit = "cells a stage" if space == NATS.name else "cells"
-        raise ValueError(f"cells={cells!r}: a network of space {space!r} has at least {least} {unit}; the papers' have 5, 14 or 20")
-    if not isinstance(channels, int) or channels < 2:
-        raise ValueError(f"channels={channels!r}: the first cells of a network have at least 2 channels; the papers' have 16, 36 or 48")
+        raise ValueError(f"cells={cells!r}: a network of space {space!r} has {least} to {MAX_CELLS:,} {unit}; the papers' have 5, 14 or 20")
+    if not isinstance(channels, int) or not 2 <= channels <= MAX_CHANNELS:
+        raise ValueError(
+            f"channels={channels!r}: the first cells of a network have 2 to {MAX_CHANNELS:,} channels; the papers' have 16, 36 or 48"
+        )
     return _nats(cells, channels) if space == NATS.name else _darts(cells, channels)
 
 

@@ -23,7 +23,7 @@ from typing import Literal
 
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Betas, Epochs, check
+from .fields import Betas, Epochs, Nodes, check
 from .preset import Preset, Presets
 
 
@@ -52,7 +52,7 @@ class Darts:
 
     order: Literal["first", "second", "exact"] = "second"
     epochs: Epochs = 50
-    nodes: Count = 4
+    nodes: Nodes = 4
     layers: Count = 8
     channels: Count = 16
     batch_size: Count = 64

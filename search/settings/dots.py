@@ -35,7 +35,7 @@ from typing import Any, Literal
 
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Betas, Decay, Epochs, Warmup, check
+from .fields import Betas, Decay, Epochs, Nodes, Warmup, check
 from .preset import Preset, Presets
 
 
@@ -99,7 +99,7 @@ class Dots:
     operation_scale: Positive = 1e-3
     operations_from: str | None = None
     grouped: bool = True
-    nodes: Count = 4
+    nodes: Nodes = 4
     channels: Count = 16
     batch_size: Count = 64
     lr: NonNegative = 0.025

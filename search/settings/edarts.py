@@ -27,7 +27,7 @@ from nasarch.cells.space import DARTS
 from nasarch.cells.topology import read_path
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Betas, Epochs, check
+from .fields import Betas, Epochs, Nodes, check
 from .preset import Preset, Presets
 
 
@@ -65,7 +65,7 @@ class Edarts:
     attention: Literal["off", "start", "forward", "update"] = "forward"
     path: str | None = "01-01-01-01"
     operations: tuple[str, ...] = DARTS.operations
-    nodes: Count = 4
+    nodes: Nodes = 4
     layers: Count = 5
     channels: Count = 16
     batch_size: Count = 64

@@ -17,6 +17,7 @@ from dataclasses import is_dataclass, replace
 from enum import Enum
 from typing import Annotated, Any, TypeVar, get_type_hints
 
+from nasarch.cells.space import MAX_NODES
 from nasarch.ranges import Count, Range, at_least, check_ranges, field_metadata
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class Scaling(Enum):
 
 Betas = Annotated[tuple[float, float], Range("two numbers from 0 to below 1", lambda pair: all(0 <= beta < 1 for beta in pair))]
 Epochs = Annotated[Count, Scaling.EPOCHS]
+Nodes = Annotated[int, Range(f"1 to {MAX_NODES}", lambda value: 1 <= value <= MAX_NODES)]  # of a cell
 Warmup = Annotated[int, at_least(0), Scaling.WARMUP]
 Decay = Annotated[float, Range("a number above 0, 1 at most", lambda value: 0 < value <= 1), Scaling.DECAY]
 

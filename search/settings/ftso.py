@@ -33,7 +33,7 @@ from typing import Any, Literal, NamedTuple
 
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Betas, Epochs, check
+from .fields import Betas, Epochs, Nodes, check
 from .preset import Preset, Presets
 
 
@@ -75,7 +75,7 @@ class Ftso:
     operator_epochs: Epochs = 50
     epochs: Epochs = 1
     iterations: Count | None = None
-    nodes: Count = 4
+    nodes: Nodes = 4
     layers: Count = 8
     channels: Count = 16
     partial: Count = 4

@@ -31,7 +31,7 @@ from typing import Any
 
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
-from .fields import Betas, Epochs, Warmup, check
+from .fields import Betas, Epochs, Nodes, Warmup, check
 from .preset import Preset, Presets
 
 
@@ -66,7 +66,7 @@ class PcDarts:
     edge_normalisation: bool = True
     epochs: Epochs = 50
     warmup: Warmup = 15
-    nodes: Count = 4
+    nodes: Nodes = 4
     layers: Count = 8
     channels: Count = 16
     batch_size: Count = 256

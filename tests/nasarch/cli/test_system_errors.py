@@ -44,6 +44,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("train", "pc_darts_cifar", "--workers", "-1"), "--workers -1: choose 0 (decode in the main process) to 1024"),
         (("evaluate", "pc_darts_cifar", "--batch-size", "0"), "--batch-size 0: choose 1 or more"),
         (("detect", "eval", "no", "--data", ".", "--workers", HUGE), f"--workers {HUGE}: choose at least 1 image, and 0 to 1024 processes"),
+        (("search", "darts", "--nodes", "13"), "nodes=13: choose 1 to 12"),
+        (("profile", "ftso_nats_cifar", "--size", "2000000000"), "the model can't run on 1 image of 3x2000000000x2000000000"),
         (("search", "pc-darts", "--seed", "-1"), "--seed -1: choose 0 or more"),
         (("train", "pc_darts_cifar", "--seed", "-1"), "--seed -1: choose 0 or more"),
         (("compare", "pc_darts_cifar", "darts_v2_cifar", "--seed", "-1"), "--seed -1: choose 0 or more"),

@@ -97,8 +97,10 @@ def test_the_least_networks_can_be_built() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"cells": 2}, "at least 3 cells"),
-        ({"channels": 1}, "at least 2 channels"),
+        ({"cells": 2}, "has 3 to 1,000 cells"),
+        ({"cells": 1001}, "has 3 to 1,000 cells"),
+        ({"channels": 1}, "2 to 65,536 channels"),
+        ({"channels": 65537}, "2 to 65,536 channels"),
         ({"channels": 2.5}, "channels=2.5"),
         ({"stem": "vit"}, "legal are 'cifar', 'imagenet'"),
         ({"drop_path_rate": 1.0}, "0 <= rate < 1"),

@@ -15,6 +15,7 @@ from tests.helpers.paper_numbers import SEARCHES
 LIMITS: dict[str, tuple[list[Any], list[Any], str]] = {  # legal, refused, the words
     "count": ([1, 2], [0, -1], "1 or more"),
     "none or more": ([0, 1], [-1], "0 or more"),
+    "nodes": ([1, 12], [-1, 0, 13], "1 to 12"),
     "above 0": ([1e-12, 1e12], [0.0, -1e-12, math.inf, math.nan], "a number above 0"),
     "from 0": ([0.0, 1e12], [-1e-12, math.inf, math.nan], "a number from 0 on"),
     "factor": ([1e-12, 1.0], [0.0, 1.0 + 1e-12, -0.5, math.nan], "a number above 0, 1 at most"),
@@ -22,8 +23,9 @@ LIMITS: dict[str, tuple[list[Any], list[Any], str]] = {  # legal, refused, the w
     "both below 1": ([(0.0, 0.0), (0.5, 1.0 - 1e-12)], [(0.5, 1.0), (-1e-12, 0.5), (math.nan, 0.5)], "two numbers from 0 to below 1"),
 }
 KINDS = {
-    "count": ["epochs", "operator_epochs", "operation_epochs", "topology_epochs", "iterations", "images", "batch_size", "nodes", "layers"]
+    "count": ["epochs", "operator_epochs", "operation_epochs", "topology_epochs", "iterations", "images", "batch_size", "layers"]
     + ["operation_layers", "topology_layers", "channels", "partial"],
+    "nodes": ["nodes"],
     "none or more": ["warmup", "rate_warmup", "operation_warmup", "topology_warmup"],
     "above 0": ["clip", "operation_start", "topology_start", "operation_scale"],
     "from 0": ["lr", "lr_end", "arch_lr", "weight_decay", "arch_weight_decay", "init_std"],

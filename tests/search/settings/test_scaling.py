@@ -107,7 +107,7 @@ def test_a_long_warm_up_of_the_learning_rate_leaves_an_epoch_as_well() -> None:
 def test_settings_come_back_from_json(settings: Any) -> None:
     kind, kept = type(settings), json.loads(json.dumps(asdict(settings)))
     assert from_dict(kind, kept) == settings
-    with pytest.raises(ValueError, match="nodes=0: choose 1 or more"):
+    with pytest.raises(ValueError, match="nodes=0: choose 1 to 12"):
         from_dict(kind, kept | {"nodes": 0})
     with pytest.raises(TypeError, match="unknown"):
         from_dict(kind, kept | {"unknown": 1})
