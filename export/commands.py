@@ -36,7 +36,9 @@ def onnx(
     uint8_input: bool = False,
     fp16: bool = False,
     int8: bool = False,
+    symmetric: bool = False,
     calibrate: str | None = None,
+    opset: int = 18,
     force: bool = False,
 ) -> None:
     """Export a model to ONNX: float32, float16 or int8, or with preprocessing included; each file is verified against PyTorch.
@@ -51,13 +53,24 @@ def onnx(
         uint8_input: Variant with uint8 input [batch, H, W, C], which includes the preprocessing.
         fp16: Variant in float16, with float32 input and output.
         int8: Variant quantized to int8 (QDQ, uint8 activations, int8 weights per channel), with ranges from --calibrate.
+        symmetric: With --int8: symmetric int8 activations (zero points 0) and float32 biases, as TensorRT and NPUs need them.
         calibrate: Calibration images for --int8, validation images for --fp16: a folder of images or class folders, a tar file, cifar10,
             cifar100, imagenet16-120, digits.
+        opset: Version of ONNX's operators, 13 to 22; 18 is loaded by onnxruntime 1.15 and later.
         force: Write a float16 or int8 file even if its top-1 agreement on held-out images is below 95 %.
     """
     from nasarch.export.onnx.export import ExportVariants, export_model
 
-    variants = ExportVariants(dynamic_size=dynamic_size, uint8_input=uint8_input, fp16=fp16, int8=int8, calibrate=calibrate, force=force)
+    variants = ExportVariants(
+        dynamic_size=dynamic_size,
+        uint8_input=uint8_input,
+        fp16=fp16,
+        int8=int8,
+        symmetric=symmetric,
+        calibrate=calibrate,
+        opset=opset,
+        force=force,
+    )
     print_text(export_model(source, out, checkpoint=checkpoint, data=data, size=size, variants=variants))
 
 

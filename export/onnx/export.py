@@ -6,8 +6,10 @@
 | pixels | onnx/model_uint8in.onnx | --uint8-input | pixels, uint8 [batch, H, W, C], see uint8_input.py | the same |
 | float16 | onnx/model_fp16.onnx | --fp16 | as float32 | PyTorch's logits as float16 can hold them, see float16.py; classes as below |
 | int8 | onnx/model_quantized.onnx | --int8 | as float32 | float32's class for 95 % of held-back images, see calibration.py |
+| int8, symmetric | onnx/model_int8.onnx | --int8 --symmetric | as float32 | the same |
 
-All are made of one checked float32 graph. Either all files appear, or none. transformers.js calls the last two dtype "fp16" and "q8".
+All are made of one checked float32 graph. Either all files appear, or none. transformers.js calls the last three dtype "fp16", "q8"
+and "int8".
 """
 
 from __future__ import annotations
@@ -29,13 +31,19 @@ from nasarch.export.source.folder import is_exported
 
 from .calibration import Calibration, calibration
 from .float32 import Checked, OnnxReport, checked, input_size, report
-from .graph import INPUT
+from .graph import INPUT, OPSET
 from .session import latencies, run
 from .top1_agreement import MIN_AGREEMENT, Top1Agreement
 from .uint8_input import PIXELS
-from .variants import CONVERT, FLOAT16, FLOAT32, INT8, UINT8
+from .variants import CONVERT, FLOAT16, FLOAT32, INT8, SYMMETRIC, UINT8
 
-FILES = {FLOAT32: "model.onnx", UINT8: "model_uint8in.onnx", FLOAT16: "model_fp16.onnx", INT8: "model_quantized.onnx"}
+FILES = {
+    FLOAT32: "model.onnx",
+    UINT8: "model_uint8in.onnx",
+    FLOAT16: "model_fp16.onnx",
+    INT8: "model_quantized.onnx",
+    SYMMETRIC: "model_int8.onnx",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,17 +51,21 @@ class ExportVariants:
     """Which files are wanted; the fields are the flags of `nasarch export onnx`.
 
     Raises:
-        ValueError: int8 without images, or images that nothing asks for.
+        ValueError: int8 without images, images that nothing asks for, or symmetric without int8.
     """
 
     dynamic_size: bool = False
     uint8_input: bool = False
     fp16: bool = False
     int8: bool = False
+    symmetric: bool = False
     calibrate: str | None = None
+    opset: int = OPSET
     force: bool = False
 
     def __post_init__(self) -> None:
+        if self.symmetric and not self.int8:
+            raise ValueError("--symmetric is a form of --int8; give that, too")
         if self.int8 and self.calibrate is None:
             raise ValueError("--int8 needs images to take its ranges from; name them by --calibrate FOLDER, a tar file, or cifar10")
         if self.calibrate is not None and not (self.int8 or self.fp16):
@@ -62,7 +74,8 @@ class ExportVariants:
     @property
     def converted(self) -> list[str]:
         """Those beside float32."""
-        return [variant for variant, flag in ((UINT8, self.uint8_input), (FLOAT16, self.fp16), (INT8, self.int8)) if flag]
+        flags = {UINT8: self.uint8_input, FLOAT16: self.fp16, SYMMETRIC if self.symmetric else INT8: self.int8}
+        return [variant for variant, flag in flags.items() if flag]
 
     def paths(self, out: str | os.PathLike[str]) -> dict[str, Path]:
         """Where each goes: `out` itself, or the folder onnx/ in `out` where that is a folder or ends in a slash.
@@ -147,7 +160,7 @@ def export_variants(subject: LoadedModel, out: str | os.PathLike[str], *, size: 
     if variants.calibrate is not None:  # images that can't be read are known before the slow part
         images = calibration(variants.calibrate, model, input_size(model, size), names or configuration(model).get("label_names"))
     with _files(paths) as files:
-        base = checked(model, size=size, class_names=names, dynamic_size=variants.dynamic_size)
+        base = checked(model, size=size, class_names=names, dynamic_size=variants.dynamic_size, opset=variants.opset)
         reports: list[OnnxReport | VariantReport] = []
         for variant, file in files.items():
             if variant == FLOAT32:
@@ -188,5 +201,6 @@ def _write(variant: str, base: Checked, file: Path, path: Path, images: Calibrat
 
 
 def _remedy(variant: str) -> str:
-    better = "give more images or others, of the kind that the network was trained on" if variant == INT8 else "leave --fp16 out"
+    more = "give more images or others, of the kind that the network was trained on"
+    better = "leave --fp16 out" if variant == FLOAT16 else more
     return f"{better}; networks with random weights amplify rounding; --force writes the file all the same"

@@ -30,7 +30,7 @@ from nasarch.export.samples import sample_images
 from nasarch.export.source.config import configuration, describe
 
 from .check import BATCHES, Agreement, compare, worst
-from .graph import INPUT, IR_VERSION, OPSET, OUTPUT, graph, reduction
+from .graph import INPUT, IR_VERSION, OPSET, OUTPUT, graph, opset_of, reduction, with_opset
 from .properties import as_property, metadata
 from .session import latencies, open_session, run
 
@@ -51,6 +51,8 @@ class OnnxReport:
     onnx_ms: float
     threads: int
     multiple: int | None = None
+    opset: int = OPSET
+    ir_version: int = IR_VERSION
 
     def lines(self) -> list[str]:
         """The report for a person, as lines of text."""
@@ -60,7 +62,7 @@ class OnnxReport:
         if self.multiple is not None:
             sizes, note = "height, width", f"; heights and widths are multiples of {self.multiple}, by which the network reduces its images"
         return [
-            f"{self.path}: {self.architecture}, {self.size_bytes / 1e6:.1f} MB, opset {OPSET}, IR version {IR_VERSION}",
+            f"{self.path}: {self.architecture}, {self.size_bytes / 1e6:.1f} MB, opset {self.opset}, IR version {self.ir_version}",
             f"{INPUT} [batch, {channels}, {sizes}] -> {OUTPUT} [batch, {self.num_classes}]{note}",
             f"checked in onnxruntime {onnxruntime.__version__} with batches of {' and '.join(map(str, BATCHES))}: logits within"
             f" {seen.relative} (allowed {seen.allowed}; rounding in PyTorch itself {noise:.1e}){seen.classes}",
@@ -99,6 +101,7 @@ def export_onnx(
     size: int | None = None,
     class_names: Sequence[str] | None = None,
     dynamic_size: bool = False,
+    opset: int = OPSET,
 ) -> OnnxReport:
     """Write `model` to `path` as one checked ONNX file; the model itself isn't changed, whatever its mode, device or dtype.
 
@@ -107,22 +110,30 @@ def export_onnx(
         size: height and width of the input in pixels; by default what the model's `pretrained_cfg` says.
         class_names: a name for each logit; by default `label_names` of `pretrained_cfg`, if it has them.
         dynamic_size: let the file take all heights and widths that are multiples of the factor by which the model reduces its images.
+        opset: version of ONNX's operators, 13 to 22.
 
     The file is run in onnxruntime before it gets its name, see `check.compare`. An older file at `path` stays when that fails.
 
     Raises:
         ExportError: no input size, one that is too small or no multiple, class names that don't fit, a model without logits, one that
-            torch can't export, or a file whose logits are not the model's.
+            torch can't export or not in this opset, or a file whose logits are not the model's.
         ValueError: `path` can't be written.
     """
     with atomic_path(path) as temporary:
         temporary.touch()  # a place that can't be written is known before the slow part
-        found = checked(model, size=size, class_names=class_names, dynamic_size=dynamic_size)
+        found = checked(model, size=size, class_names=class_names, dynamic_size=dynamic_size, opset=opset)
         found.save(temporary)
         return report(found, Path(path), temporary.stat().st_size)
 
 
-def checked(model: nn.Module, *, size: int | None = None, class_names: Sequence[str] | None = None, dynamic_size: bool = False) -> Checked:
+def checked(
+    model: nn.Module,
+    *,
+    size: int | None = None,
+    class_names: Sequence[str] | None = None,
+    dynamic_size: bool = False,
+    opset: int = OPSET,
+) -> Checked:
     """The graph of `model`, after it gave the model's logits in onnxruntime; arguments and errors as of `export_onnx`."""
     model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     multiple = reduction(model) if dynamic_size else None
@@ -133,7 +144,7 @@ def checked(model: nn.Module, *, size: int | None = None, class_names: Sequence[
         properties = metadata(model, shape, num_classes, class_names)
         if multiple is not None:
             properties["size_multiple"] = str(multiple)
-        proto = graph(twin, shape, multiple)
+        proto = with_opset(graph(twin, shape, multiple), opset)
         session = open_session(proto.SerializeToString())
         agreement = worst([compare(twin, session, one) for one in sizes(shape, multiple)])
     refuse(agreement, describe(twin))
@@ -155,6 +166,8 @@ def report(found: Checked, path: Path, size_bytes: int) -> OnnxReport:
         onnx_ms=onnx_ms,
         threads=torch.get_num_threads(),
         multiple=found.multiple,
+        opset=opset_of(found.proto),
+        ir_version=found.proto.ir_version,
     )
 
 

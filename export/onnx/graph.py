@@ -1,4 +1,5 @@
-"""Translation of a PyTorch model to a plain ONNX graph: opset 18, IR version 8, any batch, and on request any height and width.
+"""Translation of a PyTorch model to a plain ONNX graph: opset 18, IR version 8, any batch, and on request any height and width, or
+another opset.
 
 | choice | value | reason |
 |---|---|---|
@@ -26,6 +27,8 @@ from nasarch.export.source.config import describe
 
 OPSET = 18
 IR_VERSION = 8
+OPSETS = range(13, 23)  # from scales by channel, which int8 needs, to the last that is tested
+NEWER = ("allowzero", "noop_with_empty_axes")  # attributes of later opsets, for shapes and axes that are empty or zero
 INPUT, OUTPUT = "pixel_values", "logits"
 BATCH, HEIGHT, WIDTH = "batch", "height", "width"
 
@@ -106,8 +109,51 @@ def translated(
 def plain(proto: onnx.ModelProto) -> onnx.ModelProto:
     """`proto` without inferred shapes, which any reader infers again, and in the IR version that old runtimes load."""
     del proto.graph.value_info[:]
-    proto.ir_version = IR_VERSION
+    proto.ir_version = IR_VERSION if opset_of(proto) >= 15 else 7
     return proto
+
+
+def opset_of(proto: onnx.ModelProto) -> int:
+    return next((opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")), OPSET)
+
+
+def with_opset(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """`proto`, which is of opset 18, in another opset.
+
+    Raises:
+        ExportError: it isn't one of 13 to 22, or the graph has an operator that means something else there.
+    """
+    if opset not in OPSETS:
+        raise ExportError(f"opset {opset}; choose one from {OPSETS[0]} to {OPSETS[-1]}")
+    if opset == OPSET:
+        return proto
+    try:
+        if opset > OPSET:
+            result = onnx.version_converter.convert_version(proto, opset)
+        else:
+            result = _older(proto, opset)
+        onnx.checker.check_model(plain(result), full_check=True)
+    except (RuntimeError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the graph can't be converted to opset {opset}: {first_line(error)}; choose {OPSET}") from error
+    return result
+
+
+def _older(proto: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """A copy in an opset before 18, in which the axes of ReduceMean are an attribute; onnx's converter doesn't know that."""
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in result.graph.initializer}
+    for node in result.graph.node:
+        for attribute in [one for one in node.attribute if one.name in NEWER]:
+            node.attribute.remove(attribute)
+        if node.op_type == "ReduceMean" and len(node.input) == 2:
+            node.attribute.append(onnx.helper.make_attribute("axes", constants[node.input.pop()].tolist()))
+    read = {name for node in result.graph.node for name in node.input}
+    unread = [tensor for tensor in result.graph.initializer if tensor.name not in read]
+    for tensor in unread:
+        result.graph.initializer.remove(tensor)
+    next(one for one in result.opset_import if one.domain in ("", "ai.onnx")).version = opset
+    return result
 
 
 def _uncount_padding(proto: onnx.ModelProto) -> None:

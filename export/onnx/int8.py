@@ -1,8 +1,13 @@
-"""Static int8 quantisation of an ONNX graph: QDQ, uint8 activations and int8 weights, one scale for each channel of a weight.
+"""Static int8 quantisation of an ONNX graph: QDQ, int8 weights with one scale for each channel.
+
+| form | activations | zero points | biases | for |
+|---|---|---|---|---|
+| asymmetric | uint8 | of the range | int32 | CPUs |
+| symmetric | int8 | 0 | float32 | TensorRT, which refuses others, and NPUs |
 
 Every tensor x is held as round(x / scale) + zero, with the range of x on the calibration images (MinMax). Static, so that no range is
-computed while the network runs. On x86 CPUs with VNNI this form was the quickest: int8 activations, 16-bit activations and dynamic
-quantisation of convolutions were slower than float32 there. Batch normalisations that no convolution takes in stay in float32.
+computed while the network runs. On x86 CPUs with VNNI the asymmetric form was the quickest: int8 activations, 16-bit activations and
+dynamic quantisation of convolutions were slower than float32 there. Batch normalisations that no convolution takes in stay in float32.
 """
 
 from __future__ import annotations
@@ -36,8 +41,8 @@ class _Reader(CalibrationDataReader):
         return None if batch is None else {INPUT: batch.numpy()}
 
 
-def quantised(proto: onnx.ModelProto, batches: Iterable[Tensor]) -> onnx.ModelProto:
-    """`proto` in 8-bit integers, its ranges those of `batches` (float32 [B, C, H, W], as the network sees them).
+def quantised(proto: onnx.ModelProto, batches: Iterable[Tensor], *, symmetric: bool = False) -> onnx.ModelProto:
+    """`proto` in 8-bit integers, its ranges those of `batches` (float32 [B, C, H, W], as the network sees them); `symmetric`: see above.
 
     Raises:
         ExportError: onnxruntime can't quantise the graph.
@@ -54,9 +59,10 @@ def quantised(proto: onnx.ModelProto, batches: Iterable[Tensor]) -> onnx.ModelPr
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=kinds,
                 per_channel=True,
-                activation_type=QuantType.QUInt8,
+                activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax,
+                extra_options={"ActivationSymmetric": True, "QuantizeBias": False} if symmetric else {},
             )
             result = onnx.load(target)
         except Exception as error:  # its errors share no base

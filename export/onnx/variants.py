@@ -23,7 +23,7 @@ from .session import open_session, run
 from .top1_agreement import Top1Agreement, batches, measure_top1
 from .uint8_input import scaling_of, with_pixels
 
-FLOAT32, UINT8, FLOAT16, INT8 = "float32", "pixels", "float16", "int8"
+FLOAT32, UINT8, FLOAT16, INT8, SYMMETRIC = "float32", "pixels", "float16", "int8", "int8, symmetric"
 SYNTHETIC = "synthetic images"
 SYNTHETIC_COUNT, SYNTHETIC_BATCH = 20, 5
 
@@ -58,7 +58,7 @@ def to_float16(base: Checked, images: Calibration | None = None) -> Converted:
     return Converted(proto, session, f"{within(agreement)}; {top1}", top1, {"precision": FLOAT16, "top1_agreement": top1.properties()})
 
 
-def to_int8(base: Checked, images: Calibration | None) -> Converted:
+def to_int8(base: Checked, images: Calibration | None, *, symmetric: bool = False) -> Converted:
     """In 8-bit integers, with the ranges of `images`, or of synthetic ones: then only its speed means anything."""
     if images is None:
         fitting: Iterable[Tensor] = sample_images(SYNTHETIC_COUNT, *base.shape).split(SYNTHETIC_BATCH)
@@ -66,14 +66,20 @@ def to_int8(base: Checked, images: Calibration | None) -> Converted:
     else:
         fitting = batches(images.calibrating, scaling_of(base.reference, base.shape[0]))
         count, source = len(images.calibrating), images.source
-    proto = quantised(base.proto, fitting)
+    proto = quantised(base.proto, fitting, symmetric=symmetric)
     session = open_checked(proto)
     top1 = compare_top1(base, session, images)
-    properties = {"calibration": {"images": count, "of": source, "ranges": "MinMax"}, "top1_agreement": top1.properties()}
+    ranges = {"images": count, "of": source, "ranges": "MinMax", **({"activations": "symmetric"} if symmetric else {})}
+    properties = {"calibration": ranges, "top1_agreement": top1.properties()}
     return Converted(proto, session, f"{top1}; ranges from {count} others", top1, {"precision": INT8, **properties})
 
 
-CONVERT: dict[str, Callable[[Checked, Calibration | None], Converted]] = {UINT8: to_uint8_input, FLOAT16: to_float16, INT8: to_int8}
+CONVERT: dict[str, Callable[[Checked, Calibration | None], Converted]] = {
+    UINT8: to_uint8_input,
+    FLOAT16: to_float16,
+    INT8: to_int8,
+    SYMMETRIC: partial(to_int8, symmetric=True),
+}
 
 
 def compare_top1(base: Checked, session: onnxruntime.InferenceSession, images: Calibration | None) -> Top1Agreement:

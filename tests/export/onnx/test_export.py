@@ -181,7 +181,7 @@ def test_forms_are_added_to_a_folder_for_the_hub_that_stays_as_it_was(hub_folder
 
 def test_a_form_that_is_refused_leaves_a_folder_for_the_hub_alone(hub_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before, quantised = contents(hub_folder), variants.quantised
-    monkeypatch.setattr(variants, "quantised", lambda proto, batches: quantised(proto, (batch * 1e-3 for batch in batches)))
+    monkeypatch.setattr(variants, "quantised", lambda proto, batches, **how: quantised(proto, (batch * 1e-3 for batch in batches), **how))
     with pytest.raises(ExportError, match="refused: int8"):
         export_model(hub_folder, hub_folder, variants=ExportVariants(fp16=True, int8=True, calibrate="digits"))
     assert contents(hub_folder) == before
@@ -235,7 +235,7 @@ def test_wrong_graphs_in_float16_and_with_preprocessing_are_told_from_right_ones
 
 def test_a_bad_int8_file_is_refused_unless_it_is_forced(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quantised = variants.quantised
-    monkeypatch.setattr(variants, "quantised", lambda proto, batches: quantised(proto, (batch * 1e-3 for batch in batches)))
+    monkeypatch.setattr(variants, "quantised", lambda proto, batches, **how: quantised(proto, (batch * 1e-3 for batch in batches), **how))
     with pytest.raises(ExportError, match=r"refused: int8 gives the class that float32 says for .* % of 297 images .* --force") as refusal:
         export_model(trained, f"{tmp_path}/new/", variants=ExportVariants(fp16=True, int8=True, calibrate="digits"))
     assert "\n" not in str(refusal.value) and not [*tmp_path.iterdir()], "neither the other forms nor a folder are left"

@@ -22,6 +22,8 @@ ONNX: dict[str, tuple[list[str], dict[str, Any]]] = {
     "uint8 input": (["--uint8-input"], {"variants": ExportVariants(uint8_input=True)}),
     "fp16": (["--fp16"], {"variants": ExportVariants(fp16=True)}),
     "int8": (["--int8", "--calibrate", "digits"], {"variants": ExportVariants(int8=True, calibrate="digits")}),
+    "symmetric": (["--int8", "--symmetric", "--calibrate", "x"], {"variants": ExportVariants(int8=True, symmetric=True, calibrate="x")}),
+    "opset": (["--opset", "17"], {"variants": ExportVariants(opset=17)}),
     "calibrate": (["--fp16", "--calibrate", "x"], {"variants": ExportVariants(fp16=True, calibrate="x")}),
     "force": (["--force"], {"variants": ExportVariants(force=True)}),
 }

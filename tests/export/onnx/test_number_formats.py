@@ -93,6 +93,21 @@ def test_activations_are_uint8_of_the_range_that_all_batches_have(integers: onnx
     assert kinds == {np.dtype(np.uint8)}
 
 
+def test_symmetric_activations_are_int8_around_zero_and_biases_stay() -> None:
+    images = [sample_images(2, 3, 5, 7), 3 * sample_images(4, 3, 5, 7)]
+    after, before = tensors(made := quantised(network(), iter(images), symmetric=True)), tensors(network())
+    zeros = {name: value for name, value in after.items() if name.endswith("_zero_point")}
+    assert zeros and {value.dtype for value in zeros.values()} == {np.dtype(np.int8)} and not any(value.any() for value in zeros.values())
+    widest = max(one.abs().max().item() for one in images)
+    assert after["pixel_values_scale"] == pytest.approx(2 * widest / 254, rel=0.01)
+    for name in ("shift", "bias"):
+        np.testing.assert_array_equal(after[name], before[name])
+    assert not any(value.dtype == np.int32 for value in after.values())
+    x = sample_images(3, 3, 5, 7)
+    exact, found = (run(open_session(proto.SerializeToString()), x) for proto in (network(), made))
+    assert (found - exact).abs().max() < 0.2 * exact.std()
+
+
 def test_ranges_stand_in_the_file_and_normalisation_stays_in_float32(integers: onnx.ModelProto) -> None:
     kinds = [node.op_type for node in integers.graph.node]
     assert {"QuantizeLinear", "DequantizeLinear", "BatchNormalization"} <= {*kinds} and "DynamicQuantizeLinear" not in kinds
@@ -258,7 +273,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         found = Reader()(images)
         return torch.where((images[:, 0, 0, 1] > 2)[:, None], found, found.roll(1, 1))
 
-    def take(proto: onnx.ModelProto, batches: Iterable[Tensor]) -> onnx.ModelProto:
+    def take(proto: onnx.ModelProto, batches: Iterable[Tensor], *, symmetric: bool) -> onnx.ModelProto:
         seen["proto"], seen["fitting"] = proto, [*batches]
         return proto
 

@@ -173,7 +173,7 @@ def test_a_place_is_a_file_or_a_folder(
 def test_a_form_that_changes_more_than_a_twentieth_of_the_classes_needs_force(
     form: str, remedy: str, force: bool, quick: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def wrong(proto: onnx.ModelProto, *_: Any) -> onnx.ModelProto:
+    def wrong(proto: onnx.ModelProto, *_: Any, **__: Any) -> onnx.ModelProto:
         twin = onnx.ModelProto()
         twin.CopyFrom(proto)
         for tensor in twin.graph.initializer:
