@@ -20,6 +20,7 @@ ROOMS = {  # each may import the rooms before it; those of search and export may
         "atomic",
         "console",
         "ranges",
+        "help",
         "flags",
         "compute",
         "cells",
@@ -52,6 +53,8 @@ NO_TORCH = {
     "nasarch.strict_json",
     "nasarch.atomic",
     "nasarch.ranges",
+    "nasarch.help",
+    "nasarch.flags",
     "nasarch.search.settings",
     "nasarch.search.rows",
 }  # values and files

@@ -14,6 +14,7 @@ from io import TextIOWrapper
 from typing import Any, NamedTuple
 
 from nasarch.console import printable
+from nasarch.help import table
 
 
 class Command(NamedTuple):
@@ -157,15 +158,14 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
         if found.parses:
             command(rest, f"{program} {name}", found.summary)
         else:
-            import tyro
+            from nasarch.flags import call
 
-            result = tyro.cli(command, args=rest, prog=f"{program} {name}", config=(tyro.conf.FlagCreatePairsOff,))
+            result = call(command, rest, program=f"{program} {name}")
             if isinstance(result, Generator):
                 _run_each(result)
     elif name in ("-h", "--help"):
-        width = max(map(len, commands))
-        lines = [f"  {name:<{width}}  {command.summary}" for name, command in commands.items()]
-        print("\n".join([f"usage: {program} COMMAND ...", "", *lines, "", f"`{program} COMMAND --help` says more."]))
+        rows = table(((name, command.summary) for name, command in commands.items()), 4 + max(map(len, commands)))
+        print(f"usage: {program} COMMAND ...\n\n{rows}\n\n`{program} COMMAND --help` says more.")
     elif name == "--version":
         from importlib.metadata import version
 

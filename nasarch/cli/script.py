@@ -6,23 +6,11 @@ import os
 import runpy
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
 
-
-@dataclass(frozen=True)
-class Script:
-    """Import nasarch, which registers its models with timm, then run a script as `python SCRIPT` does.
-
-    Args:
-        script: Python file, such as timm's validate.py.
-        arguments: Arguments of the script; --help after SCRIPT is the script's.
-    """
-
-    script: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SCRIPT")]
-    arguments: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ARGUMENT ...")] = ()
+from nasarch.flags import call
 
 
 def command(arguments: Sequence[str], program: str, summary: str) -> None:
@@ -32,7 +20,7 @@ def command(arguments: Sequence[str], program: str, summary: str) -> None:
         SystemExit: by the script; with status 1 after an uncaught exception.
         ValueError: there is no such file.
     """
-    script = tyro.cli(Script, args=arguments[:1], prog=program).script
+    script = call(script_of, arguments[:1], program=program)
     if not os.path.isfile(script):
         raise ValueError(f"no file {script!r}; give the path of a Python script, and its arguments after it")
 
@@ -48,3 +36,16 @@ def command(arguments: Sequence[str], program: str, summary: str) -> None:
             frames = frames.tb_next  # those of runpy and nasarch
         sys.excepthook(type(error), error.with_traceback(frames), frames)
         raise SystemExit(1) from None
+
+
+def script_of(
+    script: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SCRIPT")],
+    arguments: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="ARGUMENT ...")] = (),
+) -> str:
+    """Import nasarch, which registers its models with timm, then run a script as `python SCRIPT` does.
+
+    Args:
+        script: Python file, such as timm's validate.py.
+        arguments: Arguments of the script; --help after SCRIPT is the script's.
+    """
+    return script

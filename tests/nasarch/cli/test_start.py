@@ -11,9 +11,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
 import pytest
-import tyro
 
 import nasarch
+from nasarch import flags
 from nasarch.cli import main
 from tests.helpers.command_line import Run, python
 
@@ -36,13 +36,13 @@ def test_help_lists_every_command_with_its_summary(run: Run) -> None:
 
 @pytest.mark.parametrize("name", all_commands())
 def test_every_command_explains_all_its_arguments(name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    parsed, parse = list[Any](), tyro.cli
+    parsed, print_help = list[Any](), flags.help_text
 
-    def watched(command: Any, **how: Any) -> Any:
-        parsed.append((command, how.get("default")))
-        return parse(command, **how)
+    def watched(command: Any, default: Any, *how: Any) -> Any:
+        parsed.append((command or type(default), default))
+        return print_help(command, default, *how)
 
-    monkeypatch.setattr(tyro, "cli", watched)
+    monkeypatch.setattr(flags, "help_text", watched)
     status, out, _ = run(*name.split(), "--help")
     assert status == 0 and f"usage: nasarch {name}" in out
     for what, names in documented(*parsed[0]):
