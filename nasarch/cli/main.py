@@ -33,12 +33,14 @@ class Command(NamedTuple):
 class Group(NamedTuple):
     """Commands under a common first word.
 
-    Where a flag comes in place of the second word, `named_by` names the command: a function of the words as "module:name".
+    Where a flag comes in place of the second word, `named_by` names the command: a function of the words as "module:name". `flags` are
+    such flags, explained.
     """
 
     summary: str
     commands: Mapping[str, Command]
     named_by: str | None = None
+    flags: Mapping[str, str] = {}
 
 
 SEARCH = "nasarch.search.runs.flags:command"
@@ -78,6 +80,7 @@ COMMANDS: dict[str, Command | Group] = {
             "edarts": Command(SEARCH, "eDARTS: fixed topology, few images, sparse updates (ICPR 2020).", parses=True),
         },
         named_by="nasarch.search.runs.flags:method_in_file",
+        flags={"--config FILE": "Method and settings of a file, such as settings.toml of a run folder."},
     ),
     "export": Group(
         "Export a model: onnx, hub, ssd; verify a file.",
@@ -141,7 +144,7 @@ def _system_error(error: Exception) -> str | None:
     return None
 
 
-def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], program: str) -> None:
+def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], program: str, flags: Mapping[str, str] = {}) -> None:
     """Run the command that the first argument names; it is the only one that is imported.
 
     Raises:
@@ -152,7 +155,7 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
     if isinstance(found, Group):
         if found.named_by is not None and rest and rest[0].startswith("--") and rest[0] != "--help":
             rest = [_function(found.named_by)(rest), *rest]
-        run(rest, found.commands, f"{program} {name}")
+        run(rest, found.commands, f"{program} {name}", found.flags)
     elif found is not None:
         command = _function(found.function)
         if found.parses:
@@ -164,7 +167,9 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
             if isinstance(result, Generator):
                 _run_each(result)
     elif name in ("-h", "--help"):
-        rows = table(((name, command.summary) for name, command in commands.items()), 4 + max(map(len, commands)))
+        rows = table(
+            [*((name, command.summary) for name, command in commands.items()), *flags.items()], 4 + max(map(len, [*commands, *flags]))
+        )
         print(f"usage: {program} COMMAND ...\n\n{rows}\n\n`{program} COMMAND --help` says more.")
     elif name == "--version":
         from importlib.metadata import version

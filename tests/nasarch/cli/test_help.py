@@ -82,6 +82,17 @@ def plain(text: str) -> str:
     return re.sub(r"[\u2500-\u257f|]", " ", text)
 
 
+@pytest.mark.parametrize("columns", [80, 100])
+@pytest.mark.parametrize("group", ["", *(name for name, one in main.COMMANDS.items() if isinstance(one, main.Group))])
+def test_a_list_of_commands_has_whole_words(group: str, columns: int, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    text = run(*group.split(), "--help").out
+    listed = main.COMMANDS if not group else main.COMMANDS[group].commands  # type: ignore[union-attr]
+    assert max(map(len, text.splitlines())) <= columns
+    assert all(f" {name} {one.summary}" in " ".join(text.split()) for name, one in listed.items())
+    assert ("--config FILE Method" in " ".join(text.split())) == (group == "search")
+
+
 def test_the_groups_name_flags_that_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {one.name.rpartition(".")[2] for name in all_commands() for one in help.arguments(*parsed(name, monkeypatch))}
     assert known >= {*help.FIRST} and list(help.GROUPS) == ORDER[2:]
