@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -178,3 +179,23 @@ def test_a_file_that_can_not_say_what_to_search_is_refused(
     assert main(["search", *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
+
+
+def test_a_damaged_file_is_refused_in_one_line_or_read(tmp_path: Path) -> None:
+    """A character less, more or another, bytes that are no text, and parts of the file twice or not at all, 600 times."""
+    draw, path = random.Random(0), tmp_path / "settings.toml"
+    whole = as_toml("dots", asdict(recipes.Dots()), to_dict(SearchOptions())).encode()
+    outcomes = set()
+    for _ in range(600):
+        a, b = sorted(draw.choices(range(len(whole)), k=2))
+        part = draw.choice(
+            [b"", whole[a:b] * 2, bytes(draw.choices(range(256), k=2)), draw.choice([b"-", b"1e9", b"[", b'"', b"true", b"\n"])]
+        )
+        path.write_bytes(whole[:a] + part + whole[draw.choice([a, a + 1, b]) :])
+        try:
+            read_settings(path)
+            outcomes.add("read")
+        except ValueError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+            outcomes.add("refused")
+    assert outcomes == {"read", "refused"}
