@@ -16,7 +16,7 @@ from nasarch.runtime.loggers import Logger, RunLog
 from nasarch.runtime.options import Precision, to_dict
 from nasarch.runtime.run_folder import returned
 from nasarch.search.engine.loop import Progress
-from nasarch.search.settings.presets import SETTINGS, find
+from nasarch.search.settings.presets import SETTINGS
 
 from .command import planned
 from .console import log_epoch
@@ -76,7 +76,8 @@ def search(settings: Any, *, loggers: Sequence[Logger] = (), **options: Unpack[O
             reduced to those of the data where they are the defaults.
         loggers: experiment loggers, which get the metrics of each epoch.
         options: run options as the flags of `nasarch search`, such as data="cifar10", out="runs/a", seed=1, device="cuda". `preset` is the
-            name that the settings come from, for the record; it changes none. `resume` goes on with a run, and with its own settings.
+            name that the settings come from, for the record and for the default of `data`; it changes no setting. `resume` goes on with a
+            run, and with its own settings.
 
     Raises:
         TypeError: the settings are of no method.
@@ -89,7 +90,8 @@ def search(settings: Any, *, loggers: Sequence[Logger] = (), **options: Unpack[O
 def search_epochs(settings: Any, *, loggers: Sequence[Logger] = (), **options: Unpack[Options]) -> Generator[Progress, None, Run]:
     """Search as `search` does, and yield the progress at the end of each epoch, with loss, accuracy and present cell; returns the run.
 
-    The search stops where the generator is closed. `resume` then goes on from the epoch before.
+    The search stops where the generator is closed; `resume` then goes on from the epoch before. Of several processes (torchrun) the
+    first one yields and logs, and all return the run.
     """
     method = next((name for name, kind in SETTINGS.items() if kind is type(settings)), None)
     if method is None:
@@ -97,11 +99,12 @@ def search_epochs(settings: Any, *, loggers: Sequence[Logger] = (), **options: U
         raise TypeError(f"{settings!r} are settings of no method; choose nasarch.search.recipes.NAME() with one of {legal}")
     if unknown := next((name for name in options if name not in Options.__annotations__), None):
         raise ValueError(f"search has no option {unknown!r}; legal are {', '.join(Options.__annotations__)}")
-    job = with_values(SearchOptions(), options, "search")
-    default = type(settings)() if job.preset is None else find(method, job.preset).settings()
-    changes = [*flags_of(vars(default), vars(settings)), *flags_of(to_dict(SearchOptions()), to_dict(job))]
-    given = {name for name, value in vars(settings).items() if value != getattr(default, name)}
-    with planned(method, settings, job, default, given, command_line("search", method, *changes)) as (plan, folder):
+    default = defaults(method, options)
+    job = with_values(default.options, options, "search")
+    usual = to_dict(default.options) | {"preset": None, "space": SearchOptions().space}  # with which the command begins
+    changes = [*flags_of(vars(default.settings), vars(settings)), *flags_of(usual, to_dict(job))]
+    given = {name for name, value in vars(settings).items() if value != getattr(default.settings, name)}
+    with planned(method, settings, job, default.settings, given, command_line("search", method, *changes)) as (plan, folder):
         if distributed.is_main():
             for words in plan.remarks:
                 print(f"nasarch: warning: {printable(words)}", file=sys.stderr)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -18,6 +20,7 @@ from nasarch.cli.main import main
 from nasarch.flags import flags_of
 from nasarch.runtime.options import to_dict
 from nasarch.search import Run, read_run, recipes, search, search_epochs
+from nasarch.search.runs import api, command
 from nasarch.search.runs.api import Options
 from nasarch.search.runs.options import SearchOptions
 from nasarch.search.settings.presets import PRESETS, SETTINGS
@@ -64,6 +67,41 @@ def test_the_recorded_command_repeats_the_search(found: Run, tmp_path: Path) -> 
     command[command.index("--out") + 1] = str(tmp_path / "again")
     assert main(command[1:]) == 0
     assert read_run(tmp_path / "again").weights == found.weights
+
+
+@pytest.mark.parametrize(
+    ("settings", "options"),
+    [
+        (recipes.PcDarts(), {}),
+        (recipes.PcDarts(lr=0.5), {"space": "nats", "data": "cifar10", "split": "lists"}),
+        (recipes.preset("pc-darts", "nats"), {"space": "nats"}),
+        (recipes.preset("pc-darts", "k8"), {"preset": "k8", "data": "digits", "in_memory": False}),
+        (recipes.preset("dots", "imagenet"), {"preset": "imagenet", "hessian": True}),
+        (recipes.Edarts(images=None, sparse=False), {"seed": 3, "amp": "bf16"}),
+    ],
+)
+def test_the_command_line_of_a_search_has_its_settings_and_options(settings: Any, options: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = list[Any]()
+
+    @contextmanager
+    def planned(method: str, settings: Any, job: SearchOptions, default: Any, given: Any, words: str) -> Iterator[Any]:
+        plans.append((method, settings, job, default, words))
+        raise Reached
+        yield
+
+    def search_with(method: str, settings: Any, job: SearchOptions, default: Any, given: Any) -> None:
+        plans.append((method, settings, job, default))
+
+    monkeypatch.setattr(api, "planned", planned)
+    monkeypatch.setattr(command, "search_with", search_with)
+    with pytest.raises(Reached):
+        search(settings, **options)
+    assert main(shlex.split(plans[0][-1])[1:]) == 0
+    assert plans[0][:-1] == plans[1]
+
+
+class Reached(Exception):
+    """Ends a search where it comes to its plan."""
 
 
 def test_a_result_holds_what_the_folder_holds_and_does_not_change(found: Run) -> None:
