@@ -34,6 +34,7 @@ def onnx(
     size: int | None = None,
     dynamic_size: bool = False,
     uint8_input: bool = False,
+    any_size: bool = False,
     fp16: bool = False,
     int8: bool = False,
     symmetric: bool = False,
@@ -51,6 +52,7 @@ def onnx(
         size: Height and width of the input images in pixels (default: the model's).
         dynamic_size: Dynamic height and width, in multiples of the network's total stride: 32, or 4 for CIFAR networks.
         uint8_input: Variant with uint8 input [batch, H, W, C], which includes the preprocessing.
+        any_size: Variant with uint8 input of any height and width, which includes resizing, center crop and scaling as timm does them.
         fp16: Variant in float16, with float32 input and output.
         int8: Variant quantized to int8 (QDQ, uint8 activations, int8 weights per channel), with ranges from --calibrate.
         symmetric: With --int8: symmetric int8 activations (zero points 0) and float32 biases, as TensorRT and NPUs need them.
@@ -64,6 +66,7 @@ def onnx(
     variants = ExportVariants(
         dynamic_size=dynamic_size,
         uint8_input=uint8_input,
+        any_size=any_size,
         fp16=fp16,
         int8=int8,
         symmetric=symmetric,

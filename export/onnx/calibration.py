@@ -62,12 +62,12 @@ def calibration(
         ValueError: no such place or name, too few images, or one that can't be read as an image: names it.
     """
     found = _find(source)
-    transform = _transform(model, shape)
+    prepare = transform(model, shape)
     mode = {1: "L", 3: "RGB"}[shape[0]]
     calibrating, held_back = _drawn(found)
 
     def pixels(part: _Part, indices: Tensor) -> Tensor:
-        images = [torch.as_tensor(transform(part.open(i).convert(mode))) for i in indices.tolist()]
+        images = [torch.as_tensor(prepare(part.open(i).convert(mode))) for i in indices.tolist()]
         return torch.stack(images).permute(0, 2, 3, 1).contiguous()
 
     order = _logits_of(found.class_names, class_names, getattr(model, "num_classes", None))
@@ -80,7 +80,7 @@ def calibration(
     )
 
 
-def _transform(model: nn.Module, shape: tuple[int, int, int]) -> Callable[[Image.Image], Any]:
+def transform(model: nn.Module, shape: tuple[int, int, int]) -> Callable[[Image.Image], Any]:
     """From an image to uint8 [C, H, W]: timm's resizing and cropping by the model's configuration, without its scaling."""
     if shape[0] not in (1, 3):
         raise ExportError(f"{describe(model)} takes images of {shape[0]} channels, which image files don't have; leave --calibrate out")

@@ -97,11 +97,11 @@ def compare(
     scale = variation(exact)
     noise = max((eager - exact).abs().max().item(), torch.finfo(torch.float32).eps * exact.abs().max().item())
     tolerance = max(RELATIVE_TOLERANCE * scale, NOISE_FACTOR * noise)
-    clear, other = _classes(exact, seen, NOISE_FACTOR * noise)
+    clear, other = clear_classes(exact, seen, NOISE_FACTOR * noise)
     return Agreement((seen - eager).abs().max().item(), tolerance, scale, noise, clear, other)
 
 
-def _classes(exact: Tensor, seen: Tensor, error: float) -> tuple[int, int]:
+def clear_classes(exact: Tensor, seen: Tensor, error: float) -> tuple[int, int]:
     """How many images have a class in `exact` [B, classes] that errors of logits up to `error` can't change; how many another in `seen`."""
     best = exact.topk(min(2, exact.shape[1]), 1).values
     clear = best[:, 0] - best[:, -1] > 2 * error

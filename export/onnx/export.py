@@ -4,6 +4,7 @@
 |---|---|---|---|---|
 | float32 | onnx/model.onnx | - | pixel_values, float32 [batch, C, H, W] | PyTorch's logits, see check.py |
 | pixels | onnx/model_uint8in.onnx | --uint8-input | pixels, uint8 [batch, H, W, C], see uint8_input.py | the same |
+| any size | onnx/model_anysize.onnx | --any-size | pixels of any height and width, see any_size.py | its logits after timm's transform |
 | float16 | onnx/model_fp16.onnx | --fp16 | as float32 | PyTorch's logits as float16 can hold them, see float16.py; classes as below |
 | int8 | onnx/model_quantized.onnx | --int8 | as float32 | float32's class for 95 % of held-back images, see calibration.py |
 | int8, symmetric | onnx/model_int8.onnx | --int8 --symmetric | as float32 | the same |
@@ -35,11 +36,12 @@ from .graph import INPUT, OPSET
 from .session import latencies, run
 from .top1_agreement import MIN_AGREEMENT, Top1Agreement
 from .uint8_input import PIXELS
-from .variants import CONVERT, FLOAT16, FLOAT32, INT8, SYMMETRIC, UINT8
+from .variants import ANY_SIZE, CONVERT, FLOAT16, FLOAT32, INT8, SYMMETRIC, UINT8
 
 FILES = {
     FLOAT32: "model.onnx",
     UINT8: "model_uint8in.onnx",
+    ANY_SIZE: "model_anysize.onnx",
     FLOAT16: "model_fp16.onnx",
     INT8: "model_quantized.onnx",
     SYMMETRIC: "model_int8.onnx",
@@ -51,11 +53,12 @@ class ExportVariants:
     """Which files are wanted; the fields are the flags of `nasarch export onnx`.
 
     Raises:
-        ValueError: int8 without images, images that nothing asks for, or symmetric without int8.
+        ValueError: int8 without images, images that nothing asks for, symmetric without int8, or any size and multiples.
     """
 
     dynamic_size: bool = False
     uint8_input: bool = False
+    any_size: bool = False
     fp16: bool = False
     int8: bool = False
     symmetric: bool = False
@@ -64,6 +67,8 @@ class ExportVariants:
     force: bool = False
 
     def __post_init__(self) -> None:
+        if self.any_size and self.dynamic_size:
+            raise ValueError("--any-size resizes every image to the model's size; leave --dynamic-size out, or give that alone")
         if self.symmetric and not self.int8:
             raise ValueError("--symmetric is a form of --int8; give that, too")
         if self.int8 and self.calibrate is None:
@@ -74,7 +79,7 @@ class ExportVariants:
     @property
     def converted(self) -> list[str]:
         """Those beside float32."""
-        flags = {UINT8: self.uint8_input, FLOAT16: self.fp16, SYMMETRIC if self.symmetric else INT8: self.int8}
+        flags = {UINT8: self.uint8_input, ANY_SIZE: self.any_size, FLOAT16: self.fp16, SYMMETRIC if self.symmetric else INT8: self.int8}
         return [variant for variant, flag in flags.items() if flag]
 
     def paths(self, out: str | os.PathLike[str]) -> dict[str, Path]:
@@ -105,7 +110,8 @@ class VariantReport(NamedTuple):
     float32_ms: float
 
     def __str__(self) -> str:
-        takes = f"{PIXELS}, uint8 [batch, H, W, C]" if self.variant == UINT8 else INPUT
+        sizes = {UINT8: "H, W", ANY_SIZE: "height, width"}.get(self.variant)
+        takes = INPUT if sizes is None else f"{PIXELS}, uint8 [batch, {sizes}, C]"
         ratio = self.float32_ms / self.onnx_ms
         lines = [
             f"{self.path}: {self.variant}, {self.size_bytes / 1e6:.1f} MB, takes {takes}",
@@ -195,7 +201,7 @@ def _write(variant: str, base: Checked, file: Path, path: Path, images: Calibrat
         raise ExportError(f"refused: {variant} gives {made.top1}, and at least {100 * MIN_AGREEMENT:.0f} % are needed; {_remedy(variant)}")
     base.save(file, made.proto, **made.properties)
     image = sample_images(1, *base.shape)
-    fed = sample_pixels(1, *base.shape) if variant == UINT8 else image
+    fed = sample_pixels(1, *base.shape) if variant in (UINT8, ANY_SIZE) else image
     own, float32 = latencies(lambda: run(made.session, fed), lambda: run(base.session, image))
     return VariantReport(path, variant, file.stat().st_size, made.found, made.top1, own, float32)
 

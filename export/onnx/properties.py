@@ -31,7 +31,8 @@ PROPERTIES = {
     "genotype": "JSON that nasarch.Genotype.from_dict reads",
     "network": "JSON: the generic model of the zoo and the arguments that build the network of that genotype",
     "precision": "float32, float16 or int8",
-    "preprocessing": "inside: the file takes pixels, uint8 [batch, H, W, C]; absent where it takes what mean and std make of them",
+    "preprocessing": "inside: the file takes pixels, uint8 [batch, H, W, C]; `inside, with resizing`: of any height and width; absent where"
+    " it takes what mean and std make of them",
     "size_multiple": "height and width may be any multiples of it, input_size being the usual one; absent where they are fixed",
     "calibration": "JSON: how many images of what gave an int8 file its ranges",
     "top1_agreement": "JSON: the share of held-back images to which the file gives the class that float32 gives, and accuracies if known",

@@ -3,7 +3,7 @@
     pixel_values[b, c, h, w] = (pixels[b, h, w, c] / 255 - mean[c]) / std[c]
 
 The graph of the form with the preprocessing inside takes `pixels`, uint8 [batch, H, W, C] as every image library gives them, and has four
-more nodes: Transpose, Cast, Mul, Add. Resizing stays outside: an image of any other size has to be brought to the size of the model.
+more nodes: Transpose, Cast, Mul, Add. Resizing stays outside (any_size.py has it inside): other images are brought to the model's size.
 """
 
 from __future__ import annotations
@@ -58,22 +58,31 @@ def with_pixels(proto: onnx.ModelProto, scaling: Scaling) -> onnx.ModelProto:
     graph = result.graph
     _, channels, height, width = (dim.dim_param or dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim)
     taken = helper.make_tensor_value_info(PIXELS, onnx.TensorProto.UINT8, [BATCH, height, width, channels])
-    constants = {
-        "pixels_scale": [1 / (255 * std) for std in scaling.std],
-        "pixels_shift": [-mean / std for mean, std in zip(scaling.mean, scaling.std, strict=True)],
-    }
+    scaled, weights = scaling_nodes("pixels_nchw", scaling)
     nodes = [
         helper.make_node("Transpose", [PIXELS], ["pixels_nchw"], perm=[0, 3, 1, 2], name="pixels_transpose"),
-        helper.make_node("Cast", ["pixels_nchw"], ["pixels_float"], to=onnx.TensorProto.FLOAT, name="pixels_cast"),
-        helper.make_node("Mul", ["pixels_float", "pixels_scale"], ["pixels_scaled"], name="pixels_mul"),
-        helper.make_node("Add", ["pixels_scaled", "pixels_shift"], [INPUT], name="pixels_add"),
+        *scaled,
         *graph.node,
     ]
     del graph.node[:], graph.input[:]
     graph.node.extend(nodes)
     graph.input.append(taken)
-    graph.initializer.extend(_constant(name, values) for name, values in constants.items())
+    graph.initializer.extend(weights)
     return result
+
+
+def scaling_nodes(pixels: str, scaling: Scaling) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+    """Nodes and constants that make `pixel_values` of the tensor `pixels`, uint8 [batch, C, H, W]."""
+    nodes = [
+        helper.make_node("Cast", [pixels], ["pixels_float"], to=onnx.TensorProto.FLOAT, name="pixels_cast"),
+        helper.make_node("Mul", ["pixels_float", "pixels_scale"], ["pixels_scaled"], name="pixels_mul"),
+        helper.make_node("Add", ["pixels_scaled", "pixels_shift"], [INPUT], name="pixels_add"),
+    ]
+    constants = {
+        "pixels_scale": [1 / (255 * std) for std in scaling.std],
+        "pixels_shift": [-mean / std for mean, std in zip(scaling.mean, scaling.std, strict=True)],
+    }
+    return nodes, [_constant(name, values) for name, values in constants.items()]
 
 
 def _constant(name: str, values: Sequence[float]) -> onnx.TensorProto:

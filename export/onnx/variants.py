@@ -14,7 +14,8 @@ from nasarch.export.errors import ExportError, first_line
 from nasarch.export.samples import sample_images
 from nasarch.export.source.config import describe
 
-from .calibration import Calibration
+from .any_size import RESIZING, compare_resized, with_resizing
+from .calibration import Calibration, transform
 from .check import Agreement, compare, worst
 from .float16 import compare_half, halved
 from .float32 import Checked, refuse, sizes
@@ -24,6 +25,7 @@ from .top1_agreement import Top1Agreement, batches, measure_top1
 from .uint8_input import scaling_of, with_pixels
 
 FLOAT32, UINT8, FLOAT16, INT8, SYMMETRIC = "float32", "pixels", "float16", "int8", "int8, symmetric"
+ANY_SIZE = "images of any size"
 SYNTHETIC = "synthetic images"
 SYNTHETIC_COUNT, SYNTHETIC_BATCH = 20, 5
 
@@ -46,6 +48,16 @@ def to_uint8_input(base: Checked, _: Calibration | None = None) -> Converted:
     agreement = worst([compare(base.reference, session, one, scaling.images) for one in sizes(base.shape, base.multiple)])
     refuse(agreement, f"{describe(base.reference)} with its preprocessing")
     return Converted(proto, session, within(agreement), None, {"preprocessing": "inside"})
+
+
+def to_any_size(base: Checked, _: Calibration | None = None) -> Converted:
+    """With resizing, crop and scaling inside."""
+    model, scaling = base.reference, scaling_of(base.reference, base.shape[0])
+    proto = with_resizing(base.proto, model, base.shape, scaling)
+    session = open_checked(proto)
+    agreement = compare_resized(model, session, base.shape, scaling, transform(model, base.shape))
+    refuse(agreement, f"{describe(model)} with timm's transform before it")
+    return Converted(proto, session, f"with timm's transform, {within(agreement)}", None, {"preprocessing": RESIZING})
 
 
 def to_float16(base: Checked, images: Calibration | None = None) -> Converted:
@@ -76,6 +88,7 @@ def to_int8(base: Checked, images: Calibration | None, *, symmetric: bool = Fals
 
 CONVERT: dict[str, Callable[[Checked, Calibration | None], Converted]] = {
     UINT8: to_uint8_input,
+    ANY_SIZE: to_any_size,
     FLOAT16: to_float16,
     INT8: to_int8,
     SYMMETRIC: partial(to_int8, symmetric=True),

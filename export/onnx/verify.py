@@ -33,7 +33,8 @@ from nasarch.export.source.network import parameters_of, rebuilt
 from nasarch.models import shipped
 from nasarch.strict_json import parse, shown
 
-from .calibration import calibration
+from .any_size import RESIZING, compare_resized
+from .calibration import calibration, transform
 from .check import BATCHES, Agreement, compare, worst
 from .float16 import compare_half
 from .float32 import Shape, input_size, reference, refuse, sizes
@@ -184,6 +185,10 @@ def _compared(file: UntrustedModel, model: nn.Module, images: str | None) -> str
     twin, shape = reference(model), _shape(file, model)
     if file.properties.get("precision") == INT8:
         return _alike(file, twin, shape) if images is None else _classes(file, twin, shape, images)
+    if file.properties.get("preprocessing") == RESIZING:
+        agreement = compare_resized(twin, file.session, shape, scaling_of(twin, shape[0]), transform(twin, shape))
+        refuse(agreement, f"{file.path}")
+        return f"checked: with timm's transform, {within(agreement)}"
     multiple = reduction(model) if "size_multiple" in file.properties else None
     agreement = worst([_agreement(file, twin, one) for one in sizes(shape, multiple)])
     refuse(agreement, f"{file.path}")
@@ -204,6 +209,9 @@ def _shape(file: UntrustedModel, model: nn.Module) -> Shape:
     """[C, H, W] of the images that the file takes."""
     if len(file.inputs) != 1 or len(next(iter(file.inputs.values()))[1]) != 4:
         raise ExportError(f"{file.path} takes {', '.join(file.inputs)}, and a classifier takes images alone; verify it without a model")
+    if file.properties.get("preprocessing") == RESIZING and "input_size" in file.properties:
+        channels, height, width = _numbers(file, "input_size")
+        return channels, height, width
     ((kind, taken),) = file.inputs.values()
     if kind == "tensor(uint8)":
         taken = [taken[0], taken[3], taken[1], taken[2]]

@@ -23,6 +23,7 @@ ONNX: dict[str, tuple[list[str], dict[str, Any]]] = {
     "fp16": (["--fp16"], {"variants": ExportVariants(fp16=True)}),
     "int8": (["--int8", "--calibrate", "digits"], {"variants": ExportVariants(int8=True, calibrate="digits")}),
     "symmetric": (["--int8", "--symmetric", "--calibrate", "x"], {"variants": ExportVariants(int8=True, symmetric=True, calibrate="x")}),
+    "any size": (["--any-size"], {"variants": ExportVariants(any_size=True)}),
     "opset": (["--opset", "17"], {"variants": ExportVariants(opset=17)}),
     "calibrate": (["--fp16", "--calibrate", "x"], {"variants": ExportVariants(fp16=True, calibrate="x")}),
     "force": (["--force"], {"variants": ExportVariants(force=True)}),
