@@ -31,7 +31,10 @@ from .session import run
 from .uint8_input import PIXELS, Scaling, scaling_nodes
 
 RESIZING = "inside, with resizing"  # property `preprocessing`
-MODES = {"bilinear": "linear", "bicubic": "cubic"}
+MODES: dict[str, dict[str, Any]] = {  # as Pillow has them
+    "bilinear": {"mode": "linear"},
+    "bicubic": {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1},
+}
 COUNT = 2  # images of each size that a file is checked with
 
 
@@ -74,7 +77,7 @@ def with_resizing(proto: onnx.ModelProto, model: nn.Module, shape: tuple[int, in
             "Resize",
             ["nchw", "", "", "sides_resized"],
             "resized",
-            {"mode": MODES[interpolation], "antialias": 1, "axes": [2, 3], "cubic_coeff_a": -0.5, "exclude_outside": 1},
+            {"antialias": 1, "axes": [2, 3], **MODES[interpolation]},
         ),
         ("Sub", ["sides_resized", "side"], "margin", {}),
         ("Div", ["margin", "two"], "half", {}),

@@ -103,8 +103,8 @@ def test_a_file_for_images_of_any_size_is_checked_and_verified(tmp_path: Path) -
     assert (taken.name, taken.type, taken.shape) == ("pixels", "tensor(uint8)", ["batch", "height", "width", 3])
     assert any(line.startswith("checked: with timm's transform") for line in verify(file, model=str(model)).found)
     proto = onnx.load(file)
-    (node,) = (node for node in proto.graph.node if node.op_type == "Resize")
-    next(one for one in node.attribute if one.name == "antialias").i = 0
+    (slicing,) = (node for node in proto.graph.node if node.op_type == "Slice" and node.input[0] == "any_size_resized")
+    slicing.input[1], slicing.input[2] = "any_size_margin", "any_size_sides_resized"
     onnx.save(proto, file)
     with pytest.raises(ExportError, match="refused"):
         verify(file, model=str(model))
@@ -118,7 +118,7 @@ def test_another_crop_or_interpolation_is_noticed(wrong: str, monkeypatch: pytes
 
     base, scaling = checked(model), scaling_of(model, 3)
     if wrong == "mode":
-        monkeypatch.setattr(any_size, "MODES", {"bilinear": "cubic"})
+        monkeypatch.setattr(any_size, "MODES", {"bilinear": {"mode": "cubic"}})
     proto = with_resizing(base.proto, model, base.shape, scaling)
     if wrong == "pixel":
         (slicing,) = (node for node in proto.graph.node if node.op_type == "Slice" and node.input[0] == "any_size_resized")
