@@ -42,6 +42,7 @@ from nasarch.search.supernet.candidates import all_candidates, only
 from nasarch.search.supernet.network import Supernet
 from nasarch.search.training.learner import Learner
 from nasarch.search.training.run import run as run_training
+from tests.helpers.followed_search import follow
 from tests.helpers.small_detector import SETTINGS as DETECTOR
 from tests.helpers.small_detector import command as detect_command
 from tests.helpers.small_detector import data as drawn
@@ -49,8 +50,7 @@ from tests.helpers.small_detector import plan as detect_plan
 from tests.helpers.small_detector import random_detector
 from tests.helpers.small_models import images, small
 from tests.helpers.small_training import SETTINGS, colours, plan
-from tests.nasarch.runtime.test_distributed import UPDATES
-from tests.search.runs.test_resume import follow
+from tests.helpers.update_kinds import UPDATES
 
 ON = os.environ.get("NASARCH_CUDA_TESTS_ON", "cuda")
 CPU = torch.device("cpu")

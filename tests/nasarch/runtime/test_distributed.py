@@ -24,19 +24,13 @@ from nasarch.compute import seeded
 from nasarch.runtime import distributed
 from nasarch.runtime.checkpoint import shared_checkpoint
 from nasarch.search.engine.relaxation import Relaxation
-from nasarch.search.engine.updates import State, Update, exact_second_order, first_order, one_level, second_order, weights_only
+from nasarch.search.engine.updates import State, Update
 from nasarch.search.supernet.candidates import only
 from nasarch.search.supernet.network import Supernet
+from tests.helpers.update_kinds import UPDATES
 
 SPACE = DARTS.with_nodes(2)
 MASK = only(SPACE, "none", "max_pool_3x3", "skip_connect", "sep_conv_3x3")
-UPDATES: dict[str, Update] = {
-    "weights_only": weights_only,
-    "first_order": first_order,
-    "second_order": second_order,
-    "exact_second_order": exact_second_order,
-    "one_level": one_level,
-}
 PROCESSES, IMAGES, STEPS = 2, 8, 2
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.functional import hessian
 
 from nasarch.search.engine.hessian import largest_eigenvalue
+from tests.helpers.hessians import estimates, stopped
 
 
 def symmetric(eigenvalues: list[float]) -> Tensor:
@@ -15,23 +16,6 @@ def symmetric(eigenvalues: list[float]) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     basis, _ = torch.linalg.qr(torch.randn(len(eigenvalues), len(eigenvalues), generator=generator, dtype=torch.float64))
     return basis @ torch.diag(torch.tensor(eigenvalues, dtype=torch.float64)) @ basis.T
-
-
-def estimates(matrix: Tensor, count: int, seed: int = 0, start: Tensor | None = None) -> list[float]:
-    """The first Rayleigh quotients of v <- H v / |H v|, v at first drawn by the seed."""
-    v = torch.randn(len(matrix), generator=torch.Generator().manual_seed(seed), dtype=torch.float64) if start is None else start
-    found = []
-    for _ in range(count):
-        v = v / (v @ v).sqrt()
-        found.append(float(v @ matrix @ v))
-        v = matrix @ v
-    return found
-
-
-def stopped(values: list[float], tolerance: float) -> float:
-    """The first estimate that changed by no more than this part of itself; else the last."""
-    near = [b for a, b in zip(values, values[1:], strict=False) if abs(b - a) <= tolerance * abs(b)]
-    return near[0] if near else values[-1]
 
 
 SLOW = [1.0, -0.98, 0.5, 0.1]  # the second is nearly as large, of other sign

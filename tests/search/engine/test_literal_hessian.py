@@ -13,6 +13,8 @@ from torch import Tensor
 from nasarch.cells.space import DARTS
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import dots, ftso
+from tests.helpers.hessians import estimates, stopped
+from tests.helpers.literal_settings import SMALL
 from tests.helpers.nested import nested
 from tests.literal import dots as literal_dots
 from tests.literal import ftso as literal_ftso
@@ -21,8 +23,6 @@ from tests.literal.learner import LiteralSetup
 from tests.literal.record import Stage, Watched
 from tests.literal.small import data, in_float64
 from tests.literal.softmaxes import edge_weights, edges_of_pairs, operation_weights, pair_weights
-from tests.search.engine.test_hessian import estimates, stopped
-from tests.search.recipes.test_literal_search import SMALL
 
 FTSO = ftso.Ftso(epochs=1, layers=3, fractions=(0.6, 0.35), **SMALL)
 DOTS = nested(

@@ -15,8 +15,8 @@ from nasarch.search.engine.updates import Update, first_order, one_level, weight
 from nasarch.search.training.learner import Learner
 from nasarch.search.training.recipes import Training
 from nasarch.search.training.run import _learner
+from tests.helpers.network_state import state_of, tensors
 from tests.literal.small_training import BASE, SEED, data, plan
-from tests.search.engine.test_precision import state_of, tensors
 
 SCALE = 65536.0  # GradScaler's first
 SETTINGS = replace(BASE, clip=0.01, aux_weight=0.4, weight_decay=0.0)

@@ -9,36 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from nasarch.cells.space import DARTS
-from nasarch.compute import seeded
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.engine.context import SearchContext
-from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.updates import State, Update, first_order
 from nasarch.search.recipes import darts, edarts, ftso
-from nasarch.search.supernet.candidates import all_candidates
-from nasarch.search.supernet.network import Supernet
 from tests.helpers.coloured_images import data
-from tests.nasarch.runtime.test_distributed import UPDATES
-from tests.search.runs.test_resume import follow
+from tests.helpers.followed_search import follow
+from tests.helpers.network_state import state_of, tensors
+from tests.helpers.update_kinds import UPDATES
 
-SPACE = DARTS.with_nodes(2)
 TINY = {"layers": 3, "channels": 8, "batch_size": 8, "epochs": 2}
-
-
-def state_of(precision: torch.dtype | None) -> State:
-    candidates = all_candidates(SPACE)
-    with seeded(0):
-        net = Supernet(SPACE, candidates, channels=8, layers=3, num_classes=3).train()
-    arch = Relaxation(SPACE, candidates, subset=1)
-    return State(
-        net=net,
-        arch=arch,
-        weight_optimizer=torch.optim.SGD(net.parameters(), 0.02, 0.9, weight_decay=3e-4),
-        arch_optimizer=torch.optim.Adam(arch.parameters(), 6e-4, (0.5, 0.999), weight_decay=1e-3),
-        precision=precision,
-        scaler=torch.amp.GradScaler("cpu", enabled=precision == torch.float16),
-    )
 
 
 def losses(state: State, update: Update, steps: int = 3) -> list[float]:
@@ -46,13 +26,6 @@ def losses(state: State, update: Update, steps: int = 3) -> list[float]:
     images = torch.randn(2 * steps, 16, 3, 16, 16, generator=generator)
     batches: list[tuple[Tensor, Tensor]] = list(zip(images, torch.randint(3, (2 * steps, 16), generator=generator), strict=True))
     return [update(state, train, valid).loss.item() for train, valid in zip(batches[::2], batches[1::2], strict=True)]
-
-
-def tensors(state: State) -> list[Tensor]:
-    moments = [
-        value for optimizer in (state.weight_optimizer, state.arch_optimizer) for one in optimizer.state.values() for value in one.values()
-    ]
-    return [*state.net.parameters(), *state.arch.parameters(), *(value for value in moments if isinstance(value, Tensor))]
 
 
 @pytest.mark.parametrize("name", UPDATES)

@@ -10,7 +10,7 @@ import torch
 from nasarch.cells.space import DARTS, NATS
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.supernet.candidates import all_candidates, only
-from tests.search.supernet.test_network import irregular
+from tests.helpers.supernet_pairs import irregular
 
 FREE = ("none", "max_pool_3x3", "avg_pool_3x3", "skip_connect")
 PARAMETRIC = ("sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3", "dil_conv_5x5")

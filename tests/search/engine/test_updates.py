@@ -26,7 +26,7 @@ from nasarch.search.engine.updates import (
 from nasarch.search.settings.pc_darts import PcDarts
 from nasarch.search.supernet.candidates import all_candidates
 from nasarch.search.supernet.network import Supernet
-from tests.search.supernet.test_network import MASKS, both, pairs
+from tests.helpers.supernet_pairs import MASKS, both, pairs
 
 STEPS = 5
 

@@ -34,9 +34,8 @@ from nasarch.search.ranking.protocol import EvaluationProtocol
 from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, Line
 from tests.helpers.datasets import as_tree, two_classes
+from tests.helpers.ranking_commands import SMALL, TINY, refused
 
-SMALL = ["--size", "8", "--cells", "3", "--channels", "4", "--device", "cpu"]
-TINY = [*SMALL, "--epochs", "2", "--images", "200", "--val-images", "100"]
 PATHS = ["rank-paths", "--nodes", "2", "--best", "2", "--ends", "1", *TINY]
 
 
@@ -49,13 +48,6 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     """What was measured; how long it took differs."""
     found = [json.loads(line) for line in (folder / "networks.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key != "seconds"} for line in found]
-
-
-def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    capsys.readouterr()
-    assert main(list(arguments)) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line
 
 
 @pytest.fixture(scope="module")

@@ -22,8 +22,8 @@ from nasarch.search.ranking.standings import Standing
 from nasarch.search.runs.reader import Run, read_run
 from nasarch.search.training.learner import Learner
 from nasarch.search.training.recipes import RECIPES
-from tests.search.ranking.test_commands import TINY, refused
-from tests.search.report.test_report import write_run
+from tests.helpers.ranking_commands import TINY, refused
+from tests.helpers.written_run import write_run
 
 SEARCH = ["--data", "digits", "--size", "8", "--layers", "3", "--channels", "4", "--device", "cpu"]
 SEARCHES = {

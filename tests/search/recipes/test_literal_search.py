@@ -22,6 +22,7 @@ from nasarch.data.dataset import Augmentation, Dataset
 from nasarch.runtime.checkpoint import Checkpoint
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
+from tests.helpers.literal_settings import ONE_STAGE, PC_DARTS, SMALL, UNEQUAL
 from tests.helpers.nested import nested
 from tests.literal import darts as literal_darts
 from tests.literal import dots as literal_dots
@@ -33,12 +34,7 @@ from tests.literal.record import Ended, Watched, assert_same
 from tests.literal.small import data, in_float64
 
 LITERAL = {darts: literal_darts, pc_darts: literal_pc_darts, dots: literal_dots, edarts: literal_edarts, ftso: literal_ftso}
-OPTIMISERS = {"lr": 0.1, "lr_end": 0.03, "momentum": 0.8, "weight_decay": 2e-3, "clip": 2.0, "arch_lr": 0.05, "arch_weight_decay": 0.02}
-BETAS = {"arch_betas": (0.6, 0.99)}
-SMALL = {"nodes": 2, "channels": 4, "batch_size": 6, **OPTIMISERS}
-ONE_STAGE = {"epochs": 2, "layers": 3, **BETAS, **SMALL}
 PARTS = [1, 4, 2, 28, 9, 15, 20, 21, 26, 11], [0, 3, 27, 6, 25, 17, 14, 5]
-UNEQUAL = (0.6, 0.3)  # the architecture's side has fewer batches, so that it begins anew within an epoch
 
 
 class Case(NamedTuple):
@@ -62,7 +58,6 @@ class Case(NamedTuple):
 
 
 DARTS_FIRST = darts.Darts(order="first", init_std=0.5, fractions=UNEQUAL, **ONE_STAGE)
-PC_DARTS = pc_darts.PcDarts(warmup=1, init_std=0.5, fractions=UNEQUAL, **ONE_STAGE)
 DOTS = nested(
     dots.Dots(),
     operation_epochs=2,

@@ -13,22 +13,13 @@ from matplotlib.figure import Figure
 from nasarch.cells.space import DARTS
 from nasarch.search.report import charts
 from tests.helpers.reported import FIGURES, Album, edge_weight, operation_weight, write
+from tests.helpers.table_values import is_rule, values
 
 
 @pytest.fixture(scope="module")
 def album(tmp_path_factory: pytest.TempPathFactory) -> Album:
     folder = tmp_path_factory.mktemp("numbers")
     return Album([write(folder / "run")], folder / "report")
-
-
-def values(axes: Axes) -> list[tuple[list[int], list[float]]]:
-    """Epochs and values of each line."""
-    return [(list(line.get_xdata()), list(line.get_ydata())) for line in axes.lines if len(line.get_xdata()) and not is_rule(line)]
-
-
-def is_rule(line: Any) -> bool:
-    """Whether it is what parts two stages."""
-    return to_hex(line.get_color()) == charts.RULE
 
 
 def by_stage(line: Sequence[float]) -> list[tuple[list[int], list[float]]]:

@@ -15,7 +15,7 @@ from nasarch.search.report import report, sections
 from nasarch.search.runs.reader import read_run
 from tests.helpers.page import Page
 from tests.helpers.reported import FIGURES, MARGINS, Album, cells, write
-from tests.search.report.test_pictures import values
+from tests.helpers.table_values import values
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import pc_darts
 from nasarch.search.supernet.candidates import all_candidates
 from nasarch.search.supernet.network import Supernet
+from tests.helpers.literal_settings import PC_DARTS
 from tests.literal.cells import darts_rule
 from tests.literal.data import Batch, Side, split
 from tests.literal.gradients import grad
@@ -27,7 +28,6 @@ from tests.literal.optimisers import Adam, Sgd
 from tests.literal.record import Meter, Watched, near, same_cell
 from tests.literal.small import data, in_float64
 from tests.literal.softmaxes import candidates, edge_weights, operation_weights, start
-from tests.search.recipes.test_literal_search import PC_DARTS
 
 PROCESSES, SEED = 2, 3
 SPACE = DARTS.with_nodes(PC_DARTS.nodes)

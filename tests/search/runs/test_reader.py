@@ -13,7 +13,7 @@ from nasarch.search.engine.result import Margin
 from nasarch.search.runs.history import Span
 from nasarch.search.runs.reader import find_runs, read_run
 from tests.helpers.reported import STAGES
-from tests.search.report.test_report import SMALL, edit_lines, genotype, margins, weights, write_run
+from tests.helpers.written_run import SMALL, edit_lines, genotype, margins, weights, write_run
 
 
 def add_line(path: Path, value: Any) -> None:

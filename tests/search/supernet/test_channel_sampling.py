@@ -15,7 +15,7 @@ from nasarch.compute import seeded
 from nasarch.search.supernet.channel_sampling import Choice, Sampler, reordered, returned
 from nasarch.search.supernet.network import Supernet
 from tests.helpers.reference import TwinSupernet
-from tests.search.supernet.test_network import MASKS, close, gradient_pairs, images, pairs, tables
+from tests.helpers.supernet_pairs import MASKS, close, gradient_pairs, images, pairs, tables
 
 
 def sampled(mask: Tensor, partial: int, seed: int = 0) -> Supernet:
