@@ -166,7 +166,8 @@ def test_no_test_imports_from_another() -> None:
     """What tests share lies in tests/helpers and tests/literal."""
     for path in (ROOT / "tests").rglob("*.py"):
         nodes = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)]
-        assert not [node.module for node in nodes if (node.module or "").rsplit(".", 1)[-1].startswith("test_")], path
+        names = [name for node in nodes for name in (node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names))]
+        assert not [name for name in names if name.startswith("tests.") and ".test_" in name], path
 
 
 def test_import_registers_models_without_a_word_and_without_the_heavy_parts() -> None:

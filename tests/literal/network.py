@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from nasarch.cells.space import Space
 from nasarch.search.supernet.network import Supernet
+from tests.helpers import supernet_pairs
 from tests.helpers.reference import TwinCell, TwinSupernet
-from tests.search.supernet import test_network
 
 from .softmaxes import Allowed
 
@@ -80,11 +80,11 @@ class NatsTwin(nn.Module):
 def pairs(net: Supernet, twin: nn.Module) -> list[tuple[Tensor, Tensor]]:
     """(entry of the supernet, entry of the twin): parameters and running statistics that are the same thing."""
     if not isinstance(twin, NatsTwin):
-        return test_network.pairs(net, twin)
+        return supernet_pairs.pairs(net, twin)
     found = list(zip(_entries(net.stem), _entries(twin.stem), strict=True))
     found += zip(_entries(net.head), _entries(nn.ModuleList([twin.norm, twin.classifier])), strict=True)
     for cell, other in zip(net.cells, twin.cells, strict=True):
-        block = zip(_entries(cell), _entries(other), strict=True) if isinstance(other, Residual) else test_network.cell_pairs(cell, other)
+        block = zip(_entries(cell), _entries(other), strict=True) if isinstance(other, Residual) else supernet_pairs.cell_pairs(cell, other)
         found += list(block)
     return found
 
