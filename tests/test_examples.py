@@ -15,6 +15,8 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 EXPECTED = {  # package, and the last line
     "detr": ("transformers", r"loss \d.*"),
     "lightning_train": ("lightning", r"accuracy 0\.[6-9]\d+"),
+    "own_data": ("timm", r"10 classes, images of \(3, 32, 32\)"),
+    "search_from_python": ("timm", r"logits of shape \(2, 10\), loss of the search \d.*"),
     "openvino_inference": ("openvino", "(airplane|automobile|bird|cat|deer|dog|frog|horse|ship|truck)"),
     "segmentation": ("segmentation_models_pytorch", r"loss \d.*"),
     "transformers_pipeline": ("transformers", r"\w+: 0\.\d+"),
