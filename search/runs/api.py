@@ -64,7 +64,10 @@ def read_settings(file: Path) -> tuple[Any, Options]:
     """
     method, values = method_of(pathlib.Path(file))
     found, usual = with_values(defaults(method, values), values, str(file)), to_dict(SearchOptions())
-    options = {name: value for name, value in to_dict(found.options).items() if name in Options.__annotations__ and value != usual[name]}
+    usual.pop("data")  # whose default depends on the preset
+    options = {
+        name: value for name, value in to_dict(found.options).items() if name in Options.__annotations__ and value != usual.get(name)
+    }
     return found.settings, options  # type: ignore[return-value]
 
 

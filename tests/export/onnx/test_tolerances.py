@@ -84,7 +84,7 @@ def test_a_class_is_clear_if_it_leads_by_more_than_twenty_times_the_noise(lead: 
     assert (seen.noise, seen.clear, seen.other) == (step, clear, 0)
     nearer = compare(model, Session(lambda batch: model(batch) + torch.tensor([5, -5, 0, 0]) * step))  # type: ignore[arg-type]
     assert (nearer.clear, nearer.other, nearer.holds) == (clear, 0, True), "what is clear is said by float64, not by the file"
-    swapped = check._classes(torch.tensor([[5.0, 2.9], [5.0, 3.1]]), torch.tensor([[0.0, 1.0]] * 2), 1.0)
+    swapped = check.clear_classes(torch.tensor([[5.0, 2.9], [5.0, 3.1]]), torch.tensor([[0.0, 1.0]] * 2), 1.0)
     assert swapped == (1, 1), "the second image's class is none of which more could be asked"
 
 

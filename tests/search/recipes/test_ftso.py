@@ -77,7 +77,7 @@ def test_other_operations_of_table_1_search_the_topology_as_well(operations: tup
         ({"topology_operation": ("skip",)}, "unknown operation 'skip'.*skip_connect"),
         ({"epochs": 0}, "epochs=0"),
         ({"iterations": 0}, "iterations=0"),
-        ({"nodes": 99}, "99 inner nodes"),
+        ({"nodes": 99}, "nodes=99: choose 1 to 12"),
         ({"partial": 3}, "partial=3 does not divide"),
     ],
 )

@@ -83,7 +83,7 @@ def test_several_runs_count_how_often_each_edge_was_kept(tmp_path: Path, capsys:
         (["--device", "tpu9"], ["tpu9", "cpu"]),
         (["--batch-size", "4096"], ["4096", "750"]),
         (["--runs", "0"], ["--runs 0"]),
-        (["--nodes", "0"], ["nodes=0", "1 or more"]),
+        (["--nodes", "0"], ["nodes=0", "1 to 12"]),
         (["--partial", "0"], ["partial=0", "1 or more"]),
         (["--partial", "3"], ["partial=3 does not divide"]),
         (["--clip", "-5"], ["clip=-5.0", "above 0"]),

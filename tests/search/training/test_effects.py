@@ -148,10 +148,10 @@ def test_a_report_says_where_the_training_is() -> None:
     assert told == {"ends": False, "step": ", step 2 of 3"} and [told["ends"] for _, told in said] == [False, False, True] * 2
 
 
-def test_the_ends_of_epochs_are_on_the_board() -> None:
+def test_the_ends_of_epochs_are_logged() -> None:
     written: list[Any] = []
 
-    def log(group: str, scalars: dict[str, float], epoch: int) -> None:
+    def log(group: str, epoch: int, scalars: dict[str, float]) -> None:
         written.extend((f"{group}/{name}", value, epoch) for name, value in scalars.items())
 
     logger = SimpleNamespace(log=log)
