@@ -18,6 +18,7 @@ import tyro
 
 from nasarch.help import Argument, help_text
 from nasarch.help import arguments as help_arguments
+from nasarch.ranges import check_arguments
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -72,11 +73,13 @@ def call(command: Callable[..., R], arguments: Sequence[str], *, program: str) -
 
     Raises:
         SystemExit: after a help text.
-        ValueError: by the parser, about a wrong flag or value; or by the function.
+        ValueError: by the parser, about a wrong flag or value; about one outside the range that its parameter is annotated with; or by
+            the function.
     """
 
     @functools.wraps(command)
     def bound(*values: Any, **named: Any) -> Callable[[], R]:
+        check_arguments(command, inspect.signature(command).bind(*values, **named).arguments)
         return lambda: command(*values, **named)
 
     with _refusing(arguments, command, None, program, (inspect.getdoc(command) or "").partition("\n\nArgs:")[0]):

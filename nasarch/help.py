@@ -12,44 +12,27 @@ import re
 import shutil
 import textwrap
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 MAX_WIDTH = 100
 INDENT = 24  # of the explanations
 FEW = 12  # flags that stay in one group
-FIRST = ("data", "preset", "recipe", "backbone", "epochs", "out", "device", "resume", "seed")  # of which five come first
+FIRST = "data preset recipe backbone epochs out device resume seed".split()  # of which five come first
 OTHER = "method"  # group of the flags without one
-GROUPS: Mapping[str, tuple[str, ...]] = {
-    "data": (
-        *("data", "size", "root", "download", "in_memory", "workers", "split", "fractions", "images", "train_data", "val_images"),
-        *("val", "also", "exclude"),
-    ),
+GROUPS: Mapping[str, Sequence[str]] = {
+    "data": "data size root download in_memory workers split fractions images train_data val_images val also exclude".split(),
     OTHER: (),
     "schedule": (
-        *("epochs", "warmup", "batch_size", "lr", "lr_end", "momentum", "weight_decay", "clip", "arch_lr", "arch_weight_decay"),
-        *(
-            "arch_betas",
-            "rate_warmup",
-            "iterations",
-            "operator_epochs",
-            "start",
-            "decay",
-            "schedule",
-            "tail",
-            "nesterov",
-            "scale",
-            "scale_lr",
-            "ema",
-        ),
-        *("seed", "seeds", "runs", "consensus", "trainings", "searches"),
-    ),
-    "machine": ("device", "amp", "tf32", "capture", "deterministic", "threads", "networks_per_group"),
+        "epochs warmup batch_size lr lr_end momentum weight_decay clip arch_lr arch_weight_decay arch_betas rate_warmup iterations "
+        "operator_epochs start decay schedule tail nesterov scale scale_lr ema seed seeds runs consensus trainings searches"
+    ).split(),
+    "machine": "device amp tf32 capture deterministic threads networks_per_group".split(),
     "output": (
-        *("out", "resume", "name", "tensorboard", "json", "markdown", "record", "nats_table", "max_macs", "hessian", "hessian_every"),
-        *("hessian_images", "config", "test", "dry_run", "results"),
-    ),
+        "out resume name tensorboard json markdown record nats_table max_macs hessian hessian_every hessian_images config test dry_run "
+        "results"
+    ).split(),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 
@@ -40,17 +40,26 @@ def check_ranges(values: Any, *, flags: bool = False) -> None:
     Raises:
         ValueError: a field is outside its range.
     """
-    for name, found in field_metadata(type(values)).items():
-        value = getattr(values, name)
+    _check(type(values), vars(values), flags=flags)
+
+
+def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Validate the arguments of a command by the annotations of its function, and name them as flags; errors as `check_ranges`."""
+    _check(function, arguments, flags=True)
+
+
+def _check(owner: Any, values: Mapping[str, Any], *, flags: bool) -> None:
+    for name, found in field_metadata(owner).items():
+        value = values.get(name)
         for legal in (SMALL, *found):
             if isinstance(legal, Range) and value is not None and not legal.holds(value):
-                field = f"--{name.replace('_', '-')} {value}" if flags else f"{name}={value}"
-                raise ValueError(f"{field}: choose {legal.words}")
+                flag = next((one.name for one in found if getattr(one, "name", None)), name).replace("_", "-")
+                raise ValueError(f"{f'--{flag} {value}' if flags else f'{name}={value}'}: choose {legal.words}")
 
 
-def field_metadata(kind: type) -> dict[str, tuple[Any, ...]]:
-    """What the fields of a dataclass are annotated with, by name."""
-    return {name: _metadata(hint) for name, hint in get_type_hints(kind, include_extras=True).items()}
+def field_metadata(owner: Any) -> dict[str, tuple[Any, ...]]:
+    """What the fields of a dataclass, or the parameters of a function, are annotated with, by name."""
+    return {name: _metadata(hint) for name, hint in get_type_hints(owner, include_extras=True).items()}
 
 
 def _metadata(hint: Any) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from nasarch.console import print_json, print_rich, print_text
+from nasarch.ranges import Seed
 
 Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
@@ -112,7 +113,7 @@ def split(
     *,
     out: Folder,
     fractions: tuple[float, ...] = (0.1, 0.025),
-    seed: int = 0,
+    seed: Seed = 0,
     root: Path | None = None,
     download: bool = False,
 ) -> None:

@@ -34,12 +34,10 @@ def write_split(listing: Listing, fractions: Sequence[float], seed: int, folder:
     """Write disjoint class-balanced parts of the listed images to `folder`, the record last; returns the record.
 
     Raises:
-        ValueError: impossible fractions or seed, a name that is no line of text, a split there already, or a folder that can't be written.
+        ValueError: impossible fractions, a name that is no line of text, a split there already, or a folder that can't be written.
     """
     if (folder / RECORD).exists():
         raise ValueError(f"{folder} holds a split already: choose another folder with --out, or remove it first")
-    if not 0 <= seed < 2**62:
-        raise ValueError(f"--seed {seed}: choose an integer from 0 to 2^62 - 1")
     indices = split_indices(listing.labels, fractions, seed)
     texts = [_text(listing.names[i] for i in part.tolist()) for part in indices]
     parts = [

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import tyro
 
 from nasarch.cells.space import DARTS
+from nasarch.ranges import Range
 
 from .budget import Budget
 
@@ -76,7 +77,7 @@ def compare(
     sources: Sources = (),
     *,
     budget: Flags = DEFAULT_BUDGET,
-    drawn: Annotated[int, tyro.conf.arg(name="random", metavar="N")] = 0,
+    drawn: Annotated[int, Range("0 to 10000", lambda value: 0 <= value <= 10000), tyro.conf.arg(name="random", metavar="N")] = 0,
 ) -> None:
     """Compare cells by test accuracy under one recipe: mean and standard deviation over seeds, beside random cells.
 

@@ -53,8 +53,6 @@ def run(sources: Sequence[str], drawn: int, budget: Budget) -> None:
 
 
 def _field(sources: Sequence[str], drawn: int, seed: int) -> list[Candidate]:
-    if drawn < 0:
-        raise ValueError(f"--random {drawn}: choose 0 or more")
     found = load_candidates(sources or [name for name in ZOO if name in MODELS])
     generator, space = random.Random(seed), SPACES[found[0].genotype.space]
     names_of_random = [f"random {i + 1}" for i in range(drawn)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import tyro
 
 from nasarch.data.options import DataOptions
+from nasarch.ranges import Count
 from nasarch.runtime.options import MachineOptions
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def evaluate(
     *,
     dataset: Annotated[DataOptions, tyro.conf.arg(name="")] = DEFAULT_DATA,
     machine: Annotated[MachineOptions, tyro.conf.arg(name="")] = DEFAULT_MACHINE,
-    batch_size: int = 96,
+    batch_size: Count = 96,
     out: Out = None,
 ) -> None:
     """Test trained weights: loss and accuracy on the test images of a data set.
@@ -48,8 +49,6 @@ def evaluate(
 
     if machine.capture:
         raise ValueError("--capture records the steps of a training, and a test has none; leave it out")
-    if not 1 <= batch_size < 2**31:
-        raise ValueError(f"--batch-size {batch_size}: choose 1 or more")
     with machine.started() as device:
         result = measure(source, dataset.load(), batch_size=batch_size, device=device, workers=dataset.workers)
     if not distributed.rank_and_world_size()[0]:

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,17 +16,9 @@ import tyro
 
 from nasarch import flags, help
 from nasarch.cli import main
-from tests.helpers.command_line import Run
+from tests.helpers.command_line import Run, all_commands
 
 ORDER = ["arguments", "most used", "data", "method", "schedule", "machine", "output"]
-
-
-def all_commands(commands: Mapping[str, main.Command | main.Group] = main.COMMANDS) -> dict[str, main.Command]:
-    found = dict[str, main.Command]()
-    for name, command in commands.items():
-        below = {name: command} if isinstance(command, main.Command) else all_commands(command.commands)
-        found |= {inner if inner == name else f"{name} {inner}": one for inner, one in below.items()}
-    return found
 
 
 def parsed(name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -15,16 +14,7 @@ import pytest
 import nasarch
 from nasarch import flags
 from nasarch.cli import main
-from tests.helpers.command_line import Run, python
-
-
-def all_commands(commands: Mapping[str, main.Command | main.Group] = main.COMMANDS) -> dict[str, main.Command]:
-    """Every command by its words."""
-    found = dict[str, main.Command]()
-    for name, command in commands.items():
-        below = {name: command} if isinstance(command, main.Command) else all_commands(command.commands)
-        found |= {inner if inner == name else f"{name} {inner}": one for inner, one in below.items()}
-    return found
+from tests.helpers.command_line import Run, all_commands, python
 
 
 def test_help_lists_every_command_with_its_summary(run: Run) -> None:

@@ -12,7 +12,7 @@ from nasarch.cli import commands
 from nasarch.cli.main import main
 from nasarch.runtime.claim import claimed
 
-HUGE = str(10**20)
+HUGE, WIDE = str(10**20), str(2**40)  # beyond 62 bits; beyond 31
 LONG = "x" * 300
 
 
@@ -36,14 +36,15 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("compare", "pc_darts_cifar", "darts_v2_cifar", "--seed", HUGE), f"--seed {HUGE}: choose an integer of at most 62 bits"),
         (("rank-paths", "--seeds", HUGE), f"--seeds {HUGE}: choose an integer of at most 62 bits"),
         (("detect", "train", "--data", ".", "--seed", HUGE), f"--seed {HUGE}: choose an integer of at most 62 bits"),
-        (("split", "digits", "-o", "s", "--seed", HUGE), f"--seed {HUGE}: choose an integer from 0 to 2^62 - 1"),
-        (("split", "digits", "-o", "s", "--seed", "-1"), "--seed -1: choose an integer from 0 to 2^62 - 1"),
+        (("split", "digits", "-o", "s", "--seed", HUGE), f"--seed {HUGE}: choose an integer of at most 62 bits"),
+        (("split", "digits", "-o", "s", "--seed", "-1"), "--seed -1: choose 0 or more"),
         (("search", "pc-darts", "--scale", "1e308"), "--scale 1e+308: choose a number above 0 and at most 1000"),
         (("reproduce", "pc-darts/table1/cifar10", "--scale", "1e308"), "--scale 1e+308: choose a number above 0 and at most 1000"),
         (("train", "pc_darts_cifar", "--workers", "1025"), "--workers 1025: choose 0 (decode in the main process) to 1024"),
         (("train", "pc_darts_cifar", "--workers", "-1"), "--workers -1: choose 0 (decode in the main process) to 1024"),
+        (("compare", "pc_darts_cifar", "darts_v2_cifar", "--random", "10001"), "--random 10001: choose 0 to 10000"),
         (("evaluate", "pc_darts_cifar", "--batch-size", "0"), "--batch-size 0: choose 1 or more"),
-        (("detect", "eval", "no", "--data", ".", "--workers", HUGE), f"--workers {HUGE}: choose at least 1 image, and 0 to 1024 processes"),
+        (("detect", "eval", "no", "--data", ".", "--workers", WIDE), f"--workers {WIDE}: choose at least 1 image, and 0 to 1024 processes"),
         (("search", "darts", "--nodes", "13"), "nodes=13: choose 1 to 12"),
         (("profile", "ftso_nats_cifar", "--size", "2000000000"), "the model can't run on 1 image of 3x2000000000x2000000000"),
         (("search", "pc-darts", "--seed", "-1"), "--seed -1: choose 0 or more"),
@@ -51,9 +52,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (("compare", "pc_darts_cifar", "darts_v2_cifar", "--seed", "-1"), "--seed -1: choose 0 or more"),
         (("detect", "train", "--data", ".", "--seed", "-1"), "--seed -1: choose 0 or more"),
         (("reproduce", "ftso/table1/skip-1ep/600", "--out", "q", "--seed", "-1"), "--seed -1: choose 0 or more"),
-        (("profile", "pc_darts_cifar", "--threads", HUGE), f"threads {HUGE}; it has to be at least 1, and below 2^31"),
-        (("profile", "pc_darts_cifar", "--batch", HUGE), f"batch {HUGE}; it has to be at least 1, and below 2^31"),
-        (("bench", "pc_darts_cifar", "--threads", HUGE), f"threads {HUGE}; it has to be at least 1, and below 2^31"),
+        (("profile", "pc_darts_cifar", "--threads", WIDE), f"threads {WIDE}; it has to be at least 1, and below 2^31"),
+        (("profile", "pc_darts_cifar", "--batch", WIDE), f"batch {WIDE}; it has to be at least 1, and below 2^31"),
+        (("bench", "pc_darts_cifar", "--threads", WIDE), f"threads {WIDE}; it has to be at least 1, and below 2^31"),
     ],
 )
 def test_numbers_out_of_all_range_are_refused_by_name(
