@@ -58,7 +58,7 @@ STAGES = {
     "train": _stage("train", 30),
     "export": _stage("export", 15, 60),
 }
-FORMS = Context().forms
+FORMS, PRECISIONS = Context().forms, Context().precisions
 NEED_DATA = {"smoke", "whole", "resume", "train"}
 CHILD = "--child"
 
@@ -113,9 +113,12 @@ def main() -> int:
         nargs="+",
         default=(),
         metavar="CASE",
-        help="steps and searches that are measured by the stages steps, graph and whole; by default all",
+        help="searches and steps of the stages smoke, steps, graph and whole, and how names of kernels begin; by default all",
     )
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=FORMS, help="memory formats in which they are")
+    parser.add_argument(
+        "--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of smoke, steps (no fp16) and graph (no fp16)"
+    )
     parser.add_argument("--contiguous", action="store_true", help="whole searches in NCHW order (see the figures of `steps` first)")
     parser.add_argument("--epochs", type=int, help="of the trainings; by default as many as the time allows")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="results of an earlier run, whose unfinished trainings go on")

@@ -3,7 +3,10 @@
 #
 #   bash benchmarks/gpu_window.sh prepare [DATA]                here: packs what that machine lacks and CIFAR-10 into the folder .window
 #   bash benchmarks/gpu_window.sh run OUT [BUDGET] [FLAG ...]   there: installs, unpacks, runs benchmarks/gpu.py for BUDGET seconds (420)
-#                                                               with these flags, then the tests marked `cuda` for TEST_SECONDS (120)
+#                                                               with these flags, then the tests marked `cuda` for TEST_SECONDS (120;
+#                                                               0 leaves them out)
+#   bash benchmarks/gpu_window.sh install PLACE                 there, before several runs with PLACE in the environment, also beside
+#                                                               one another: they find everything in this new folder and leave it
 #
 # The checkout and .window, which git ignores, travel. gpu.py writes into OUT while it runs, so that what ends it costs only what was not
 # measured yet. Of OUT come back at most 8 files of 16 MiB: others are moved out of it at the end, and named. DATA is a folder with
@@ -115,27 +118,39 @@ run_tests() { # with -P and -p nasarch the installed package is imported, not th
   timeout "${TEST_SECONDS:-120}" "$PYTHON" -P -m pytest -p nasarch "${how[@]}" "${files[@]}"
 }
 
-run() {
-  local out="${1:-}" budget="${2:-420}" place unpacking status=0
-  [[ -n "$out" ]] || fail "run OUT [BUDGET] [FLAG ...]: name a folder for the results"
+install() {
+  local place="${1:-}" unpacking
+  [[ -n "$place" ]] || fail "install PLACE: name a new folder"
   [[ -d "$WINDOW/wheels" ]] || fail "no $WINDOW: prepare it, and take it along"
-  shift "$(($# < 2 ? $# : 2))"
-  mkdir -p "$out"
-  place="$(mktemp -d)"
+  mkdir -p "$place"
   unpack "$place/data" &
   unpacking=$!
   "$PYTHON" -m pip install --quiet --disable-pip-version-check --no-index --no-deps --target "$place/site" "$WINDOW"/wheels/*.whl
   check_package "$place/site"
   wait "$unpacking"
-  export PYTHONPATH="$place/site" PYTHONUNBUFFERED=1
   echo "installed and unpacked after $SECONDS s"
+}
+
+run() {
+  local out="${1:-}" budget="${2:-420}" place="${PLACE:-}" rest status=0
+  [[ -n "$out" ]] || fail "run OUT [BUDGET] [FLAG ...]: name a folder for the results"
+  shift "$(($# < 2 ? $# : 2))"
+  mkdir -p "$out"
+  if [[ -z "$place" ]]; then
+    place="$(mktemp -d)"
+    install "$place"
+  fi
+  export PYTHONPATH="$place/site" PYTHONUNBUFFERED=1
   "$PYTHON" "$ROOT/benchmarks/gpu.py" --data "$place/data" --out "$out" --budget "$budget" "$@" || status=$?
   echo "measured after $SECONDS s"
-  (run_tests) >"$out/tests.txt" 2>&1 || status=$?
-  tail -n 3 "$out/tests.txt"
-  rm -rf "$place/site" "$place/data"
-  within_limits "$out" "$place"
-  rmdir --ignore-fail-on-non-empty "$place"
+  if [[ "${TEST_SECONDS:-}" != 0 ]]; then
+    (run_tests) >"$out/tests.txt" 2>&1 || status=$?
+    tail -n 3 "$out/tests.txt"
+  fi
+  [[ "$place" == "${PLACE:-}" ]] || rm -rf "$place"
+  rest="$(mktemp -d)"
+  within_limits "$out" "$rest"
+  rmdir --ignore-fail-on-non-empty "$rest"
   echo "ended after $SECONDS s"
   return "$status"
 }
@@ -143,7 +158,7 @@ run() {
 PYTHON="${PYTHON:-$({ command -v "$ROOT/.venv/bin/python" || command -v python3 || command -v python; } || true)}"
 if [[ "${BASH_SOURCE[0]}" == "$0" ]]; then
   case "${1:-}" in
-    prepare | run) "$@" ;;
-    *) fail "prepare [DATA], or run OUT [BUDGET] [FLAG ...]" ;;
+    prepare | install | run) "$@" ;;
+    *) fail "prepare [DATA], install PLACE, or run OUT [BUDGET] [FLAG ...]" ;;
   esac
 fi

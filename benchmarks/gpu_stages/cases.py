@@ -105,4 +105,4 @@ def batches(case: Case, device: str, count: int, *, small: bool) -> list[Batch]:
 def combinations(context: Context) -> list[tuple[Precision, str]]:
     """Precisions and formats of a step: all pairs, in a rehearsal each of both once."""
     pairs = COMBINATIONS[::3] if context.small else COMBINATIONS
-    return [(amp, form) for amp, form in pairs if form in context.forms]
+    return [(amp, form) for amp, form in pairs if form in context.forms and amp in context.precisions]

@@ -26,7 +26,8 @@ class Context:
         tf32: let the GPU round the factors of float32 products to 10 bits.
         autotune: let cuDNN try its algorithms on each new shape and keep the fastest, instead of its own guess.
         capture: searches and trainings run by CUDA graphs.
-        cases: names of the steps that the stages steps and graph measure; none are all.
+        cases: names of the searches and steps of the stages smoke, steps, graph and whole, and how names of kernels begin; none are all.
+        precisions: of smoke, steps and graph.
         forms: memory formats in which they do.
         contiguous: whole searches run in NCHW order instead of channels_last.
         data: name or path, as `nasarch search --data` takes it.
@@ -46,6 +47,7 @@ class Context:
     capture: bool = False
     cases: tuple[str, ...] = ()
     forms: tuple[str, ...] = ("channels_last", "NCHW")
+    precisions: tuple[str, ...] = ("off", "bf16", "fp16")
     contiguous: bool = False
     data: str = "digits"
     scratch: Path = Path()
@@ -82,7 +84,7 @@ class Context:
     def from_json(cls, text: str) -> Context:
         values = json.loads(text)
         places = {key: Path(values[key]) for key in ("scratch", "out", "resume", "part") if values[key] is not None}
-        names = {key: tuple(values[key]) for key in ("cases", "forms")}
+        names = {key: tuple(values[key]) for key in ("cases", "forms", "precisions")}
         return cls(**values | places | names)
 
 

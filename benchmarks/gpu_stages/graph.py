@@ -5,7 +5,8 @@ On a CPU the same steps run without a graph, so that everything but the capture 
 | figure | meaning |
 |---|---|
 | eager_ms, replay_ms | a step of nasarch as it is, and a replay |
-| capture_s | seconds of the capture |
+| capture_s, graphs | seconds of the capture; graphs that came out: none if it failed |
+| kernels, busy_ms, peak_MB, longest | of a replay, as in the stage steps |
 | from_eager | relative difference of the weights after as many eager steps from the same start |
 | eager_twice | the same of two eager runs: what chance on the GPU does |
 | moved | how far these steps moved the weights, likewise |
@@ -32,7 +33,7 @@ from nasarch.search.recipes.pc_darts import PcDarts
 from .cases import CASES, Case, batches, combinations, state_of
 from .context import Context
 from .formats import in_format
-from .timing import median_ms
+from .timing import launched, median_ms
 
 STEPS, SMALL_STEPS = 4, 1  # replays that are compared
 ROUNDS, SMALL_ROUNDS = 5, 1
@@ -69,16 +70,18 @@ def _captured(context: Context, case: Case, amp: Precision) -> dict[str, Any]:
         one(*two[0], *two[1])
         if number == WARM_UP:
             seconds = time.perf_counter() - begin
-    after, again = weights(state), build()
+    after, again, replay = weights(state), build(), partial(one, *pairs[0][0], *pairs[0][1])
     found = {
         "eager_ms": median_ms(lambda: case.update(again, *pairs[0]), context.device, rounds),
-        "replay_ms": median_ms(lambda: one(*pairs[0][0], *pairs[0][1]), context.device, rounds),
+        "replay_ms": median_ms(replay, context.device, rounds),
         "from_eager": difference(after, first),
         "eager_twice": difference(second, first),
         "moved": difference(before, first),
         "rate_is_read": rate_is_read(one, state, pairs[0]),
     }
-    return found | {"graph": "left out: a CPU has none"} if context.device == "cpu" else found | {"capture_s": seconds}
+    if context.device == "cpu":
+        return found | {"graph": "left out: a CPU has none"}
+    return found | {"capture_s": seconds, "graphs": len(one.graphs), **launched(replay, context.device)}
 
 
 def on_batches(update: Update, state: State, *tensors: Tensor) -> Step:

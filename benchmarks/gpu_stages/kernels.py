@@ -94,13 +94,17 @@ def run(context: Context) -> None:
     """The copy rate, then each shape in each type and format."""
     rate = copy_rate(context.device)
     context.note("copy rate", {"GB_per_s": rate / 1e9})
-    for shape in SHAPES + ALTERNATIVES:
+
+    def is_chosen(one: Shape | Half) -> bool:
+        return not context.cases or str(one).startswith(context.cases)
+
+    for shape in filter(is_chosen, SHAPES + ALTERNATIVES):
         for kind in TYPES:
             for form in FORMATS:
                 context.attempt(f"{shape}, {kind}, {form}", partial(measured, context, shape, kind, form, rate))
             for form in PRODUCTS if shape.kernel == 1 < shape.groups else ():
                 context.attempt(f"{shape}, {kind}, {form}", partial(measured, context, shape, kind, form, rate))
-    for half in HALVES:
+    for half in filter(is_chosen, HALVES):
         for kind in TYPES:
             if context.device == "cpu":
                 context.note(f"{half}, {kind}", {"left_out": "Triton needs a GPU, or its interpreter"})

@@ -18,8 +18,9 @@ from .searches import SEARCHES, finish, start
 def run(context: Context) -> None:
     """Each search in float32, then each in bf16, then each in fp16."""
     data = read(context)
-    for amp in AUTOCAST_DTYPES:
-        for name, search in SEARCHES.items():
+    chosen = {name: search for name, search in SEARCHES.items() if name in (context.cases or SEARCHES)}
+    for amp in (amp for amp in AUTOCAST_DTYPES if amp in context.precisions):
+        for name, search in chosen.items():
             is_legal = search.fp16 or amp != "fp16"
             context.attempt(f"{name}, {amp}", partial(searched if is_legal else refused, context, data, name, amp))  # type: ignore[arg-type]
 

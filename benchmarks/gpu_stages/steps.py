@@ -5,6 +5,7 @@
 | median_ms | a step until everything is computed, launches included |
 | operations | dispatched by PyTorch |
 | kernels, copies, busy_ms | launched in a step, and the GPU's time for them, by the profiler |
+| longest, by_operation | the GPU's milliseconds and the number of calls, by kernel, and by operation of PyTorch and shapes |
 | busy_share | busy_ms / median_ms: the rest of the time the GPU waits for launches |
 | peak_MB | of allocated memory |
 | other_strides | gradients that lie otherwise than their weights: PyTorch then updates all weights one by one, not by few kernels |
@@ -32,7 +33,7 @@ from tests.helpers.reference import TwinSupernet
 from .cases import CASES, SMALL, SMALL_NODES, Case, batches, combinations, modules, state_of
 from .context import Context
 from .formats import FORMATS, in_format
-from .timing import launched, median_ms
+from .timing import by_operation, launched, median_ms
 
 ROUNDS, SMALL_ROUNDS = 5, 1
 FIRST = ("ftso", "pc-darts")  # before the others, with the twin of each
@@ -60,6 +61,8 @@ def step(context: Context, case: Case, amp: Precision, form: str) -> dict[str, A
         call = partial(case.update, state, *two)
         median = median_ms(call, context.device, SMALL_ROUNDS if context.small else ROUNDS)
         figures = launched(call, context.device)
+        if context.device != "cpu":
+            figures["by_operation"] = by_operation(call)
     share = {"busy_share": figures["busy_ms"] / median} if "busy_ms" in figures else {}
     return {"median_ms": median, **figures, **share, "other_strides": other_strides(state)}
 

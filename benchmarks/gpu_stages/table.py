@@ -7,7 +7,7 @@ from typing import Any
 
 from .driver import Report
 
-HIDDEN = ("traceback", "genotype", "longest", "digest")  # for those who read the JSON
+HIDDEN = ("traceback", "genotype", "longest", "by_operation", "digest")  # for those who read the JSON
 LONGEST = 160  # characters of a cell
 
 

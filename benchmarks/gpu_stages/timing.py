@@ -14,7 +14,8 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.measure import KernelCount, seconds_of
 
 WARM = 2  # calls before those that count
-TOP = 24  # kernels by name in a report
+TOP, OPERATIONS = 40, 80  # kernels and operations by name in a report
+LENGTH = 160  # characters of such a name
 SPIN = 4_000_000  # cycles in which the GPU is kept busy while the host queues what is measured: about 2 ms
 NO_GPU = "left out: a CPU has no kernels to look at"
 COPIED = {"cuda": 2**30, "cpu": 2**24}  # bytes, more than any cache holds
@@ -56,9 +57,10 @@ def copy_rate(device: str) -> float:
 
 
 def launched(run: Callable[[], Any], device: str) -> dict[str, Any]:
-    """What one call makes of the GPU: kernels, copies and their milliseconds by the profiler, and the names of the longest; peak memory.
+    """What one call makes of the GPU: kernels, copies and their milliseconds by the profiler, and peak memory.
 
-    `operations` are those that PyTorch dispatches, on any device.
+    `longest` has milliseconds and number of calls of the longest kernels by name. `operations` are those that PyTorch
+    dispatches, on any device.
     """
     with KernelCount() as count:
         run()
@@ -72,8 +74,24 @@ def launched(run: Callable[[], Any], device: str) -> dict[str, Any]:
     peak = torch.cuda.max_memory_allocated() / 1e6
     events = [event for event in seen.events() if event.device_type == DeviceType.CUDA and not event.is_user_annotation]
     copies = [event for event in events if event.name.startswith(("Memcpy", "Memset"))]
-    spent: Counter[str] = Counter()
+    spent, calls = Counter[str](), Counter[str]()
     for event in events:
-        spent[event.name[:120]] += event.time_range.elapsed_us() / 1e3
+        name = event.name[:LENGTH]
+        spent[name] += event.time_range.elapsed_us() / 1e3
+        calls[name] += 1
     busy = {"busy_ms": sum(spent.values()), "kernels": len(events) - len(copies), "copies": len(copies)}
-    return {"operations": count.kernels, **busy, "peak_MB": peak, "longest": dict(spent.most_common(TOP))}
+    longest = {name: [ms, calls[name]] for name, ms in spent.most_common(TOP)}
+    return {"operations": count.kernels, **busy, "peak_MB": peak, "longest": longest}
+
+
+def by_operation(run: Callable[[], Any]) -> dict[str, list[float]]:
+    """The GPU's milliseconds of one call by operation of PyTorch and shapes of its arguments, with the number of its calls."""
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], record_shapes=True) as seen:
+        run()
+        torch.cuda.synchronize()
+    rows = [
+        (f"{row.key} {[shape for shape in row.input_shapes if shape]}"[:LENGTH], row.self_device_time_total / 1e3, row.count)
+        for row in seen.key_averages(group_by_input_shape=True)
+        if row.device_type == DeviceType.CPU and row.self_device_time_total > 0
+    ]
+    return {name: [ms, calls] for name, ms, calls in sorted(rows, key=lambda row: -row[1])[:OPERATIONS]}

@@ -261,8 +261,8 @@ def test_the_rehearsed_searches_are_plausible(rehearsal: Path) -> None:
     assert len(smoke) == 3 * 13 and len(refused) == 6 and all(name.endswith("fp16") for name in refused)
     searched = [figures for name, figures in smoke.items() if name not in refused]
     assert all(1 < figures["loss"] < 4 and figures["edges"] == 8 and figures["steps"] >= 2 for figures in searched)
-    assert [whole[name]["steps"] for name in ("ftso, one epoch", "ftso, one iteration", "pc-darts, all epochs")] == [2, 1, 6]
-    short = whole["pc-darts, 2 + 3 epochs"]
+    assert [whole[name]["steps"] for name in ("ftso, one epoch", "ftso, one iteration", "pc-darts, all epochs, captured")] == [2, 1, 6]
+    short = whole["pc-darts, 2 + 3 epochs, captured"]
     assert len(short["epochs_s"]) == 5 and short["paper_s"] == pytest.approx(
         15 * min(short["epochs_s"][:2]) + 35 * sorted(short["epochs_s"][2:])[1], rel=1e-3
     )

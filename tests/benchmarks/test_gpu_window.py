@@ -138,6 +138,20 @@ def test_a_run_measures_tests_and_brings_back_what_it_can_even_if_a_stage_failed
     assert "-m cuda" in test and "-o filterwarnings=default" in test and "tests/test_cuda.py" in test and "test_device" not in test
 
 
+def test_several_runs_share_what_was_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = Place(tmp_path)
+    packed(place)
+    installed = tmp_path / "there"
+    assert place.script("install", installed).returncode == 0
+    monkeypatch.setenv("PLACE", str(installed))
+    monkeypatch.setenv("TEST_SECONDS", "0")
+    for _ in range(2):
+        assert place.script("run", "out", "30").returncode == 3
+        assert (tmp_path / "path").read_text().strip() == str(installed / "site") and (installed / "data" / "train.tar").exists()
+    install, *measured = (call for call in place.calls() if "lzma" not in call)
+    assert "pip install" in install and len(measured) == 2 and all("gpu.py" in call for call in measured)
+
+
 def test_a_package_that_was_packed_before_it_changed_is_not_measured(tmp_path: Path) -> None:
     place = Place(tmp_path, changed='echo "# older" >>"$2/nasarch/search/recipes/ftso.py"')
     packed(place)
