@@ -21,6 +21,8 @@ from nasarch.cells.genotype import Genotype
 from nasarch.models.cost import Cost
 from nasarch.models.labels import known
 
+from .config import preprocessor_config
+
 TAGS = ["image-classification", "timm", "nasarch", "neural-architecture-search", "onnx"]
 UNNAMED = "OWNER/NAME"
 HUB_NAME = re.compile(r'"hf-hub:([^"]+)"')  # where a card says that its model is
@@ -69,6 +71,8 @@ def card(facts: Facts) -> str:
         | {
             "random": facts.random,
             "input_size": facts.config["input_size"],
+            "transformers_js": preprocessor_config(facts.config) is not None,
+            "grey": facts.config["input_size"][0] == 1,
             "model": table(("", ""), _model(facts)),
             "measured": _measured(facts),
             "reported": _reported(about),

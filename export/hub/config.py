@@ -1,9 +1,21 @@
-"""config.json of a folder for the Hub: architecture, arguments, preprocessing and labels, as timm and transformers read them."""
+"""config.json and preprocessor_config.json of a folder for the Hub, as timm, transformers and transformers.js read them.
+
+| file | read by | holds |
+|---|---|---|
+| config.json | timm, transformers | architecture, model_args, pretrained_cfg (preprocessing), label_names |
+| the same | transformers.js | id2label |
+| preprocessor_config.json | transformers.js alone | resizing, crop, mean and standard deviation |
+
+There is no model_type: with one, transformers builds a network of that type instead of timm's.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
+
+from timm.data.constants import DEFAULT_CROP_PCT
 
 from nasarch.cells.genotype import public_genotype
 from nasarch.cells.provenance import public
@@ -26,6 +38,7 @@ KEPT = (
     "paper_name",
     "paper_ids",
 )
+LANCZOS = 1  # Pillow's number; the only antialiased interpolation of transformers.js, and that in Node.js only
 
 
 def model_config(model: CellNetwork, origin: ModelSource, labels: Labels | None, size: int | None) -> dict[str, Any]:
@@ -44,7 +57,33 @@ def model_config(model: CellNetwork, origin: ModelSource, labels: Labels | None,
     if labels is not None:
         config["label_names"] = list(labels.names)
         config |= {"label_descriptions": dict(labels.descriptions)} if labels.descriptions else {}
+        config["id2label"] = {str(index): labels.descriptions.get(name, name) for index, name in enumerate(labels.names)}
     return config
+
+
+def preprocessor_config(pretrained_cfg: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Content of preprocessor_config.json, for transformers.js; None where that has no such preprocessing.
+
+    It knows resizing of the shorter side or of both, a centre crop, and images of three channels or, unconverted, of one.
+    """
+    channels, height, width = pretrained_cfg["input_size"]
+    mode = pretrained_cfg.get("crop_mode") or "center"
+    if channels not in (1, 3) or mode not in ("center", "squash") or (mode == "center" and height != width):
+        return None
+    resized = [math.floor(side / (pretrained_cfg.get("crop_pct") or DEFAULT_CROP_PCT)) for side in (height, width)]
+    return {
+        "do_convert_rgb": channels == 3,
+        "do_resize": True,
+        "size": {"shortest_edge": resized[0]} if mode == "center" else {"height": resized[0], "width": resized[1]},
+        "resample": LANCZOS,
+        "do_center_crop": True,
+        "crop_size": {"height": height, "width": width},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": list(pretrained_cfg["mean"]),
+        "image_std": list(pretrained_cfg["std"]),
+    }
 
 
 def _pretrained_cfg(model: CellNetwork, origin: ModelSource, arguments: Mapping[str, Any], size: int | None) -> dict[str, Any]:

@@ -1,9 +1,10 @@
-"""Export of a classifier to a folder for the Hub, which timm, transformers and onnxruntime load.
+"""Export of a classifier to a folder for the Hub, which timm, transformers, transformers.js and onnxruntime load.
 
 | file | holds |
 |---|---|
 | model.safetensors | the weights, float32; no pickle anywhere |
 | config.json | timm's: architecture, pretrained_cfg (preprocessing), model_args; labels if known |
+| preprocessor_config.json | the preprocessing for transformers.js |
 | genotype.json, cells.png, cells.svg | the cells |
 | onnx/model.onnx | the same model, checked against PyTorch |
 | README.md | the card |
@@ -16,6 +17,7 @@ name timm loads it and has to give the same logits, bit for bit. An auxiliary to
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -45,7 +47,7 @@ from nasarch.models.source import ModelSource, find_source
 from nasarch.models.weight_files import write_folder
 
 from .card import HUB_NAME, Facts, card
-from .config import model_config
+from .config import model_config, preprocessor_config
 from .push import Pushed, check_name, push
 
 
@@ -157,6 +159,9 @@ def export_hub(
         _write_model(folder, model, config)
         onnx = export_onnx(_loaded(folder, model), folder / "onnx" / "model.onnx", class_names=None if labels is None else labels.names)
         digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        preprocessing = preprocessor_config(config["pretrained_cfg"])
+        if preprocessing is not None:
+            (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing, indent=2) + "\n", encoding="utf-8")
         facts = _facts(origin, model, config, onnx, digest, repository)
         (folder / "README.md").write_text(card(facts), encoding="utf-8")
         size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

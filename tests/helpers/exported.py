@@ -27,7 +27,10 @@ from nasarch.export.onnx.float32 import OnnxReport
 from nasarch.export.samples import sample_images
 
 SIDE, EPOCHS = 12, 6  # of the digits and of their training
-FOLDER = ["README.md", "cells.png", "cells.svg", "config.json", "genotype.json", "model.safetensors", "onnx/model.onnx"]
+FOLDER = [
+    *("README.md", "cells.png", "cells.svg", "config.json", "genotype.json", "model.safetensors", "onnx/model.onnx"),
+    "preprocessor_config.json",
+]
 
 
 class Tiny(nn.Module):

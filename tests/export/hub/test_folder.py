@@ -127,6 +127,27 @@ def test_transformers_loads_the_folder(fresh: tuple[Path, Any, HubReport]) -> No
     assert wrapped.config.id2label == {0: "rose", 1: "tulip", 2: "zinnia"}
 
 
+@pytest.mark.parametrize("local", [True, False])
+def test_transformers_prepares_images_by_timms_configuration_alone(
+    fresh: tuple[Path, Any, HubReport], monkeypatch: pytest.MonkeyPatch, local: bool
+) -> None:
+    """In a folder and, other code of transformers, on the Hub: preprocessor_config.json is for transformers.js."""
+    auto = pytest.importorskip("transformers.models.auto.image_processing_auto")
+    monkeypatch.setattr(auto, "is_timm_local_checkpoint", lambda _: local, raising=False)
+    processor = auto.AutoImageProcessor.from_pretrained(fresh[0])
+    assert type(processor).__name__ == "TimmWrapperImageProcessor"
+    assert processor.data_config["mean"] == (0.1, 0.2, 0.3) and processor.data_config["interpolation"] == "bicubic"
+
+
+def test_the_folder_has_what_transformers_js_reads_and_no_model_type(fresh: tuple[Path, Any, HubReport]) -> None:
+    config = configuration(fresh[0])
+    assert config["id2label"] == {"0": "rose", "1": "tulip", "2": "zinnia"} and "model_type" not in config
+    prepared = json.loads((fresh[0] / "preprocessor_config.json").read_text(encoding="utf-8"))
+    assert prepared["size"] == {"shortest_edge": 40} and prepared["image_mean"] == [0.1, 0.2, 0.3]
+    text = (fresh[0] / "README.md").read_text(encoding="utf-8")
+    assert "new ImageClassificationPipeline(" in text and 'dtype: "fp32"' in text and "await classifier(image, " in text
+
+
 IN_ANOTHER_PROCESS = """
 import sys
 import torch
@@ -292,7 +313,9 @@ def test_a_data_set_that_is_named_gives_labels_but_leaves_the_preprocessing_of_a
     export_hub(fresh[0], tmp_path / "out", data="imagenet")
     before, config = configuration(fresh[0]), configuration(tmp_path / "out")
     assert config["label_names"] == ["oak", "ash", "elm"] and config["pretrained_cfg"]["mean"] == [0.1, 0.2, 0.3]
-    assert {**config, "label_names": 0} == {**before, "label_names": 0}
+    assert [*config["id2label"].values()] == ["oak", "ash", "elm"]
+    labels = {"label_names": 0, "id2label": 0}
+    assert {**config, **labels} == {**before, **labels}
     assert files(tmp_path / "out") == FOLDER
     with pytest.raises(ValueError, match="has weights of its own"):
         export_hub(fresh[0], tmp_path / "other", checkpoint="w.safetensors")
