@@ -272,14 +272,13 @@ def is_printed(text: str) -> bool:
 
 
 def _from_string(text: str) -> Genotype:
-    known = names()
-    if text in known:
-        return Genotype.load(_folder() / f"{text}.json")
+    if len(text) <= 100 and text.isidentifier() and (packaged := _folder() / f"{text}.json").is_file():
+        return Genotype.load(packaged)
     if is_printed(text):
         return Genotype.from_darts(text) if "Genotype(" in text else Genotype.from_nats(text)
     if text.endswith(".json") or len(Path(text).parts) > 1:
         return Genotype.load(text)
-    remedy = _close(text, known).replace("write one of them", "give one of those")
+    remedy = _close(text, names()).replace("write one of them", "give one of those")
     raise GenotypeError(f"unknown genotype {shown(text)}; `nasarch models` lists the names, and a file's path ends in .json: {remedy}")
 
 

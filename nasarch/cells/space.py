@@ -90,7 +90,7 @@ DARTS = Space(
         "dil_conv_3x3",
         "dil_conv_5x5",
     ),
-    extra_operations=("sep_conv_7x7", "conv_7x1_1x7"),
+    extra_operations=("sep_conv_7x7", "conv_7x1_1x7", "conv_3x1_1x3"),
     kept_edges=2,
 )
 

@@ -8,7 +8,7 @@ Every operation maps C channels to C channels at stride 1 or 2 (Liu et al. 2019,
 | skip_connect | identity; at stride 2 a `factorized_reduce` |
 | sep_conv_kxk | (ReLU - depthwise kxk - pointwise - BN) twice, the stride in the first |
 | dil_conv_kxk | ReLU - depthwise kxk, dilation 2 - pointwise - BN |
-| conv_7x1_1x7 | ReLU - 1x7 - 7x1 - BN |
+| conv_kx1_1xk | ReLU - 1xk - kx1 - BN (Zoph et al. 2018, k = 7; Dong & Yang 2019, k = 3) |
 | nor_conv_kxk | ReLU - kxk - BN (Dong et al. 2021) |
 
 `none` is never built: an edge that carries it adds nothing. BN is affine in the zoo and not in a search.
@@ -134,12 +134,12 @@ def _dil_conv(shape: _Shape, *, kernel: int) -> nn.Module:
     return nn.Sequential(nn.ReLU(), *_separable(shape, shape.stride, kernel, dilation=2))
 
 
-def _conv_7x1_1x7(shape: _Shape) -> nn.Module:
-    c, stride, groups = shape.channels, shape.stride, shape.groups
+def _factorised_conv(shape: _Shape, *, kernel: int) -> nn.Module:
+    c, stride, groups, padding = shape.channels, shape.stride, shape.groups, kernel // 2
     return nn.Sequential(
         nn.ReLU(),
-        nn.Conv2d(c, c, (1, 7), stride=(1, stride), padding=(0, 3), groups=groups, bias=False, **shape.dd),
-        nn.Conv2d(c, c, (7, 1), stride=(stride, 1), padding=(3, 0), groups=groups, bias=False, **shape.dd),
+        nn.Conv2d(c, c, (1, kernel), stride=(1, stride), padding=(0, padding), groups=groups, bias=False, **shape.dd),
+        nn.Conv2d(c, c, (kernel, 1), stride=(stride, 1), padding=(padding, 0), groups=groups, bias=False, **shape.dd),
         nn.BatchNorm2d(c, affine=shape.affine, **shape.dd),
     )
 
@@ -172,7 +172,8 @@ BUILDERS: dict[str, Callable[[_Shape], nn.Module]] = {
     "sep_conv_7x7": partial(_sep_conv, kernel=7),
     "dil_conv_3x3": partial(_dil_conv, kernel=3),
     "dil_conv_5x5": partial(_dil_conv, kernel=5),
-    "conv_7x1_1x7": _conv_7x1_1x7,
+    "conv_7x1_1x7": partial(_factorised_conv, kernel=7),
+    "conv_3x1_1x3": partial(_factorised_conv, kernel=3),
     "nor_conv_1x1": partial(_nor_conv, kernel=1),
     "nor_conv_3x3": partial(_nor_conv, kernel=3),
 }

@@ -136,9 +136,10 @@ class LiteralNetwork:
         if operation == "avg_pool_3x3":
             inside = F.avg_pool2d(torch.ones_like(x), 3, stride, 1)  # the share of the window that lies inside
             return F.avg_pool2d(x, 3, stride, 1) / inside
-        if operation == "conv_7x1_1x7":
-            x = self._conv(f"{name}.1", F.relu(x), stride=(1, stride), padding=(0, 3))
-            return self._norm(f"{name}.3", self._conv(f"{name}.2", x, stride=(stride, 1), padding=(3, 0)))
+        if operation in ("conv_7x1_1x7", "conv_3x1_1x3"):
+            padding = int(operation[5]) // 2
+            x = self._conv(f"{name}.1", F.relu(x), stride=(1, stride), padding=(0, padding))
+            return self._norm(f"{name}.3", self._conv(f"{name}.2", x, stride=(stride, 1), padding=(padding, 0)))
         kind, _, sides = operation.split("_")
         kernel = int(sides[0])
         if kind == "nor":

@@ -338,11 +338,11 @@ def test_saving_leaves_nothing_half_written(tmp_path: Path) -> None:
 
 
 def test_a_node_has_at_most_its_distinct_edges() -> None:
-    """Ten operations on each earlier node; repeated edges count, as in NASNet's cells."""
+    """Eleven operations on each earlier node; repeated edges count, as in NASNet's cells."""
     pairs = [(operation, source) for source in (0, 1) for operation in DARTS.legal_operations]
-    for nodes in ([pairs], [pairs[:1] * 20]):
+    for nodes in ([pairs], [pairs[:1] * 22]):
         cell = Cell(nodes, (2,))  # type: ignore[arg-type]
-        assert len(Genotype("x", "darts", {"normal": cell, "reduction": cell}).cells["normal"].nodes[0]) == 20
+        assert len(Genotype("x", "darts", {"normal": cell, "reduction": cell}).cells["normal"].nodes[0]) == 22
     cell = Cell([[*pairs, pairs[0]]], (2,))  # type: ignore[arg-type]
-    with pytest.raises(GenotypeError, match="node 2: 21 edges; 2 sources x 10 operations are 20: remove repeated ones"):
+    with pytest.raises(GenotypeError, match="node 2: 23 edges; 2 sources x 11 operations are 22: remove repeated ones"):
         Genotype("x", "darts", {"normal": cell, "reduction": cell})

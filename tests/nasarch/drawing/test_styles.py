@@ -17,7 +17,7 @@ FAMILIES = [
     {"max_pool_3x3"},
     {"avg_pool_3x3"},
     {"skip_connect"},
-    {"conv_7x1_1x7"},
+    {"conv_7x1_1x7", "conv_3x1_1x3"},
     {"none"},
 ]
 OPERATIONS = sorted(set.union(*FAMILIES))

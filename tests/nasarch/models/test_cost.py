@@ -5,7 +5,7 @@ import timm
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nasarch.cells.genotype import Cell, Genotype, Op
+from nasarch.cells.genotype import Cell, Genotype, Op, resolve
 from nasarch.models.catalogue import cost_of
 from nasarch.models.cost import Cost, network_cost
 from nasarch.models.network import CellNetwork
@@ -29,6 +29,29 @@ SMALL = {
     "grey images": ("darts_v2_cifar", {"stem": "imagenet", "cells": 6, "channels": 8, "num_classes": 3, "in_chans": 1}, 64),
     "nats": ("ftso_nats_cifar", {"stem": "cifar", "cells": 2, "channels": 4, "num_classes": 5}, 31),
     "unread nodes": (UNREAD, {"stem": "cifar", "cells": 4, "channels": 4, "num_classes": 2}, 32),
+}
+PUBLISHED = {  # parameters of the networks of the published code: 20 cells of 36 channels for CIFAR-10, 14 of 48 for ImageNet
+    "beta_darts_cifar": (2_567_854, 3_880_768),
+    "drnas_cifar": (4_099_294, 5_738_464),
+    "drnas_imagenet": (4_048_750, 5_726_368),
+    "dropnas_cifar100": (3_960_190, 5_540_800),
+    "ista_nas_imagenet": (4_017_862, 5_651_392),
+    "ista_nas_one_stage_cifar": (3_363_598, 4_783_168),
+    "ista_nas_two_stage_cifar": (3_316_726, 4_820_608),
+    "mdenas_cifar": (3_783_286, 5_325_760),
+    "sdarts_rs_cifar": (3_606_166, 5_120_320),
+    "sgas_cri1_cifar": (3_750_238, 5_247_040),
+    "sgas_cri2_cifar": (4_143_574, 5_742_976),
+    "shapley_nas_cifar": (3_603_358, 5_138_848),
+    "shapley_nas_imagenet": (3_814_822, 5_423_872),
+    "stacnas_cifar": (3_714_382, 5_243_008),
+    "stacnas_cifar100": (3_981_142, 5_601_664),
+    "stacnas_imagenet": (3_982_006, 5_715_040),
+    "unnas_cls_imagenet": (4_500_406, 6_154_720),
+    "unnas_col_imagenet": (3_762_550, 5_330_272),
+    "unnas_jig_imagenet": (4_763_926, 6_609_760),
+    "unnas_rot_imagenet": (4_708_630, 6_557_536),
+    "xnas_cifar": (3_793_438, 5_260_000),
 }
 
 
@@ -63,6 +86,13 @@ def test_the_cost_of_a_model_is_that_of_the_real_network(name: str) -> None:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(image)
     assert cost_of(MODELS[name]) == Cost(count_parameters(network), counter.get_total_flops() // 2)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_parameters_are_those_of_the_published_network(name: str) -> None:
+    cifar = network_cost(resolve(name), stem="cifar", cells=20, channels=36, size=32, num_classes=10)
+    imagenet = network_cost(resolve(name), stem="imagenet", cells=14, channels=48, size=224, num_classes=1000)
+    assert (cifar.parameters, imagenet.parameters) == PUBLISHED[name]
 
 
 @pytest.mark.parametrize("case", SMALL)

@@ -22,7 +22,7 @@ EVERY = Cell(  # each operation on an input, and on an inner node
         (Op("sep_conv_5x5", 1), Op("avg_pool_3x3", 0), Op("skip_connect", 2), Op("none", 1)),
         (Op("dil_conv_3x3", 0), Op("sep_conv_7x7", 1), Op("avg_pool_3x3", 3), Op("sep_conv_3x3", 2)),
         (Op("dil_conv_5x5", 1), Op("skip_connect", 0), Op("max_pool_3x3", 2), Op("dil_conv_3x3", 4), Op("conv_7x1_1x7", 3)),
-        (Op("skip_connect", 1), Op("sep_conv_5x5", 2), Op("dil_conv_5x5", 3)),
+        (Op("skip_connect", 1), Op("sep_conv_5x5", 2), Op("dil_conv_5x5", 3), Op("conv_3x1_1x3", 0)),
     ),
     (2, 3, 4, 5, 6),
 )

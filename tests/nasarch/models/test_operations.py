@@ -106,12 +106,16 @@ def dense(kernel: int) -> Literal:
     return compute
 
 
-def asymmetric(x: Array, stride: int, given: Given, affine: bool, training: bool) -> Array:
-    """1x7 and then 7x1, each with the stride in its own direction (DARTS' code)."""
-    across, down = given.take("weight"), given.take("weight")
-    assert across.shape[2:] == (1, 7) and down.shape[2:] == (7, 1)
-    x = conv(conv(np.maximum(x, 0), across, (1, stride), (0, 3)), down, (stride, 1), (3, 0))
-    return norm(x, given, affine, training)
+def asymmetric(kernel: int) -> Literal:
+    """1xk and then kx1, each with the stride in its own direction (DARTS' code: k = 7; SETN's: k = 3)."""
+
+    def compute(x: Array, stride: int, given: Given, affine: bool, training: bool) -> Array:
+        across, down = given.take("weight"), given.take("weight")
+        assert across.shape[2:] == (1, kernel) and down.shape[2:] == (kernel, 1)
+        x = conv(conv(np.maximum(x, 0), across, (1, stride), (0, kernel // 2)), down, (stride, 1), (kernel // 2, 0))
+        return norm(x, given, affine, training)
+
+    return compute
 
 
 LITERAL: dict[str, Literal] = {
@@ -123,7 +127,8 @@ LITERAL: dict[str, Literal] = {
     "sep_conv_7x7": separable(7, twice=True),
     "dil_conv_3x3": separable(3, dilation=2),
     "dil_conv_5x5": separable(5, dilation=2),
-    "conv_7x1_1x7": asymmetric,
+    "conv_7x1_1x7": asymmetric(7),
+    "conv_3x1_1x3": asymmetric(3),
     "nor_conv_1x1": dense(1),
     "nor_conv_3x3": dense(3),
 }

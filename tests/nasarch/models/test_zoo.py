@@ -31,11 +31,12 @@ def package(tmp_path: Path) -> Path:
 
 
 def test_every_genotype_is_a_model_and_those_of_cifar_are_two() -> None:
+    classes = {"cifar10": 10, "cifar100": 100, "imagenet": 1000, "unstated": 10}
     for stem in genotype.names():
         value = genotype.resolve(stem)
         transfers = value.space == "darts" and value.provenance["searched_on"] != "imagenet"
         assert timm.is_model(stem) and timm.is_model(f"{stem}_224") == transfers
-        assert zoo.MODELS[stem].data.num_classes == {"cifar10": 10, "cifar100": 100, "imagenet": 1000}[value.provenance["searched_on"]]
+        assert zoo.MODELS[stem].data.num_classes == classes[value.provenance["searched_on"]]
 
 
 def test_the_models_of_the_papers_are_there() -> None:
