@@ -45,7 +45,7 @@ ROOMS = {  # each may import the rooms before it; those of search and export may
         "report",
         "reproduce",
     ],
-    "nasarch.export": ["errors", "samples", "source", "onnx", "ssd", "hub", "detection", "verify", "benchmark", "commands"],
+    "nasarch.export": ["errors", "samples", "source", "onnx", "ssd", "hub", "web", "detection", "verify", "benchmark", "commands"],
 }
 LAST = {"nasarch.cli", "nasarch.__main__"}  # the command line, which nothing else imports
 NO_TORCH = {

@@ -1,0 +1,1 @@
+"""Export of a classifier as a web page that runs in the browser."""
