@@ -2,6 +2,7 @@
 
 | figure | meaning |
 |---|---|
+| first_s | of the first step of its kind in a process, in which kernels are compiled, loaded and chosen |
 | median_ms | a step until everything is computed, launches included |
 | operations | dispatched by PyTorch |
 | kernels, copies, busy_ms | launched in a step, and the GPU's time for them, by the profiler |
@@ -23,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.measure import seconds_of
 from benchmarks.supernet import Side
 from nasarch.cells.space import DARTS
 from nasarch.compute import AUTOCAST_DTYPES
@@ -59,12 +61,13 @@ def step(context: Context, case: Case, amp: Precision, form: str) -> dict[str, A
         state = state_of(case, context.device, amp, small=context.small)
         two = batches(case, context.device, 2, small=context.small)
         call = partial(case.update, state, *two)
+        first = seconds_of(call, torch.device(context.device))
         median = median_ms(call, context.device, SMALL_ROUNDS if context.small else ROUNDS)
         figures = launched(call, context.device)
         if context.device != "cpu":
             figures["by_operation"] = by_operation(call)
     share = {"busy_share": figures["busy_ms"] / median} if "busy_ms" in figures else {}
-    return {"median_ms": median, **figures, **share, "other_strides": other_strides(state)}
+    return {"first_s": first, "median_ms": median, **figures, **share, "other_strides": other_strides(state)}
 
 
 def other_strides(state: State) -> int:

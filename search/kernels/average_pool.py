@@ -27,6 +27,10 @@ class AveragePool(nn.Module):
         self.scales: dict[tuple[object, ...], Tensor] = {}
 
     def forward(self, x: Tensor) -> Tensor:
+        if device.has_triton(x):
+            from .fused_pool import pool
+
+            return pool(x, self.stride, maximum=False)
         return self.padded_before(x) if device.on_cuda(x) else F.avg_pool2d(x, 3, self.stride, 1, count_include_pad=False)
 
     def padded_before(self, x: Tensor) -> Tensor:
@@ -36,6 +40,21 @@ class AveragePool(nn.Module):
             scale = F.avg_pool2d(torch.ones_like(x[:1, :1].detach()), 3, self.stride, 1).reciprocal()
             self.scales[key] = scale.to(x.dtype)  # autocast computes reciprocals in float32, in which the gradient would be
         return _Pool.apply(x, self.scales[key], self.stride)
+
+
+class MaxPool(nn.MaxPool2d):
+    """Maximum pooling 3x3, likewise."""
+
+    def __init__(self, stride: int) -> None:
+        super().__init__(3, stride, 1)
+        self.step = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        if device.has_triton(x):
+            from .fused_pool import pool
+
+            return pool(x, self.step, maximum=True)
+        return super().forward(x)
 
 
 class _Pool(Function):

@@ -29,6 +29,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from . import device
+from .batch_norm import block_sum, contiguous_gradient
 from .pointwise import pointwise, product
 from .polyphase import to_polyphase
 
@@ -52,15 +53,32 @@ def is_pointwise(weight: Tensor, geometry: Geometry) -> bool:
     return weight.shape[2:] == (1, 1) and geometry.stride == (1, 1) and geometry.padding == (0, 0)
 
 
-def conv_norm(x: Tensor, weight: Tensor, norm: nn.BatchNorm2d, scale_C: Tensor | None, geometry: Geometry) -> Tensor:
-    """scale * norm(conv(x, weight)), for a `norm` that is not affine; a weight of two dimensions is the matrix of a 1x1 convolution."""
+def conv_norm(
+    x: Tensor, weight: Tensor, norm: nn.BatchNorm2d, scale_C: Tensor | None, geometry: Geometry, blocks: int = 1, *, relu: bool = False
+) -> Tensor:
+    """The sum over `blocks` of channels of scale * norm(conv(x, weight)), then, if asked for, ReLU; for a `norm` that is not affine.
+
+    A weight of two dimensions is the matrix of a 1x1 convolution.
+    """
     x, weight = _lowered(x), _lowered(weight)
     y = _convolution(x, weight, geometry)
-    if not device.on_cuda(x):
-        return _Norm.apply(y, scale_C, (x, weight), geometry, norm)
-    assert norm.momentum is not None
+    if device.on_cuda(x):
+        return normalized(y, norm, scale_C, blocks, relu=relu)
+    return block_sum(_Norm.apply(y, scale_C, (x, weight), geometry, norm), blocks, relu=relu)
+
+
+def normalized(y: Tensor, norm: nn.BatchNorm2d, scale_C: Tensor | None = None, blocks: int = 1, *, relu: bool = False) -> Tensor:
+    """The sum over `blocks` of channels of scale * norm(y), then, if asked for, ReLU: [B, C, H, W] -> [B, C / blocks, H, W].
+
+    In training on CUDA it is computed by fused kernels where Triton is installed (fused_norm.py).
+    """
+    if norm.training and device.has_triton(y):
+        from .fused_norm import norm_sum
+
+        return norm_sum(y, norm, scale_C, blocks, relu=relu)
+    assert norm.momentum is not None and norm.weight is None
     out = F.batch_norm(y, norm.running_mean, norm.running_var, scale_C, None, norm.training, norm.momentum, norm.eps)
-    return contiguous_gradient(out)
+    return block_sum(contiguous_gradient(out), blocks, relu=relu)
 
 
 def _convolution(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
@@ -69,13 +87,6 @@ def _convolution(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
     if is_pointwise(weight, geometry):
         return pointwise(x, weight, geometry.groups)
     return F.conv2d(x, weight, None, *geometry)
-
-
-def contiguous_gradient(x: Tensor) -> Tensor:
-    """x, whose gradient is brought into channels_last order on CUDA: for a slice, say, BN's reductions take several times as long there."""
-    if x.requires_grad and device.on_cuda(x):
-        x.register_hook(lambda g: g.contiguous(memory_format=torch.channels_last))
-    return x
 
 
 class Copies(NamedTuple):
@@ -152,10 +163,18 @@ class _Copied(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, copies: Copies) -> Tensor:
         ctx.copies = copies
+        if copies.times > 1 and device.has_triton(x):
+            from .fused_copies import copies_of
+
+            return copies_of(x, *copies)
         return copies.of(x) if copies.times > 1 else x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
+        if ctx.copies.times > 1 and device.has_triton(g) and not torch.is_grad_enabled():
+            from .fused_copies import sum_of_copies
+
+            return sum_of_copies(g, *ctx.copies), None
         return ctx.copies.summed(g), None
 
 

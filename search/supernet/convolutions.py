@@ -24,7 +24,12 @@ from nasarch.search.kernels.recompute import Copies, Geometry, conv_norm, depthw
 
 
 class NormedConv(nn.Module):
-    """A convolution and its BN. With `sources` its groups share the input: each block of channels is read by groups / sources of them."""
+    """A convolution and its BN. With `sources` its groups share the input: each block of channels is read by groups / sources of them.
+
+    Attributes:
+        blocks: of the channels that come out, which are added.
+        relu: a ReLU comes last.
+    """
 
     def __init__(self, conv: nn.Module, norm: nn.BatchNorm2d, sources: int | None = None) -> None:
         super().__init__()
@@ -32,13 +37,14 @@ class NormedConv(nn.Module):
         assert isinstance(conv, (HalvingConv, nn.Conv2d))
         geometry = HALVING if isinstance(conv, HalvingConv) else Geometry.of(conv)
         self.geometry = geometry if sources is None else geometry._replace(groups=sources)
+        self.blocks, self.relu = 1, False
         self.packed: Tensor | None = None
 
     def forward(self, x: Tensor, scale_C: Tensor | None = None) -> Tensor:
         if isinstance(self.conv, HalvingConv):
             x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2))
         weight = self._kernel(self.kernel_weights()) if self.packed is None else self.packed
-        return conv_norm(x, weight, self.norm, scale_C, self.geometry)
+        return conv_norm(x, weight, self.norm, scale_C, self.geometry, self.blocks, relu=self.relu)
 
     def kernel_weights(self) -> list[Tensor]:
         return [self.conv.conv_1.weight, self.conv.conv_2.weight] if isinstance(self.conv, HalvingConv) else [self.conv.weight]  # type: ignore[list-item]
@@ -102,8 +108,12 @@ class Family(nn.Module):
 
     def __init__(self, operations: Sequence[nn.Module], copies: Copies, stride: int) -> None:
         super().__init__()
-        self.size, self.stride = len(operations), stride
-        self.layers = nn.Sequential(*_lean([*zip(*operations, strict=True)][1:], copies))
+        self.stride = stride
+        layers = _lean([*zip(*operations, strict=True)][1:], copies)
+        last = layers[-1]
+        assert isinstance(last, NormedConv)
+        last.blocks = len(operations)
+        self.layers = nn.Sequential(*layers)
         first = self.layers[0]
         self.is_dilated = isinstance(first, Depthwise) and first.geometry.dilation == (2, 2)
 
@@ -122,11 +132,11 @@ class Family(nn.Module):
             x = first(x, phased=True) if phased else first(x)
         for layer in others[:-1]:
             x = layer(x)
-        return reduce(add, self.layers[-1](x, scale_C).chunk(self.size, dim=1))
+        return self.layers[-1](x, scale_C)
 
 
 def _lean(layers: Sequence[Sequence[nn.Module]], copies: Copies) -> list[nn.Module]:
-    """The layers of a family, each BN with the convolution before it; the first convolution reads what the edges share."""
+    """The layers of a family, each BN and ReLU with the convolution before them; the first convolution reads what the edges share."""
     lean: list[nn.Module] = []
     for alike, following in zip(layers, [*layers[1:], (None,)], strict=True):
         first, norm = alike[0], following[0]
@@ -138,6 +148,8 @@ def _lean(layers: Sequence[Sequence[nn.Module]], copies: Copies) -> list[nn.Modu
         elif isinstance(first, nn.Conv2d):
             conv = _side_by_side(alike)
             lean.append(conv if lean else SharedConv(conv, copies.sources))  # type: ignore[arg-type]
+        elif isinstance(first, nn.ReLU) and lean and isinstance(lean[-1], NormedConv):
+            lean[-1].relu = True
         elif not isinstance(first, nn.BatchNorm2d):
             lean.append(first)
     return lean

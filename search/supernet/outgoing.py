@@ -18,9 +18,10 @@ from torch.nn import functional as F
 
 from nasarch.cells.space import NATS, Space
 from nasarch.models.operations import build
-from nasarch.search.kernels.average_pool import AveragePool
+from nasarch.search.kernels.average_pool import AveragePool, MaxPool
+from nasarch.search.kernels.batch_norm import contiguous_gradient
 from nasarch.search.kernels.pointwise import pointwise
-from nasarch.search.kernels.recompute import contiguous_gradient
+from nasarch.search.kernels.recompute import normalized
 
 from .channel_sampling import Choice, reordered, returned
 from .convolutions import Convolutions
@@ -47,16 +48,30 @@ class WeightFreeOperations(nn.Module):
         self.bypass = nn.Identity() if stride == 1 else nn.MaxPool2d(2, ceil_mode=True)
 
     def forward(self, taken: Tensor, bypassed: Tensor, matrix: Tensor) -> tuple[Tensor, ...]:
-        features = [contiguous_gradient(pool(taken)) for pool in self.pools]
+        features = [pool(taken) if isinstance(pool, NormedPool) else contiguous_gradient(pool(taken)) for pool in self.pools]
         if bypassed.shape[1]:
             features.append(self.bypass(bypassed))
         out = pointwise(torch.cat(features, dim=1), matrix[:, :, None, None])
         return out.split(self.channels, dim=1)
 
 
+POOLS = {"avg_pool_3x3": AveragePool, "max_pool_3x3": MaxPool}
+
+
 def _pool(name: str, channels: int, stride: int, normalized: bool) -> nn.Module:
-    pool = AveragePool(stride) if name == "avg_pool_3x3" else build(name, channels, stride)
-    return nn.Sequential(pool, nn.BatchNorm2d(channels, affine=False)) if normalized and name != "skip_connect" else pool
+    pool = POOLS[name](stride) if name in POOLS else build(name, channels, stride)
+    return NormedPool(pool, channels) if normalized and name != "skip_connect" else pool
+
+
+class NormedPool(nn.Module):
+    """A pooling and its BN."""
+
+    def __init__(self, pool: nn.Module, channels: int) -> None:
+        super().__init__()
+        self.pool, self.norm = pool, nn.BatchNorm2d(channels, affine=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return normalized(self.pool(x), self.norm)
 
 
 class OutgoingEdges(nn.Module):

@@ -73,9 +73,15 @@ def copy_of(share: nn.Module, operation: int, source: int, sources: int, place: 
     at, name = [(f, k) for f, family in enumerate(share.names) for k in range(len(family))][operation]
     index, family = source * len(share.names[at]) + name, share.families[at]
     separate = [weights_of(layer.convs[index]) for layer in family.layers if isinstance(layer, Depthwise)]
-    joint = [[w.chunk(family.size)[index] for w in weights_of(layer.conv)] for layer in family.layers if isinstance(layer, NormedConv)]
+    joint = [
+        [w.chunk(family.layers[-1].blocks)[index] for w in weights_of(layer.conv)]
+        for layer in family.layers
+        if isinstance(layer, NormedConv)
+    ]
     convs = [w for pair in itertools.zip_longest(separate, joint, fillvalue=[]) for ws in pair for w in ws]
-    norms = [w.chunk(family.size)[index] for layer in family.layers if isinstance(layer, NormedConv) for w in weights_of(layer.norm)]
+    norms = [
+        w.chunk(family.layers[-1].blocks)[index] for layer in family.layers if isinstance(layer, NormedConv) for w in weights_of(layer.norm)
+    ]
     return [entry.chunk(edges)[place] for entry in convs + norms]
 
 

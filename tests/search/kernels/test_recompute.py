@@ -46,7 +46,7 @@ def weights_of(family: nn.Module, index: int) -> list[Tensor]:
         if hasattr(layer, "convs"):
             found += list(layer.convs[index].parameters())
         elif not isinstance(layer, nn.ReLU):
-            found += [w.chunk(family.size)[index] for w in layer.conv.parameters()]
+            found += [w.chunk(family.layers[-1].blocks)[index] for w in layer.conv.parameters()]
     return found
 
 
