@@ -38,6 +38,7 @@ ROOMS = {  # each may import the rooms before it; those of search and export may
         "supernet",
         "engine",
         "recipes",
+        "derive",
         "training",
         "runs",
         "fused",

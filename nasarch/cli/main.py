@@ -56,6 +56,8 @@ COMMANDS: dict[str, Command | Group] = {
     "cost": Command("nasarch.search.recipes.command:cost", "Compute the search cost of DARTS and FTSO (FTSO, Theorems 1 and 2)."),
     "report": Command("nasarch.search.report.command:report", "Write an HTML report on searches: curves, cells, margins, stability."),
     "gather": Command("nasarch.search.report.command:gather", "Combine searches with different seeds: stability and consensus cell."),
+    "derive": Command("nasarch.search.report.command:derive", "Derive the best cell of a search within a budget, exactly."),
+    "pareto": Command("nasarch.search.report.command:pareto", "Compute the Pareto front of searches: the best cell for every budget."),
     "split": Command("nasarch.cli.commands:split", "Split the training images into class-balanced random parts."),
     "train": Command("nasarch.search.training.flags:command", "Train and test a model or the network of a genotype.", parses=True),
     "evaluate": Command("nasarch.search.training.accuracy:evaluate", "Test trained weights: loss and accuracy on the test images."),

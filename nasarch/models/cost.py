@@ -20,7 +20,7 @@ from nasarch.cells.space import NATS
 
 from .cell import ResidualReduction, needed
 from .operations import build, factorized_reduce, relu_conv_bn
-from .skeleton import RESIDUAL, cell_specs
+from .skeleton import RESIDUAL, CellSpec, cell_specs
 from .stem import build_stem
 
 
@@ -46,25 +46,45 @@ def network_cost(genotype: Genotype, *, stem: str, cells: int, channels: int, si
     """
     is_nats = genotype.space == NATS.name
     image = _Map(in_chans, size)
-    costs, maps = _stem(stem, channels if is_nats or stem != "cifar" else 3 * channels, image)
-    for spec in cell_specs(genotype.space, cells, channels):
-        out = _smaller(maps[-1].size, spec.stride)
+    first, inputs = _stem(stem, channels if is_nats or stem != "cifar" else 3 * channels, image)
+    costs, maps = [*first], [*inputs]
+    for spec, inputs, out in _layers(genotype, cells, channels, maps):
         if spec.kind == RESIDUAL:
-            costs.append(_part(ResidualReduction, (maps[-1].channels, spec.channels), *maps[-2:]))
-            maps.append(_Map(spec.channels, out))
+            costs.append(_part(ResidualReduction, (inputs[-1].channels, spec.channels), *inputs))
         else:
-            cell = genotype.cells[spec.kind]
-            costs += _cell(cell, maps[-2:], spec.channels, spec.stride, out)
-            maps.append(_Map(len(cell.live_concat) * spec.channels, out))
+            costs += _cell(genotype.cells[spec.kind], inputs, spec, out)
     features = maps[-1].channels
     costs.append(Cost((features + 1) * num_classes + 2 * features * is_nats, features * num_classes))
     return Cost(*map(sum, zip(*costs, strict=True)))
+
+
+def edge_cost(
+    genotype: Genotype, kind: str, operation: str, reads_input: bool, *, stem: str, cells: int, channels: int, size: int, in_chans: int = 3
+) -> Cost:
+    """What `operation` on one edge of all cells of `kind` adds to the cost of the network; of `genotype` the nodes alone count.
+
+    With `reads_input` the edge is from an input of the cell, and has the stride of the cell.
+    """
+    width = channels if genotype.space == NATS.name or stem != "cifar" else 3 * channels
+    maps = list(_stem(stem, width, _Map(in_chans, size))[1])
+    layers = [layer for layer in _layers(genotype, cells, channels, maps) if layer[0].kind == kind]
+    return Cost(*map(sum, zip(*(_edge(operation, reads_input, inputs[-1], spec, out) for spec, inputs, out in layers), strict=True)))
+
+
+def _layers(genotype: Genotype, cells: int, channels: int, maps: list[_Map]) -> Iterator[tuple[CellSpec, list[_Map], int]]:
+    """Each cell of the network, the maps that it reads and the size of its output, which is appended to `maps`."""
+    for spec in cell_specs(genotype.space, cells, channels):
+        out = _smaller(maps[-1].size, spec.stride)
+        yield spec, maps[-2:], out
+        nodes = 1 if spec.kind == RESIDUAL else len(genotype.cells[spec.kind].live_concat)
+        maps.append(_Map(nodes * spec.channels, out))
 
 
 def _smaller(size: int, stride: int) -> int:
     return -(-size // stride)
 
 
+@cache
 def _stem(name: str, channels: int, image: _Map) -> tuple[list[Cost], list[_Map]]:
     """The costs of the stem's blocks and their maps, the last two of which the first cell reads (a single one twice)."""
     costs, maps = [], [image]
@@ -74,21 +94,24 @@ def _stem(name: str, channels: int, image: _Map) -> tuple[list[Cost], list[_Map]
     return costs, maps[1:] if len(maps) > 2 else [maps[-1]] * 2
 
 
-def _cell(cell: Cell, inputs: list[_Map], channels: int, stride: int, out: int) -> Iterator[Cost]:
+def _cell(cell: Cell, inputs: list[_Map], spec: CellSpec, out: int) -> Iterator[Cost]:
     """The preprocessing of the inputs that are read, and the edges that the output depends on."""
     read, (previous, current) = needed(cell), inputs
     if cell.inputs == 2:
         reduce: Callable[..., nn.Module] = factorized_reduce if previous.size > current.size else relu_conv_bn
         if 0 in read:
-            yield _part(reduce, (previous.channels, channels), previous)
+            yield _part(reduce, (previous.channels, spec.channels), previous)
         if 1 in read:
-            yield _part(relu_conv_bn, (current.channels, channels), current)
+            yield _part(relu_conv_bn, (current.channels, spec.channels), current)
     for node in set(cell.live) & read:
         for operation, source in cell.edges_of(node):
             if operation != "none":
-                reads_input = source < cell.inputs
-                x = _Map(channels, current.size if reads_input else out)
-                yield _part(build, (operation, channels, stride if reads_input else 1), x)
+                yield _edge(operation, source < cell.inputs, current, spec, out)
+
+
+def _edge(operation: str, reads_input: bool, current: _Map, spec: CellSpec, out: int) -> Cost:
+    x = _Map(spec.channels, current.size if reads_input else out)
+    return _part(build, (operation, spec.channels, spec.stride if reads_input else 1), x)
 
 
 @cache

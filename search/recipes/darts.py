@@ -30,6 +30,7 @@ from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import search_result, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
+from nasarch.search.engine.scores import Scores, of_edges, operation_scores
 from nasarch.search.engine.updates import OptimizerSettings, of_order
 from nasarch.search.settings.darts import Darts
 from nasarch.search.supernet.candidates import all_candidates
@@ -62,3 +63,9 @@ def derive(space: Space, settings: Darts, weights: ArchitectureWeights, name: st
     score_ZE = strongest_scores(space, weights.operations_ZEO)
     kept = strongest_edges(space, score_ZE)
     return search_result(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
+
+
+def scores(space: Space, settings: Darts, weights: ArchitectureWeights) -> Scores:
+    """Scores of all cells: edges by their strongest operation."""
+    edge_ZE = strongest_scores(space, weights.operations_ZEO)
+    return of_edges(space, edge_ZE.double().log(), operation_scores(space, weights.operations_ZEO))

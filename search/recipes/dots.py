@@ -63,6 +63,7 @@ from nasarch.search.engine.discretize import (
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.relaxation import Relaxation
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
+from nasarch.search.engine.scores import Scores, of_edges, of_pairs, operation_scores
 from nasarch.search.engine.updates import OptimizerSettings, first_order, one_level
 from nasarch.search.settings.dots import Dots
 from nasarch.search.supernet.candidates import all_candidates, winners
@@ -168,3 +169,11 @@ def derive(space: Space, settings: Dots, weights: ArchitectureWeights, name: str
     chosen = strongest_edges(space, weights.edges_ZE) if kept is None else kept
     operations = strongest_operations(space, weights.operations_ZEO)
     return search_result(space, chosen, operations, weights, score_ZE=weights.edges_ZE, name=name)
+
+
+def scores(space: Space, settings: Dots, weights: ArchitectureWeights) -> Scores:
+    """Scores of all cells: pairs of edges by their weight; edges one by one where the weights of pairs are not known (a mean of runs)."""
+    operations_ZEO = operation_scores(space, weights.operations_ZEO)
+    if len(weights.pairs_ZNS):
+        return of_pairs(space, weights.pairs_ZNS, weights.edges_ZE, weights.operations_ZEO.any(2), operations_ZEO)
+    return of_edges(space, weights.edges_ZE.double().log(), operations_ZEO)

@@ -48,6 +48,7 @@ from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import by_kind, given_edges, search_result, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
+from nasarch.search.engine.scores import Scores, of_edges, of_topology, operation_scores
 from nasarch.search.engine.updates import Batch, OptimizerSettings, State, Step, Update, of_order
 from nasarch.search.settings.edarts import Edarts
 from nasarch.search.supernet.candidates import on, only
@@ -103,6 +104,14 @@ def derive(space: Space, settings: Edarts, weights: ArchitectureWeights, name: s
     score_ZE = strongest_scores(space, weights.operations_ZEO)
     kept = given_edges(space, read_path(settings.path, space)) if settings.path else strongest_edges(space, score_ZE)
     return search_result(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
+
+
+def scores(space: Space, settings: Edarts, weights: ArchitectureWeights) -> Scores:
+    """Scores of all cells on the edges of the path, without a path as DARTS'."""
+    operations_ZEO = operation_scores(space, weights.operations_ZEO)
+    if settings.path is not None:
+        return of_topology(space, given_edges(space, read_path(settings.path, space)), operations_ZEO)
+    return of_edges(space, strongest_scores(space, weights.operations_ZEO).double().log(), operations_ZEO)
 
 
 def attended(update: Update, constants_O: Tensor) -> Update:

@@ -57,6 +57,7 @@ from nasarch.search.engine.discretize import (
 )
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
+from nasarch.search.engine.scores import Scores, given_operation, of_edges, operation_scores
 from nasarch.search.engine.updates import OptimizerSettings, first_order
 from nasarch.search.settings.ftso import Ftso
 from nasarch.search.supernet.candidates import on, only
@@ -141,9 +142,20 @@ def derive(space: Space, settings: Ftso, weights: ArchitectureWeights, name: str
 
     An edge without operation weights is none: of several runs the operator search of one at least had it.
     """
-    logits_ZE = weights.edges_ZE.log() if settings.edge_softmax else weights.edges_ZE
-    score_ZE = logits_ZE.masked_fill(~weights.operations_ZEO.any(2), -torch.inf)
-    kept = strongest_edges(space, score_ZE, tie_breaker_ZE=descent_ZE, tie=TIE if descent_ZE is not None else 0.0)
+    kept = strongest_edges(space, _logits(settings, weights), tie_breaker_ZE=descent_ZE, tie=TIE if descent_ZE is not None else 0.0)
     replaced = settings.operator == "replace"
     operations = one_operation(space, settings.operation) if replaced else strongest_operations(space, weights.operations_ZEO)
     return search_result(space, kept, operations, weights, score_ZE=weights.edges_ZE, name=name)
+
+
+def scores(space: Space, settings: Ftso, weights: ArchitectureWeights) -> Scores:
+    """Scores of all cells: edges by beta; operations by their weights, or the one that replaces all."""
+    replaced = settings.operator == "replace"
+    operations_ZEO = given_operation(space, settings.operation) if replaced else operation_scores(space, weights.operations_ZEO)
+    return of_edges(space, _logits(settings, weights).double(), operations_ZEO)
+
+
+def _logits(settings: Ftso, weights: ArchitectureWeights) -> Tensor:
+    """[Z, E] logits of the edges, -inf where an edge has no operation."""
+    logits_ZE = weights.edges_ZE.log() if settings.edge_softmax else weights.edges_ZE
+    return logits_ZE.masked_fill(~weights.operations_ZEO.any(2), -torch.inf)

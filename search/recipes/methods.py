@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, NamedTuple
 
+from nasarch.cells.space import Space
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.loop import Progress
-from nasarch.search.engine.result import SearchResult
+from nasarch.search.engine.result import ArchitectureWeights, SearchResult
+from nasarch.search.engine.scores import Scores
 
 from . import darts, dots, edarts, ftso, pc_darts
 
@@ -16,7 +18,8 @@ class Method(NamedTuple):
     """A search method: its title in print, its paper, and its recipe.
 
     `settings` is a frozen dataclass; search(context, settings) yields progress and returns the result;
-    derive(space, settings, weights, name) gives the cell of architecture weights.
+    derive(space, settings, weights, name) gives the cell of architecture weights, scores(space, settings, weights) the scores of all cells,
+    of which it is the best.
     """
 
     title: str
@@ -24,14 +27,15 @@ class Method(NamedTuple):
     settings: type
     search: Callable[[SearchContext, Any], Generator[Progress, None, SearchResult]]
     derive: Callable[..., SearchResult]
+    scores: Callable[[Space, Any, ArchitectureWeights], Scores]
 
 
 METHODS = {
-    "darts": Method("DARTS", darts.PAPER, darts.Darts, darts.search, darts.derive),
-    "pc-darts": Method("PC-DARTS", pc_darts.PAPER, pc_darts.PcDarts, pc_darts.search, pc_darts.derive),
-    "dots": Method("DOTS", dots.PAPER, dots.Dots, dots.search, dots.derive),
-    "ftso": Method("FTSO", ftso.PAPER, ftso.Ftso, ftso.search, ftso.derive),
-    "edarts": Method("eDARTS", edarts.PAPER, edarts.Edarts, edarts.search, edarts.derive),
+    "darts": Method("DARTS", darts.PAPER, darts.Darts, darts.search, darts.derive, darts.scores),
+    "pc-darts": Method("PC-DARTS", pc_darts.PAPER, pc_darts.PcDarts, pc_darts.search, pc_darts.derive, pc_darts.scores),
+    "dots": Method("DOTS", dots.PAPER, dots.Dots, dots.search, dots.derive, dots.scores),
+    "ftso": Method("FTSO", ftso.PAPER, ftso.Ftso, ftso.search, ftso.derive, ftso.scores),
+    "edarts": Method("eDARTS", edarts.PAPER, edarts.Edarts, edarts.search, edarts.derive, edarts.scores),
 }
 
 

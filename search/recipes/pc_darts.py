@@ -22,12 +22,15 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
+from torch import Tensor
+
 from nasarch.cells.space import Space
 from nasarch.runtime.schedules import cosine, warmed_up
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.engine.discretize import search_result, strongest_edges, strongest_operations, strongest_scores
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
+from nasarch.search.engine.scores import Scores, of_edges, operation_scores
 from nasarch.search.engine.updates import OptimizerSettings, first_order
 from nasarch.search.settings.pc_darts import PcDarts
 from nasarch.search.supernet.candidates import all_candidates
@@ -70,6 +73,15 @@ def search(context: SearchContext, settings: PcDarts) -> Generator[Progress, Non
 
 def derive(space: Space, settings: PcDarts, weights: ArchitectureWeights, name: str) -> SearchResult:
     """The cell that these weights give: edges by the product of both softmaxes, operations by their own."""
-    score_ZE = strongest_scores(space, weights.operations_ZEO * weights.edges_ZE[:, :, None])
+    score_ZE = _edge_scores(space, weights)
     kept = strongest_edges(space, score_ZE)
     return search_result(space, kept, strongest_operations(space, weights.operations_ZEO), weights, score_ZE=score_ZE, name=name)
+
+
+def scores(space: Space, settings: PcDarts, weights: ArchitectureWeights) -> Scores:
+    """Scores of all cells: edges by the product of both softmaxes."""
+    return of_edges(space, _edge_scores(space, weights).double().log(), operation_scores(space, weights.operations_ZEO))
+
+
+def _edge_scores(space: Space, weights: ArchitectureWeights) -> Tensor:
+    return strongest_scores(space, weights.operations_ZEO * weights.edges_ZE[:, :, None])

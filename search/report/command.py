@@ -1,15 +1,18 @@
-"""The commands on searches that were run: `nasarch report` and `nasarch gather`. PyTorch is imported once the flags are parsed."""
+"""The commands on searches that were run: `nasarch report`, `gather`, `derive`, `pareto`. PyTorch is imported once the flags are parsed."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from nasarch.console import print_text
+from nasarch.ranges import Count, Positive, at_least
 
 Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+OneRun = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+Network = Literal["nas_224", "nas_cifar", "nas_bench_201"]
 Out = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")]
 
 
@@ -36,3 +39,52 @@ def gather(runs: Runs, *, out: Out, stability_only: bool = False) -> None:
     from nasarch.search.runs.gather import combine
 
     combine(runs, out, stability_only=stability_only)
+
+
+def derive(
+    run: OneRun,
+    *,
+    out: Out,
+    max_macs: Positive | None = None,
+    max_params: Positive | None = None,
+    max_skips: Annotated[int, at_least(0)] | None = None,
+    network: Network | None = None,
+    best: Count = 1,
+) -> None:
+    """Derive the best cell of a search within a budget, exactly: the greatest sum of log architecture weights within all limits.
+
+    Args:
+        run: Folder of a finished search, or of several seeds (the mean of their weights).
+        out: Folder to write, a new one.
+        max_macs: Limit of multi-adds in millions.
+        max_params: Limit of parameters in millions.
+        max_skips: Limit of skip connections in the normal cell.
+        network: Network that the limits are for (default: nas_224, 14 cells of 48 channels; of cells of NATS-Bench theirs).
+        best: Number of cells, the best ones within the limits, for `nasarch select`.
+    """
+    from nasarch.search.derive.budget import Budget
+    from nasarch.search.runs import derive
+
+    budget = Budget(max_macs=max_macs, max_params=max_params, max_skips=max_skips)
+    found = derive.derive(derive.Searched.load(run), budget, out, network=network, best=best)
+    print_text("\n".join(derive.summary(found, out)))
+
+
+def pareto(
+    runs: Runs,
+    *,
+    out: Out,
+    cost: Literal["multi_adds", "parameters"] = "multi_adds",
+    network: Network | None = None,
+) -> None:
+    """Compute the Pareto front of searches: the best cell for every budget, as a table, a chart and genotypes.
+
+    Args:
+        runs: Folders of finished searches, or of several seeds (the mean of their weights).
+        out: Folder to write, a new one.
+        cost: Cost of a cell.
+        network: Network that the cost is of (default: nas_224, 14 cells of 48 channels; of cells of NATS-Bench theirs).
+    """
+    from .pareto import write_fronts
+
+    write_fronts(runs, out, cost=cost, network=network)

@@ -33,13 +33,8 @@ def imagenet_multi_adds(cells: Genotype) -> float | None:
     return round(network_cost(cells, stem="imagenet", cells=14, channels=48, size=224, num_classes=1000).multi_adds / 1e6, 1)
 
 
-def warnings_about(cells: Genotype, max_macs: float) -> list[str]:
-    """Warnings about the cells, each with its remedy."""
-    return [words for words in (collapse(cells), expense(cells, max_macs)) if words]
-
-
 def collapse(cells: Genotype) -> str:
-    """Half of the edges and more as skip connections is the collapse that DARTS is known for (Chu et al. 2020; eDARTS sec. III-C).
+    """A warning if half of the edges and more are skip connections, the collapse of DARTS (Chu et al. 2020; eDARTS sec. III-C), or "".
 
     Only of normal cells: the published reduction cell of DARTS- (Chu et al. 2021) has five skip connections of eight edges.
     """
@@ -54,7 +49,7 @@ def collapse(cells: Genotype) -> str:
 
 
 def expense(cells: Genotype, max_macs: float) -> str:
-    """Multi-adds in millions of the ImageNet network, whose mobile setting allows 600 million multi-adds."""
+    """A warning if the ImageNet network, whose mobile setting allows 600 million multi-adds, has more than `max_macs` million, or ""."""
     cost = imagenet_multi_adds(cells)
     if cost is None or cost <= max_macs:
         return ""

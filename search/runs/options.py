@@ -37,7 +37,8 @@ class SearchOptions:
         hessian_every: Number of steps between two measurements of the eigenvalue within an epoch, too, each with the cell of that step
             (FTSO, Fig. 3c and 4d).
         hessian_images: Number of images that the eigenvalue is measured on, after every epoch (default: one batch).
-        max_macs: Multiply-add budget in millions for the derived ImageNet network (a warning if exceeded).
+        max_macs: Multiply-add budget in millions for the ImageNet network of the cell; if it is exceeded, the best cell within it is
+            written to derived/ in the run folder, as `nasarch derive` does.
         tensorboard: Log for TensorBoard in the run folder.
         name: Name of the genotype (default: METHOD_DATA).
 

@@ -20,13 +20,15 @@ from nasarch.runtime.json_files import SETTINGS
 from nasarch.runtime.loggers import RunLog, TensorBoardLogger
 from nasarch.runtime.progress import ProgressDisplay, to_all
 from nasarch.runtime.seeds import run_seeds
+from nasarch.search.derive.budget import Budget
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import SearchResult
 from nasarch.search.training.recipes import CIFAR
 
 from .console import log_epoch, report
+from .derive import Searched, derive, figures
 from .gather import conclude
-from .metrics import collapse, warnings_about
+from .metrics import collapse, expense
 from .nats_table import check_table, lookup
 from .run import Plan, Report, config_of, config_of_seeds, run, settings_of
 
@@ -65,10 +67,25 @@ def _one(plan: Plan, seed: int, folder: Path, console: Console) -> SearchResult:
         result = run(plan, seed, folder, to_all(reports))
         log.result = result.genotype.to_dict()
     console.print(_choice(result, seed))
-    _warn(console, warnings_about(result.genotype, plan.job.max_macs))
+    _warn(console, [words for words in (collapse(result.genotype), _over_budget(plan, folder, result)) if words])
     if plan.job.nats_table is not None:
         console.print(lookup(result.genotype, plan.job.nats_table).line(), soft_wrap=True, highlight=False)
     return result
+
+
+def _over_budget(plan: Plan, folder: Path, result: SearchResult) -> str:
+    """A warning if the cell exceeds `--max-macs`, once the best cell that does not is written to derived/ in the run folder."""
+    words, budget = expense(result.genotype, plan.job.max_macs), Budget(max_macs=plan.job.max_macs)
+    if not words or not distributed.is_main():
+        return words
+    searched = Searched(
+        method=plan.method, settings=plan.settings, space=plan.space, weights=result.weights, like=result.genotype, cells=result.genotype
+    )
+    try:
+        free, within = derive(searched, budget, folder / "derived", replace=True)
+    except ValueError as error:
+        return f"{words}; or: {error}"
+    return f"{words}; or take {folder / 'derived' / 'genotype.json'}: {figures(within)}, score {free.score - within.score:.6f} lower"
 
 
 class Watch:

@@ -76,6 +76,8 @@ QUICK += [
     ["detect", "train", "--wrong"],
     ["report", "--help"],
     ["gather", "--wrong"],
+    ["derive", "--help"],
+    ["pareto", "--wrong"],
     ["rank-paths", "--epochs", "0"],
     ["correlate", "--help"],
     ["select", "--help"],

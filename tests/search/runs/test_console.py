@@ -9,13 +9,17 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from nasarch.cells.genotype import Genotype, resolve
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, Margin, SearchResult
 from nasarch.search.runs import seeds
+from nasarch.search.runs.metrics import imagenet_multi_adds
 from nasarch.search.runs.run import Plan
 from tests.helpers.captured_options import CapturedCall, catch_searches, plan_of
+
+NOTHING = torch.zeros(2, 14, 8)
 
 
 @pytest.fixture
@@ -27,14 +31,13 @@ def told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> CapturedCall:
 class Ran:
     """Stands for `run`: what it was called with, and what it gives back."""
 
-    def __init__(self, cells: Genotype) -> None:
-        self.cells, self.calls = cells, list[tuple[int, Path]]()
+    def __init__(self, cells: Genotype, operations: Tensor = NOTHING) -> None:
+        self.cells, self.operations, self.calls = cells, operations, list[tuple[int, Path]]()
 
     def __call__(self, plan: Plan, seed: int, folder: Path, report: Any) -> SearchResult:
         self.calls.append((seed, folder))
-        found = SearchResult(
-            self.cells, [Margin("normal", 2, (0.25, 0.75), (1,), 0, 0.5)], ArchitectureWeights(torch.zeros(2, 14, 8), torch.zeros(2, 14))
-        )
+        weights = ArchitectureWeights(self.operations, torch.full((2, 14), 0.5))
+        found = SearchResult(self.cells, [Margin("normal", 2, (0.25, 0.75), (1,), 0, 0.5)], weights)
         report(
             Progress(
                 **{"stage": "topology", "epoch": 1, "epochs": 1, "step": 1, "steps": 1, "loss": 2.0, "accuracy": 0.5},
@@ -45,8 +48,10 @@ class Ran:
         return found._replace(genotype=replace(self.cells, provenance=provenance))
 
 
-def searched(told: CapturedCall, monkeypatch: pytest.MonkeyPatch, *flags: str, cells: Genotype | None = None) -> Ran:
-    ran = Ran(cells or resolve("darts_v2_cifar"))
+def searched(
+    told: CapturedCall, monkeypatch: pytest.MonkeyPatch, *flags: str, cells: Genotype | None = None, operations: Tensor = NOTHING
+) -> Ran:
+    ran = Ran(cells or resolve("darts_v2_cifar"), operations)
     plan = plan_of(told, *flags)
     monkeypatch.setattr(seeds, "run", ran)
     seeds.search(plan, told.folder)
@@ -98,6 +103,29 @@ def test_a_cell_is_dear_by_the_limit_that_is_given(
         searched(told, monkeypatch, *flags, "--out", f"limit{len(list(Path().iterdir()))}")
         printed = capsys.readouterr().out
         assert ("more than --max-macs" in printed) == ("has 530 M multi-adds, more than --max-macs 529" in printed) == warned
+
+
+def test_the_best_cell_within_the_limit_is_derived(
+    told: CapturedCall, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operations = torch.rand(2, 14, 8, generator=torch.Generator().manual_seed(0))
+    searched(told, monkeypatch, "--operator", "gradient", "--max-macs", "350", "--out", "dear", operations=operations)
+    for _ in range(2):  # the second time as after --resume
+        printed = capsys.readouterr().out
+        derived = json.loads(Path("dear/derived/derivation.json").read_text())["cells"][0]
+        assert f"or take dear/derived/genotype.json: {derived['multi_adds'] / 1e6:.1f} M multi-adds" in printed
+        assert derived["multi_adds"] <= 350e6 and derived["below the optimum"] > 0
+        assert f"score {derived['below the optimum']:.6f} lower" in printed
+        network = imagenet_multi_adds(Genotype.load("dear/derived/genotype.json"))
+        assert network == pytest.approx(derived["multi_adds"] / 1e6, abs=0.06)
+        seeds.search(told.plan, told.folder)
+    capsys.readouterr()
+    searched(told, monkeypatch, "--max-macs", "400", "--out", "replaced")
+    printed = capsys.readouterr().out
+    assert "more than --max-macs 400" in printed and "or: --max-macs 400: the smallest nas_224 of this search has" in printed
+    assert not Path("replaced/derived").exists()
+    searched(told, monkeypatch, "--operator", "gradient", "--out", "cheap", operations=operations)
+    assert "derived" not in capsys.readouterr().out and not Path("cheap/derived").exists()
 
 
 def test_the_accuracy_of_a_cell_of_nats_bench_is_looked_up(

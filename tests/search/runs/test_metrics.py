@@ -14,7 +14,7 @@ from nasarch.cells.space import DARTS
 from nasarch.runtime.meter import peak_memory
 from nasarch.search.engine.loop import Progress
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
-from nasarch.search.runs.metrics import epoch_line, imagenet_multi_adds, skips, warnings_about
+from nasarch.search.runs.metrics import collapse, epoch_line, expense, imagenet_multi_adds, skips
 from nasarch.search.runs.seeds import Watch
 
 
@@ -37,30 +37,30 @@ def place(found: SearchResult, **given: Any) -> Progress:
 
 
 def test_half_of_the_edges_as_skip_connections_are_a_collapse() -> None:
-    (words,) = warnings_about(cells(*[SKIP] * 4, *[CONV] * 4), max_macs=1e9)
+    words = collapse(cells(*[SKIP] * 4, *[CONV] * 4))
     assert words.startswith("4 of the 8 edges of the normal cell are skip connections") and "earlier epoch" in words and "edarts" in words
-    assert warnings_about(cells(*[SKIP] * 3, *[CONV] * 5), max_macs=1e9) == []
+    assert collapse(cells(*[SKIP] * 3, *[CONV] * 5)) == ""
 
 
 def test_a_cell_that_costs_too_much_gets_a_width_that_does_not() -> None:
     heavy = cells(*["sep_conv_5x5"] * 8)
     cost = imagenet_multi_adds(heavy)
     assert cost is not None
-    (words,) = warnings_about(heavy, max_macs=600)
+    words = expense(heavy, max_macs=600)
     assert f"has {cost:.0f} M multi-adds, more than --max-macs 600" in words and "another seed" in words
     channels = int(words.split("about ")[1].split(")")[0])
     assert channels % 2 == 0 and cost * (channels / 48) ** 2 <= 600 < cost * ((channels + 2) / 48) ** 2
-    assert warnings_about(heavy, max_macs=cost) == [] and len(warnings_about(heavy, max_macs=cost - 0.1)) == 1
+    assert expense(heavy, max_macs=cost) == "" and expense(heavy, max_macs=cost - 0.1)
 
 
 @pytest.mark.parametrize("name", ["darts_v2_cifar", "pc_darts_cifar", "dots_cifar", "darts_minus_cifar"])
 def test_nothing_is_wrong_with_a_published_cell(name: str) -> None:
-    assert warnings_about(resolve(name), max_macs=600) == []
+    assert collapse(resolve(name)) == expense(resolve(name), max_macs=600) == ""
 
 
 def test_a_cell_of_nats_bench_has_skips_and_no_imagenet_network() -> None:
     assert skips(NATS_SKIPS) == {"normal": 4} and imagenet_multi_adds(NATS_SKIPS) is None
-    assert "skip connections" in warnings_about(NATS_SKIPS, max_macs=1)[0]
+    assert "skip connections" in collapse(NATS_SKIPS) and expense(NATS_SKIPS, max_macs=1) == ""
 
 
 def test_the_line_of_an_epoch_says_all_but_the_tables() -> None:
