@@ -46,7 +46,20 @@ ROOMS = {  # each may import the rooms before it; those of search and export may
         "report",
         "reproduce",
     ],
-    "nasarch.export": ["errors", "samples", "source", "onnx", "ssd", "hub", "web", "detection", "verify", "benchmark", "commands"],
+    "nasarch.export": [
+        "errors",
+        "samples",
+        "source",
+        "onnx",
+        "mobile",
+        "ssd",
+        "hub",
+        "web",
+        "detection",
+        "verify",
+        "benchmark",
+        "commands",
+    ],
 }
 LAST = {"nasarch.cli", "nasarch.__main__"}  # the command line, which nothing else imports
 NO_TORCH = {

@@ -85,11 +85,15 @@ COMMANDS: dict[str, Command | Group] = {
         flags={"--config FILE": "Method and settings of a file, such as settings.toml of a run folder."},
     ),
     "export": Group(
-        "Export a model: onnx, hub, web, ssd; verify a file.",
+        "Export a model: onnx, hub, web, litert, coreml, ssd; verify a file.",
         {
             "onnx": Command("nasarch.export.commands:onnx", "Export a model to ONNX: float32, float16, int8, uint8 input."),
             "hub": Command("nasarch.export.commands:hub", "Export a model as a folder for timm and the Hugging Face Hub; upload it."),
-            "web": Command("nasarch.export.commands:web", "Export a model as a web page that classifies images in the browser."),
+            "web": Command("nasarch.export.web.command:web", "Export a model as a web page that classifies images in the browser."),
+            "litert": Command(
+                "nasarch.export.mobile.commands:litert", "Export a model to LiteRT (.tflite) for Android and microcontrollers."
+            ),
+            "coreml": Command("nasarch.export.mobile.commands:coreml", "Export a model to Core ML (.mlpackage) for iOS and macOS."),
             "ssd": Command("nasarch.export.commands:ssd", "Export a detector to ONNX, from images to boxes, or as a folder for the Hub."),
             "verify": Command("nasarch.export.commands:verify", "Verify an ONNX file against its PyTorch model."),
         },

@@ -1,0 +1,1 @@
+"""Export of a classifier for phones: LiteRT (TensorFlow Lite) and Core ML."""
