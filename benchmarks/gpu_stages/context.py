@@ -29,6 +29,8 @@ class Context:
         cases: names of the searches and steps of the stages smoke, steps, graph and whole, and how names of kernels begin; none are all.
         precisions: of smoke, steps and graph.
         forms: memory formats in which they do.
+        plain: without the fused kernels in Triton.
+        one_stream: captured steps don't fork.
         contiguous: whole searches run in NCHW order instead of channels_last.
         data: name or path, as `nasarch search --data` takes it.
         scratch: folder for what one stage hands on to another.
@@ -48,6 +50,8 @@ class Context:
     cases: tuple[str, ...] = ()
     forms: tuple[str, ...] = ("channels_last", "NCHW")
     precisions: tuple[str, ...] = ("off", "bf16", "fp16")
+    plain: bool = False
+    one_stream: bool = False
     contiguous: bool = False
     data: str = "digits"
     scratch: Path = Path()

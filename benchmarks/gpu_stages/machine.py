@@ -26,6 +26,8 @@ def about(context: Context) -> dict[str, Any]:
         "data": Path(context.data).name,
         "tf32": context.tf32,
         "autotune": context.autotune,
+        "plain": context.plain,
+        "one_stream": context.one_stream,
         "searches_in": "NCHW" if context.contiguous else "channels_last",
         "small": context.small,
     }
@@ -61,7 +63,9 @@ def prepare(context: Context) -> None:
     import torch
 
     from nasarch.compute import keep_freed_memory, pick_device, set_tf32
+    from nasarch.search.kernels import device, streams
 
+    device.FUSED, streams.FORKS = not context.plain, not context.one_stream
     set_tf32(context.tf32)
     torch.backends.cudnn.benchmark = context.autotune
     if context.device == "cpu":

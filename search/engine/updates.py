@@ -30,6 +30,7 @@ from torch.optim import Optimizer
 
 from nasarch.runtime.distributed import all_reduce_mean
 from nasarch.runtime.optimizers import adam, set_gradients, sgd
+from nasarch.search.kernels.streams import is_forking
 
 Batch = tuple[Tensor, Tensor]
 
@@ -248,13 +249,13 @@ def _loss(state: State, batch: Batch, weights: dict[str, Tensor]) -> Tensor:
 
 def _gradients(loss: Tensor, inputs: Sequence[Tensor]) -> list[Tensor]:
     """Gradients, averaged over the processes; zeros for what the loss does not depend on."""
-    gradients = list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True))
+    gradients = list(torch.autograd.grad(loss, inputs, allow_unused=True, materialize_grads=True, retain_graph=is_forking(loss)))
     all_reduce_mean(gradients)
     return gradients
 
 
 def _set_gradients(state: State, parameters: list[nn.Parameter], loss: Tensor) -> None:
     """Set `.grad` of these parameters and of no others, scaled as `state.scaler` has it."""
-    gradients = torch.autograd.grad(state.scaler.scale(loss), parameters, allow_unused=True)
+    gradients = torch.autograd.grad(state.scaler.scale(loss), parameters, allow_unused=True, retain_graph=is_forking(loss))
     all_reduce_mean(gradients)
     set_gradients(parameters, gradients)

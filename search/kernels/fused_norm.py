@@ -79,11 +79,20 @@ class _NormSum(Function):
         sums = torch.empty(2, parts, y.shape[1], dtype=mean.dtype, device=y.device)
         operands, across = (g, y, mean, invstd, _or(scale, mean)), ctx.blocks * triton.cdiv(g.shape[1], tile["BC"])
         _reduce_kernel[(parts, across)](*operands, sums, sums[1], *_sizes(y, ctx.blocks), row, column, rows, **flags, **tile)
-        total, weighted = sums.sum(1)
+        total, weighted = _column_sums(sums)
         _gradient_kernel[(triton.cdiv(pixels, tile["R"]), across)](
             *operands, total, weighted, slope, *_sizes(y, ctx.blocks), row, column, **flags, **tile
         )
         return slope, weighted.to(scale.dtype) if scale is not None and ctx.needs_input_grad[1] else None, None, None, None
+
+
+def _column_sums(parts: Tensor) -> Tensor:
+    """[2, parts, C] -> [2, C]."""
+    _, rows, channels = parts.shape
+    out = torch.empty(2, channels, dtype=parts.dtype, device=parts.device)
+    grid = (triton.cdiv(channels, 8), 2)
+    _column_sum_kernel[grid](parts, out, channels, rows, PARTS=triton.next_power_of_2(rows), BC=8)
+    return out
 
 
 def _statistics(y: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -191,6 +200,14 @@ def _combine_kernel(
         unbiased = var * (count / tl.maximum(pixels - 1, 1).to(SUM))
         tl.store(running_mean + c, (old_mean + momentum * (mean - old_mean)).to(running_mean.dtype.element_ty), mask=known)
         tl.store(running_var + c, (old_var + momentum * (unbiased - old_var)).to(running_var.dtype.element_ty), mask=known)
+
+
+@triton.jit(do_not_specialize=COUNTS[2:])
+def _column_sum_kernel(sums, out, W, parts, PARTS: tl.constexpr, BC: tl.constexpr):
+    c, part, first = tl.program_id(0) * BC + tl.arange(0, BC), tl.arange(0, PARTS), tl.program_id(1)
+    inside = (part < parts)[:, None] & (c < W)[None, :]
+    values = tl.load(sums + (first * parts + part)[:, None] * W + c[None, :], mask=inside, other=0.0)
+    tl.store(out + first * W + c, tl.sum(values, axis=0), mask=c < W)
 
 
 @triton.jit(do_not_specialize=["N", "BLOCKS"])

@@ -14,20 +14,29 @@ from typing import Any
 from torch import Tensor
 from torch.autograd import Function
 
+from . import device
+from .channels import MOST
 
-def spread_add(full: Sequence[Tensor], taken: Tensor) -> Tensor:
-    """The sum of `full`, [B, C, H, W] each, and of `taken` [B, C / K, H, W] on every K-th channel."""
-    return _SpreadAdd.apply(taken, *full)
+
+def spread_add(full: Sequence[Tensor], taken: Sequence[Tensor]) -> Tensor:
+    """The sum of `full`, [B, C, H, W] each, and of `taken`, [B, C / K, H, W] each, on every K-th channel."""
+    return _SpreadAdd.apply(len(full), *full, *taken)
 
 
 class _SpreadAdd(Function):
     @staticmethod
-    def forward(ctx: Any, taken: Tensor, *full: Tensor) -> Tensor:
-        total = reduce(add, full) if len(full) > 1 else full[0].clone()
-        ctx.step, ctx.count = total.shape[1] // taken.shape[1], len(full)
-        total[:, :: ctx.step] += taken
+    def forward(ctx: Any, count: int, *maps: Tensor) -> Tensor:
+        full, taken = maps[:count], maps[count:]
+        ctx.step, ctx.counts = full[0].shape[1] // taken[0].shape[1], (count, len(taken))
+        if device.has_triton(full[0]) and max(ctx.counts) <= MOST and len({one.dtype for one in maps}) == 1:
+            from .fused_join import spread_sum
+
+            return spread_sum(full, taken)
+        total = reduce(add, full) if count > 1 else full[0].clone()
+        total[:, :: ctx.step] += reduce(add, taken)
         return total
 
     @staticmethod
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, ...]:
-        return g[:, :: ctx.step], *[g] * ctx.count
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
+        count, others = ctx.counts
+        return None, *[g] * count, *[g[:, :: ctx.step]] * others

@@ -9,7 +9,7 @@ The last BN of each operation is not affine, so the mixing weights are handed to
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from itertools import groupby
 from operator import add
 
@@ -18,9 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nasarch.models.operations import HalvingConv, build
+from nasarch.search.kernels.channels import divided
 from nasarch.search.kernels.pointwise import matrix_of
 from nasarch.search.kernels.polyphase import first_phase, from_polyphase, to_polyphase
 from nasarch.search.kernels.recompute import Copies, Geometry, conv_norm, depthwise, is_pointwise, widest
+from nasarch.search.kernels.streams import side_by_side
 
 
 class NormedConv(nn.Module):
@@ -196,5 +198,7 @@ class Convolutions(nn.Module):
     def forward(self, taken: Tensor, bypassed: Tensor, mix: Tensor) -> tuple[Tensor, ...]:
         x = F.relu(taken)
         scales = mix.repeat_interleave(self.channels).split(self.widths)
-        parts = [family(x, scale) for family, scale in zip(self.families, scales, strict=True)]
-        return reduce(add, parts).split(self.channels, dim=1)
+        calls = [partial(family, x, scale) for family, scale in zip(self.families, scales, strict=True)]
+        parts = side_by_side(calls, [x, *scales])
+        total = reduce(add, parts)
+        return divided(total, [self.channels] * (total.shape[1] // self.channels))

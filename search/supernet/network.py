@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 
 import torch
@@ -32,6 +32,7 @@ from nasarch.search.kernels import device
 from nasarch.search.kernels.packed_weights import PackedWeights
 from nasarch.search.kernels.pointwise import pointwise
 from nasarch.search.kernels.spread_add import spread_add
+from nasarch.search.kernels.streams import side_by_side
 
 from .candidates import check_candidates
 from .channel_sampling import Choice, Sampler
@@ -85,7 +86,8 @@ class SearchCell(nn.Module):
         `choices`: of the nodes but the last, the channels that go through the operations, where they are sampled.
         """
         inputs = (previous, current)[-len(self.preprocess) :]
-        states = [preprocess(x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
+        calls = [partial(preprocess, x) for preprocess, x in zip(self.preprocess, inputs, strict=True)]
+        states = side_by_side(calls, inputs)
         return self._linear(states, mixes) if self.is_linear else self._by_node(states, mixes, choices)
 
     def _by_node(self, states: list[Tensor], mixes: Sequence[Sequence[Tensor]], choices: Sequence[Choice]) -> Tensor:
@@ -105,7 +107,7 @@ class SearchCell(nn.Module):
         full = [share for share in shares if share.shape[1] == self.channels]
         taken = [share for share in shares if share.shape[1] < self.channels]
         if taken and full and device.on_cuda(full[0]):
-            return spread_add(full, reduce(add, taken))
+            return spread_add(full, taken)
         return reduce(add, full + ([self._widened(reduce(add, taken))] if taken else []))
 
     def _linear(self, states: list[Tensor], mixes: Sequence[Sequence[Tensor]]) -> Tensor:

@@ -11,6 +11,7 @@ All edges that leave a node read the same tensor:
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -20,8 +21,10 @@ from nasarch.cells.space import NATS, Space
 from nasarch.models.operations import build
 from nasarch.search.kernels.average_pool import AveragePool, MaxPool
 from nasarch.search.kernels.batch_norm import contiguous_gradient
+from nasarch.search.kernels.channels import divided, joined
 from nasarch.search.kernels.pointwise import pointwise
 from nasarch.search.kernels.recompute import normalized
+from nasarch.search.kernels.streams import side_by_side
 
 from .channel_sampling import Choice, reordered, returned
 from .convolutions import Convolutions
@@ -51,8 +54,8 @@ class WeightFreeOperations(nn.Module):
         features = [pool(taken) if isinstance(pool, NormedPool) else contiguous_gradient(pool(taken)) for pool in self.pools]
         if bypassed.shape[1]:
             features.append(self.bypass(bypassed))
-        out = pointwise(torch.cat(features, dim=1), matrix[:, :, None, None])
-        return out.split(self.channels, dim=1)
+        out = pointwise(joined(features), matrix[:, :, None, None])
+        return divided(out, [self.channels] * (len(matrix) // self.channels))
 
 
 POOLS = {"avg_pool_3x3": AveragePool, "max_pool_3x3": MaxPool}
@@ -141,10 +144,13 @@ class OutgoingEdges(nn.Module):
         """`mixes`: the mixing weights of each branch, in the shapes of `mix_index`; `choice`: the taken channels, where sampled."""
         if choice is not None:
             xs = [reordered(x.permute(0, 2, 3, 1), choice, 3).permute(0, 3, 1, 2) for x in xs]
-        taken, bypassed = map(_joined, zip(*[x.split(self.widths, dim=1) for x in xs], strict=True))
+        taken, bypassed = map(joined, zip(*[divided(x, self.widths) for x in xs], strict=True))
+        calls = [
+            partial(branch, taken, bypassed, mix) if choice is None else partial(self._sampled, branch, taken, bypassed, mix, choice)
+            for branch, mix in zip(self.branches, mixes, strict=True)
+        ]
         pairs: list[tuple[int, Tensor]] = []
-        for branch, targets, mix in zip(self.branches, self.targets, mixes, strict=True):
-            shares = branch(taken, bypassed, mix) if choice is None else self._sampled(branch, taken, bypassed, mix, choice)
+        for targets, shares in zip(self.targets, side_by_side(calls, [taken, bypassed, *mixes]), strict=True):
             pairs += zip(targets, shares, strict=True)
         return pairs
 
@@ -154,10 +160,6 @@ class OutgoingEdges(nn.Module):
             return branch(taken, bypassed, returned(mix.unflatten(0, (-1, sum(self.widths))), choice, 1).flatten(0, 1))
         wide = [F.pad(part.permute(0, 2, 3, 1), (0, self.widths[1])) for part in branch(taken, bypassed, mix)]
         return [returned(part, choice, 3).permute(0, 3, 1, 2) for part in wide]
-
-
-def _joined(parts: tuple[Tensor, ...]) -> Tensor:
-    return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
 
 def are_alike(space: Space, candidates_EO: Tensor, sources: Sequence[int]) -> bool:

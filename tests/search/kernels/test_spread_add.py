@@ -18,13 +18,13 @@ def double(*shape: int) -> Tensor:
 @pytest.mark.parametrize("count", [1, 3])
 def test_is_the_sum_of_the_padded_share(count: int) -> None:
     torch.manual_seed(0)
-    taken, full = double(2, 2, 3, 5), [double(2, 8, 3, 5) for _ in range(count)]
+    taken, full = [double(2, 2, 3, 5) for _ in range(count)], [double(2, 8, 3, 5) for _ in range(count)]
     before = [x.detach().clone() for x in full]
-    padded = F.pad(taken.unsqueeze(2), (0, 0, 0, 0, 0, 3)).flatten(1, 2)
+    padded = F.pad(sum(taken[1:], taken[0]).unsqueeze(2), (0, 0, 0, 0, 0, 3)).flatten(1, 2)
     assert torch.equal(spread_add(full, taken), sum(full[1:], full[0]) + padded)
     assert all(map(torch.equal, full, before))
 
-    def run(share: Tensor, *others: Tensor) -> Tensor:
-        return spread_add(others, share)
+    def run(*maps: Tensor) -> Tensor:
+        return spread_add(maps[:count], maps[count:])
 
-    assert gradcheck(run, (taken, *full)) and gradgradcheck(run, (taken, *full))
+    assert gradcheck(run, (*full, *taken)) and gradgradcheck(run, (*full, *taken))
