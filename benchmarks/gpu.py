@@ -120,6 +120,7 @@ def main() -> int:
         "--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of smoke, steps (no fp16) and graph (no fp16)"
     )
     parser.add_argument("--plain", action="store_true", help="without the fused kernels in Triton")
+    parser.add_argument("--cudnn-depthwise", action="store_true", help="without those of depthwise convolutions")
     parser.add_argument("--one-stream", action="store_true", help="captured steps don't fork into several streams")
     parser.add_argument("--contiguous", action="store_true", help="whole searches in NCHW order (see the figures of `steps` first)")
     parser.add_argument("--epochs", type=int, help="of the trainings; by default as many as the time allows")

@@ -43,6 +43,8 @@ from nasarch.search.supernet.network import Supernet
 from nasarch.search.training.learner import Learner
 from nasarch.search.training.run import run as run_training
 from tests.helpers.followed_search import follow
+from tests.helpers.interpreted_norm import CASES, differences
+from tests.helpers.interpreted_supernet import copied, depthwise, poolings
 from tests.helpers.small_detector import SETTINGS as DETECTOR
 from tests.helpers.small_detector import command as detect_command
 from tests.helpers.small_detector import data as drawn
@@ -115,6 +117,18 @@ def difference(ours: Any, theirs: Any) -> float:
     """The largest, of each pair in units of the largest entry of its second one."""
     pairs = [(a.detach().cpu().double(), b.detach().cpu().double()) for a, b in zip(ours, theirs, strict=True)]
     return max(float((a - b).abs().max() / b.abs().max().clamp(min=1e-6)) for a, b in pairs)
+
+
+def test_fused_kernels_are_pytorchs(device: torch.device) -> None:
+    pytest.importorskip("triton")
+    if device.type == "cpu":
+        pytest.skip("Triton's kernels run on a CPU in its interpreter alone: tests/search/kernels/test_fused.py")
+    found = {name: differences(case, place=ON) for name, case in CASES.items()} | poolings(ON) | depthwise(ON) | {"copies": copied(ON)}
+    assert len(found) == len(CASES) + 12 + 4 + 1
+    for case, row in found.items():
+        for name, value in row.items():
+            assert value < EXACT, (case, name)
+    assert 1e-4 < differences(CASES["blocks"], torch.bfloat16, ON)["value"] < 2e-2
 
 
 @pytest.mark.parametrize(("mask", "partial"), [("all", 4), ("all", 1), ("skip", 4), ("skip", 1)])

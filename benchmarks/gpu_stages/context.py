@@ -30,6 +30,7 @@ class Context:
         precisions: of smoke, steps and graph.
         forms: memory formats in which they do.
         plain: without the fused kernels in Triton.
+        cudnn_depthwise: without those of depthwise convolutions.
         one_stream: captured steps don't fork.
         contiguous: whole searches run in NCHW order instead of channels_last.
         data: name or path, as `nasarch search --data` takes it.
@@ -51,6 +52,7 @@ class Context:
     forms: tuple[str, ...] = ("channels_last", "NCHW")
     precisions: tuple[str, ...] = ("off", "bf16", "fp16")
     plain: bool = False
+    cudnn_depthwise: bool = False
     one_stream: bool = False
     contiguous: bool = False
     data: str = "digits"

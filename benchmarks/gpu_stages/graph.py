@@ -10,6 +10,7 @@ On a CPU the same steps run without a graph, so that everything but the capture 
 | from_eager | relative difference of the weights after as many eager steps from the same start |
 | eager_twice | the same of two eager runs: what chance on the GPU does |
 | moved | how far these steps moved the weights, likewise |
+| other depthwise, other streams | the same with cuDNN's depthwise convolutions, with one stream (or without these, see --one-stream) |
 | rate_is_read | with the rate 0 in its tensor a replay leaves the weights alone, with another rate it moves them |
 """
 
@@ -28,6 +29,7 @@ from nasarch.runtime.captured import WARM_UP, Captured
 from nasarch.runtime.optimizers import set_rate
 from nasarch.runtime.options import Precision
 from nasarch.search.engine.updates import Batch, State, Step, Update
+from nasarch.search.kernels import device, streams
 from nasarch.search.recipes.pc_darts import PcDarts
 
 from .cases import CASES, Case, batches, combinations, state_of
@@ -38,6 +40,7 @@ from .timing import launched, median_ms
 STEPS, SMALL_STEPS = 4, 1  # replays that are compared
 ROUNDS, SMALL_ROUNDS = 5, 1
 NAMES = ("ftso", "pc-darts", "pc-darts, weights only", "dots, topology", "darts, first order", "darts, second order")
+VARIANTS = {"other depthwise": (device, "FUSED_DEPTHWISE"), "other streams": (streams, "FORKS")}
 NO_GRAPH = "pc-darts, random channels"  # left out
 
 
@@ -63,13 +66,7 @@ def _captured(context: Context, case: Case, amp: Precision) -> dict[str, Any]:
     build, rounds = partial(state_of, case, context.device, amp, small=context.small), SMALL_ROUNDS if context.small else ROUNDS
     before = weights(build())
     first, second = (eager(case, build(), pairs) for _ in range(2))
-    state = build()
-    one = Captured(partial(on_batches, case.update, state))
-    for number, two in enumerate(pairs):
-        begin = time.perf_counter()
-        one(*two[0], *two[1])
-        if number == WARM_UP:
-            seconds = time.perf_counter() - begin
+    one, state, seconds = recorded(case, build(), pairs)
     after, again, replay = weights(state), build(), partial(one, *pairs[0][0], *pairs[0][1])
     found = {
         "eager_ms": median_ms(lambda: case.update(again, *pairs[0]), context.device, rounds),
@@ -81,7 +78,25 @@ def _captured(context: Context, case: Case, amp: Precision) -> dict[str, Any]:
     }
     if context.device == "cpu":
         return found | {"graph": "left out: a CPU has none"}
-    return found | {"capture_s": seconds, "graphs": len(one.graphs), **launched(replay, context.device)}
+    found |= {"capture_s": seconds, "graphs": len(one.graphs), **launched(replay, context.device)}
+    for name, (module, switch) in VARIANTS.items():
+        setattr(module, switch, not getattr(module, switch))
+        other, state, _ = recorded(case, build(), pairs)
+        setattr(module, switch, not getattr(module, switch))
+        figures = median_ms(partial(other, *pairs[0][0], *pairs[0][1]), context.device, rounds), difference(weights(state), first)
+        found |= {f"{name}, replay_ms": figures[0], f"{name}, from_eager": figures[1]}
+    return found
+
+
+def recorded(case: Case, state: State, pairs: Sequence[Sequence[Batch]]) -> tuple[Captured, State, float]:
+    """A step on each pair by a graph from the third on, the state after them, and the seconds of its capture."""
+    one, seconds = Captured(partial(on_batches, case.update, state)), 0.0
+    for number, two in enumerate(pairs):
+        begin = time.perf_counter()
+        one(*two[0], *two[1])
+        if number == WARM_UP:
+            seconds = time.perf_counter() - begin
+    return one, state, seconds
 
 
 def on_batches(update: Update, state: State, *tensors: Tensor) -> Step:

@@ -27,6 +27,7 @@ def about(context: Context) -> dict[str, Any]:
         "tf32": context.tf32,
         "autotune": context.autotune,
         "plain": context.plain,
+        "cudnn_depthwise": context.cudnn_depthwise,
         "one_stream": context.one_stream,
         "searches_in": "NCHW" if context.contiguous else "channels_last",
         "small": context.small,
@@ -65,7 +66,7 @@ def prepare(context: Context) -> None:
     from nasarch.compute import keep_freed_memory, pick_device, set_tf32
     from nasarch.search.kernels import device, streams
 
-    device.FUSED, streams.FORKS = not context.plain, not context.one_stream
+    device.FUSED, device.FUSED_DEPTHWISE, streams.FORKS = not context.plain, not context.cudnn_depthwise, not context.one_stream
     set_tf32(context.tf32)
     torch.backends.cudnn.benchmark = context.autotune
     if context.device == "cpu":

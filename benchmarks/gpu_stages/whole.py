@@ -52,7 +52,8 @@ def run(context: Context) -> None:
         for name, (method, settings, amp) in SEARCHES.items():
             if name in (context.cases or SEARCHES):
                 context.attempt(name, partial(searched, context, data, name, method, settings, amp))
-        context.attempt(ALL, partial(whole, context, data))
+        if not context.cases or ALL in context.cases:
+            context.attempt(ALL, partial(whole, context, data))
 
 
 def searched(context: Context, data: Dataset, name: str, method: ModuleType, settings: Any, amp: Precision) -> dict[str, Any]:
@@ -82,8 +83,10 @@ def forecast(settings: Any, epochs: list[float]) -> dict[str, float]:
 
 
 def whole(context: Context, data: Dataset) -> dict[str, Any]:
-    """The 50 epochs in the first precision in which they fit."""
+    """The 50 epochs in the first precision in which they fit; in bf16 if no short search was asked for."""
     settings = replace(PAPER, epochs=3, warmup=1) if context.small else PAPER
+    if not context.found.keys() & {name for name in SEARCHES if name.startswith("pc-darts")}:
+        return searched(context, data, ALL, pc_darts, settings, "bf16")
     for short, amp in (("pc-darts, 2 + 3 epochs, captured", "off"), ("pc-darts, 2 + 3 epochs, captured, bf16", "bf16")):
         seconds = context.found.get(short, {}).get("paper_s")
         if seconds is not None and seconds * MARGIN * settings.epochs / PAPER.epochs < context.left:

@@ -15,6 +15,7 @@ def on_cuda(x: Tensor) -> bool:
 
 
 FUSED = True  # kernels in Triton are used where they can be; benchmarks compare with False
+FUSED_DEPTHWISE = True  # those of depthwise convolutions among them
 
 
 def has_triton(x: Tensor) -> bool:

@@ -25,7 +25,7 @@ def copies_of(x: Tensor, times: int, sources: int) -> Tensor:
     lying, row, column = pixel_rows(x)
     pixels, tile = b * height * width, tile_of(c * times)
     grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(c * times, tile["BC"]))
-    _copy_kernel[grid](lying, wide, pixels, c * times, c // sources, times, row, column, **tile)
+    _copy_kernel[grid](lying, wide, pixels, times, row, column, C=c // sources, SOURCES=sources, **tile)
     return wide
 
 
@@ -36,20 +36,26 @@ def sum_of_copies(wide: Tensor, times: int, sources: int) -> Tensor:
     lying, row, column = pixel_rows(wide)
     pixels, tile = b * height * width, tile_of(c // times)
     grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(c // times, tile["BC"]))
-    _sum_kernel[grid](lying, out, pixels, c // times, c // times // sources, times, row, column, SUM=TYPES[wide.dtype], **tile)
+    _sum_kernel[grid](lying, out, pixels, times, row, column, C=c // times // sources, SOURCES=sources, SUM=TYPES[wide.dtype], **tile)
     return out
 
 
-@triton.jit
-def _copy_kernel(x, wide, N, W, C, TIMES, X_ROW, X_COLUMN, R: tl.constexpr, BC: tl.constexpr):
+@triton.jit(do_not_specialize=["N", "TIMES"])
+def _copy_kernel(
+    x, wide, N, TIMES, X_ROW, X_COLUMN, C: tl.constexpr, SOURCES: tl.constexpr, R: tl.constexpr, BC: tl.constexpr
+):  # fmt: skip
+    W = C * SOURCES * TIMES
     n, w = tl.program_id(0) * R + tl.arange(0, R), tl.program_id(1) * BC + tl.arange(0, BC)
     inside, narrow = (n < N)[:, None] & (w < W)[None, :], w // (C * TIMES) * C + w % C
     value = tl.load(x + n[:, None] * X_ROW + narrow[None, :] * X_COLUMN, mask=inside)
     tl.store(wide + n[:, None] * W + w[None, :], value, mask=inside)
 
 
-@triton.jit
-def _sum_kernel(wide, out, N, W, C, TIMES, ROW, COLUMN, SUM: tl.constexpr, R: tl.constexpr, BC: tl.constexpr):
+@triton.jit(do_not_specialize=["N", "TIMES"])
+def _sum_kernel(
+    wide, out, N, TIMES, ROW, COLUMN, C: tl.constexpr, SOURCES: tl.constexpr, SUM: tl.constexpr, R: tl.constexpr, BC: tl.constexpr
+):  # fmt: skip
+    W: tl.constexpr = C * SOURCES
     n, c = tl.program_id(0) * R + tl.arange(0, R), tl.program_id(1) * BC + tl.arange(0, BC)
     inside, first = (n < N)[:, None] & (c < W)[None, :], c // C * (C * TIMES) + c % C
     total = tl.zeros((R, BC), dtype=SUM)

@@ -40,7 +40,7 @@ class _Pool(Function):
         pixels, tile = out.numel() // c, tile_of(c, TILE)
         grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(c, tile["BC"]))
         _pool_kernel[grid](
-            lying, out, taken, pixels, c, height, width, *size[2:], row, column, STRIDE=stride, MAX=maximum, SUM=TYPES[x.dtype], **tile
+            lying, out, taken, pixels, height, width, *size[2:], row, column, C=c, STRIDE=stride, MAX=maximum, SUM=TYPES[x.dtype], **tile
         )
         ctx.save_for_backward(x, taken)
         ctx.stride, ctx.maximum = stride, maximum
@@ -58,16 +58,16 @@ class _Pool(Function):
         pixels, tile = x.numel() // x.shape[1], tile_of(x.shape[1], TILE)
         grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(x.shape[1], tile["BC"]))
         _pool_gradient_kernel[grid](
-            lying, taken, of_x, pixels, *x.shape[1:], *g.shape[2:], row, column,
-            STRIDE=ctx.stride, MAX=ctx.maximum, SUM=TYPES[x.dtype], **tile,
+            lying, taken, of_x, pixels, *x.shape[2:], *g.shape[2:], row, column,
+            C=x.shape[1], STRIDE=ctx.stride, MAX=ctx.maximum, SUM=TYPES[x.dtype], **tile,
         )  # fmt: skip
         return of_x, None, None
 
 
 @triton.jit(do_not_specialize=SIZES)
 def _pool_kernel(
-    x, out, taken, N, C, H, W, OH, OW, X_ROW, X_COLUMN,
-    STRIDE: tl.constexpr, MAX: tl.constexpr, SUM: tl.constexpr, R: tl.constexpr, BC: tl.constexpr,
+    x, out, taken, N, H, W, OH, OW, X_ROW, X_COLUMN,
+    C: tl.constexpr, STRIDE: tl.constexpr, MAX: tl.constexpr, SUM: tl.constexpr, R: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     n, c = tl.program_id(0) * R + tl.arange(0, R), tl.program_id(1) * BC + tl.arange(0, BC)
     inside, top, left = (n < N)[:, None] & (c < C)[None, :], n // OW % OH * STRIDE - 1, n % OW * STRIDE - 1
@@ -94,8 +94,8 @@ def _pool_kernel(
 
 @triton.jit(do_not_specialize=SIZES)
 def _pool_gradient_kernel(
-    g, taken, of_x, N, C, H, W, OH, OW, G_ROW, G_COLUMN,
-    STRIDE: tl.constexpr, MAX: tl.constexpr, SUM: tl.constexpr, R: tl.constexpr, BC: tl.constexpr,
+    g, taken, of_x, N, H, W, OH, OW, G_ROW, G_COLUMN,
+    C: tl.constexpr, STRIDE: tl.constexpr, MAX: tl.constexpr, SUM: tl.constexpr, R: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     n, c = tl.program_id(0) * R + tl.arange(0, R), tl.program_id(1) * BC + tl.arange(0, BC)
     inside, row, column = (n < N)[:, None] & (c < C)[None, :], n // W % H, n % W

@@ -114,6 +114,11 @@ def depthwise(x: Tensor, weights: Sequence[Tensor], copies: Copies, geometry: Ge
     """The depthwise convolution of copies of x; the kernels side by side, the smaller ones padded to the size of the last."""
     x, weights = _lowered(x), [_lowered(weight) for weight in weights]
     wide = widest(weights)
+    if device.has_triton(x) and device.FUSED_DEPTHWISE:
+        from .fused_depthwise import copied_depthwise
+
+        (stride, _), (padding, _), (dilation, _), _ = geometry
+        return copied_depthwise(x, wide, *copies, stride, padding, dilation)
     if device.on_cuda(x):
         return F.conv2d(_Copied.apply(x, copies), wide, None, *geometry)
     return _Input.apply(_Kernel.apply((x, wide), copies, geometry, *weights), x, (wide,), copies, geometry)

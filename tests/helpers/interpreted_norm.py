@@ -12,8 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nasarch.search.kernels.fused_norm import norm_sum
-
 
 class Case(NamedTuple):
     """Shape of the map, number of blocks, and what else there is."""
@@ -69,17 +67,25 @@ def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> list[float]:
     return [float((a.detach() - b.detach()).abs().max() / b.detach().abs().max()) for a, b in zip(ours, theirs, strict=True)]
 
 
-def differences(case: Case, dtype: torch.dtype = torch.float64) -> dict[str, float]:
+def differences(case: Case, dtype: torch.dtype = torch.float64, place: str = "cpu") -> dict[str, float]:
     """Of the value, the running statistics, all gradients, and gradients of a function of these."""
+    from nasarch.search.kernels.fused_norm import norm_sum
+
     generator, channels = torch.Generator().manual_seed(0), case.shape[1]
-    y = (5 + 2 * torch.randn(case.shape, generator=generator, dtype=torch.float64)).to(dtype).requires_grad_()
-    scale = torch.randn(channels, generator=generator, dtype=torch.float64).to(torch.promote_types(dtype, torch.float32)).requires_grad_()
+    y = (5 + 2 * torch.randn(case.shape, generator=generator, dtype=torch.float64)).to(place, dtype).requires_grad_()
+    scale = (
+        torch.randn(channels, generator=generator, dtype=torch.float64)
+        .to(place, torch.promote_types(dtype, torch.float32))
+        .requires_grad_()
+    )
     inputs = (y, scale) if case.scaled else (y,)
     exact = tuple(one.detach().double().requires_grad_() for one in inputs)
-    norms = [nn.BatchNorm2d(channels, affine=False, track_running_stats=case.tracked).to(kind) for kind in (scale.dtype, torch.float64)]
+    norms = [
+        nn.BatchNorm2d(channels, affine=False, track_running_stats=case.tracked).to(place, kind) for kind in (scale.dtype, torch.float64)
+    ]
     ours = norm_sum(*inputs[:1], norms[0], inputs[1] if case.scaled else None, case.blocks, relu=case.relu)
     theirs = literal(*exact[:1], norms[1], exact[1] if case.scaled else None, case.blocks, case.relu)
-    g = gradient_like(ours.detach(), case.gradient)
+    g = gradient_like(ours.detach().cpu(), case.gradient).to(place)
     first, twins = (torch.autograd.grad(out, of, g.to(out.dtype), retain_graph=True) for out, of in ((ours, inputs), (theirs, exact)))
     found = {"value": apart([ours], [theirs])[0]}
     found |= {f"gradient {number}": value for number, value in enumerate(apart(first, twins))}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -71,7 +72,29 @@ def maps(channels: int, height: int, width: int, *, sliced: bool) -> Tensor:
     return (wide[..., 2:-2] if sliced else wide[..., 4:].contiguous()).permute(0, 3, 1, 2)
 
 
-def poolings() -> dict[str, dict[str, float]]:
+def depthwise(place: str = "cpu") -> dict[str, dict[str, float]]:
+    """Of copies of a map: at both strides, dilated, of two sources."""
+    from nasarch.search.kernels.fused_depthwise import copied_depthwise
+
+    found = {}
+    for times, sources, k, stride, dilation in ((3, 2, 5, 1, 1), (4, 1, 3, 2, 1), (1, 1, 3, 1, 2), (2, 2, 5, 2, 2)):
+        copies, form = Copies(times, sources), (stride, dilation * (k // 2), dilation)
+        kernel = torch.randn(6 * times, 1, k, k, generator=torch.Generator().manual_seed(4), dtype=torch.float64).to(place)
+
+        def plain(x: Tensor, w: Tensor, copies: Copies = copies, form: tuple[int, int, int] = form) -> Tensor:
+            return F.conv2d(copies.of(x), w, None, *form, groups=len(w))
+
+        def fused(x: Tensor, w: Tensor, copies: Copies = copies, form: tuple[int, int, int] = form) -> Tensor:
+            return copied_depthwise(x, w, *copies, *form)
+
+        x = maps(6, 6, 7, sliced=times == 3).to(place)
+        of_x = against(partial(fused, w=kernel), partial(plain, w=kernel), x.clone())
+        of_kernel = against(partial(fused, x.detach()), partial(plain, x.detach()), kernel)
+        found[f"{times} of {sources}, {k}, {stride}, {dilation}"] = of_x | {f"kernel's {name}": value for name, value in of_kernel.items()}
+    return found
+
+
+def poolings(place: str = "cpu") -> dict[str, dict[str, float]]:
     """Both poolings at both strides."""
     from nasarch.search.kernels.fused_pool import pool
 
@@ -85,17 +108,17 @@ def poolings() -> dict[str, dict[str, float]]:
             return pool(x, stride, maximum=maximum)
 
         name = f"{'maximum' if maximum else 'average'}, stride {stride}, {size[0]} x {size[1]}"
-        found[name] = against(fused, plain, maps(6, *size, sliced=stride == 2))
+        found[name] = against(fused, plain, maps(6, *size, sliced=stride == 2).to(place))
     return found
 
 
-def copied() -> dict[str, float]:
+def copied(place: str = "cpu") -> dict[str, float]:
     """Copies and their sum."""
     from nasarch.search.kernels.fused_copies import copies_of, sum_of_copies
 
     found = {}
     for times, sources, sliced in ((3, 2, True), (4, 1, False), (2, 3, True)):
-        copies, x = Copies(times, sources), maps(6, 3, 5, sliced=sliced)
+        copies, x = Copies(times, sources), maps(6, 3, 5, sliced=sliced).to(place)
         wide = copies.of(x)
         found[f"{times} of {sources}"] = apart([copies_of(x, *copies), sum_of_copies(wide, *copies)], [wide, copies.summed(wide)])
     return found
@@ -104,4 +127,4 @@ def copied() -> dict[str, float]:
 if __name__ == "__main__":
     torch.set_num_threads(1)
     nets = {f"{mask}, K = {partial}, {size}": supernet(mask, partial, size) for mask, partial, size in (("all", 2, 8), ("pools", 1, 7))}
-    print(json.dumps({"supernets": nets, "poolings": poolings(), "copies": copied()}))
+    print(json.dumps({"supernets": nets, "poolings": poolings(), "depthwise": depthwise(), "copies": copied()}))

@@ -51,3 +51,11 @@ def test_poolings_and_copies_are_pytorchs(supernets: Any) -> None:
         for name, difference in differences.items():
             assert difference < 1e-14, (case, name)
     assert set(supernets["copies"].values()) == {0.0}
+
+
+def test_depthwise_convolutions_of_copies_are_pytorchs(supernets: Any) -> None:
+    assert len(supernets["depthwise"]) == 4
+    for case, differences in supernets["depthwise"].items():
+        assert len(differences) == 6
+        for name, difference in differences.items():
+            assert difference < 1e-12, (case, name)
