@@ -10,8 +10,13 @@ from importlib import import_module
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Genotype", "__version__", "create_model", "list_models"]
-NAMES = {"Genotype": "nasarch.cells.genotype", "create_model": "nasarch.models.zoo", "list_models": "nasarch.models.zoo"}
+__all__ = ["Genotype", "__version__", "create_model", "list_models", "register_operation"]
+NAMES = {
+    "Genotype": "nasarch.cells.genotype",
+    "create_model": "nasarch.models.zoo",
+    "list_models": "nasarch.models.zoo",
+    "register_operation": "nasarch.models.operations",
+}
 
 
 def _is_command_line() -> bool:
@@ -26,6 +31,7 @@ def _is_command_line() -> bool:
 # the registration waits for a command that needs the models: `nasarch --help` or a wrong flag is answered at once.
 if TYPE_CHECKING or not _is_command_line():
     from nasarch.cells.genotype import Genotype
+    from nasarch.models.operations import register_operation
     from nasarch.models.zoo import create_model, list_models
 
 

@@ -17,6 +17,7 @@ EXPECTED = {  # package, and the last line
     "lightning_train": ("lightning", r"accuracy 0\.[6-9]\d+"),
     "own_data": ("timm", r"10 classes, images of \(3, 32, 32\)"),
     "search_from_python": ("timm", r"logits of shape \(2, 10\), loss of the search \d.*"),
+    "own_operation": ("onnxruntime", "difference to PyTorch below 1e-4: True"),
     "openvino_inference": ("openvino", "(airplane|automobile|bird|cat|deer|dog|frog|horse|ship|truck)"),
     "segmentation": ("segmentation_models_pytorch", r"loss \d.*"),
     "transformers_pipeline": ("transformers", r"\w+: 0\.\d+"),

@@ -226,7 +226,7 @@ def _check_cell(cell: Any, space: Space) -> None:
             raise GenotypeError(f"node {j}: {len(edges)} edges; {j} sources x {len(legal)} operations are {most}: remove repeated ones")
         for operation, _ in edges:
             if operation not in legal:
-                close = _close(operation, legal)
+                close = f"{_close(operation, legal)} An own operation is registered by the file of --plugin"
                 raise GenotypeError(f"node {j}: unknown operation {shown(operation)}; space {space.name!r} has {', '.join(legal)}: {close}")
     output = space.with_nodes(len(cell.nodes)).concat()
     if space == NATS and cell.concat != output:

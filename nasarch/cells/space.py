@@ -10,9 +10,11 @@ Shape letters used throughout the package: Z cell kind, E edge, O operation, B b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+OWN_OPERATIONS: set[str] = set()  # names that `nasarch.register_operation` added to those of every space
 
 
 class Edge(NamedTuple):
@@ -56,7 +58,8 @@ class Space:
     @property
     def legal_operations(self) -> tuple[str, ...]:
         """Operations that an edge of a finished cell may carry (`none` is the absence of the edge, except in `nats`)."""
-        return self.operations + self.extra_operations
+        own = sorted(OWN_OPERATIONS.difference(self.operations))
+        return (*self.operations, *(name for name in self.extra_operations if name not in self.operations), *own)
 
     def concat(self) -> tuple[int, ...]:
         """The nodes whose concatenation is the output of a searched cell."""
@@ -67,6 +70,26 @@ class Space:
         for name in names:
             if name not in self.operations:
                 raise ValueError(f"unknown operation {name!r} in space {self.name!r}; legal are {', '.join(self.operations)}")
+
+    def with_operations(self, names: Iterable[str]) -> Space:
+        """The same space with these candidates, in this order; `none` is one of them only if it is named.
+
+        Raises:
+            ValueError: an operation is unknown or repeated, or there is none beside `none`.
+        """
+        names, legal = tuple(names), SPACES[self.name].legal_operations
+        for name in names:
+            if name not in legal:
+                register = "an own operation is registered by the file of --plugin"
+                raise ValueError(f"unknown operation {name!r} in space {self.name!r}; legal are {', '.join(legal)}; {register}")
+        if len(set(names)) < len(names) or not set(names) - {"none"}:
+            raise ValueError(f"candidates {', '.join(names) or '(nothing)'}: name each once, and one at least that is not none")
+        return replace(self, operations=names)
+
+    def about(self) -> dict[str, Any]:
+        """Name and number of nodes, and the operations if they are not those of the published space: what `space_of` takes."""
+        known: dict[str, Any] = {"name": self.name, "nodes": self.nodes}
+        return known if self.operations == SPACES[self.name].operations else known | {"operations": list(self.operations)}
 
     def with_nodes(self, nodes: int) -> Space:
         """The same space with another number of inner nodes (PC-DARTS Table 4, eDARTS)."""
@@ -103,3 +126,14 @@ NATS = Space(
 )
 
 SPACES = {space.name: space for space in (DARTS, NATS)}
+
+
+def space_of(about: Mapping[str, Any]) -> Space:
+    """The space of `Space.about`.
+
+    Raises:
+        KeyError: it has no name, or one that is not in SPACES.
+        ValueError: its operations or nodes are not legal.
+    """
+    space = SPACES[about["name"]].with_nodes(about["nodes"])
+    return space.with_operations(about["operations"]) if "operations" in about else space

@@ -116,7 +116,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # of a terminal without Unicode
     try:
-        run(sys.argv[1:] if argv is None else list(argv), COMMANDS, "nasarch")
+        run(_without_plugins(sys.argv[1:] if argv is None else list(argv)), COMMANDS, "nasarch")
         sys.stdout.flush()
         return 0
     except ValueError as error:
@@ -138,6 +138,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             return stop.code or 0
         print(stop.code, file=sys.stderr)
         return 1
+
+
+def _without_plugins(words: list[str]) -> list[str]:
+    """The command line without its `--plugin FILE`s, which are run; a script of `nasarch run` has its own flags.
+
+    Raises:
+        ValueError: a file can't be read or run: names it and the error.
+    """
+    if words[:1] == ["run"] or not any(word.split("=")[0] == "--plugin" for word in words):
+        return words
+    i = next(i for i, word in enumerate(words) if word.split("=")[0] == "--plugin")
+    files = words[i].split("=", 1)[1:] or words[i + 1 : i + 2]
+    if not files:
+        raise ValueError("--plugin needs a file: --plugin FILE.py")
+    import runpy
+
+    try:
+        runpy.run_path(files[0], run_name="nasarch_plugin")
+    except Exception as error:
+        raise ValueError(f"--plugin {files[0]}: {type(error).__name__}: {error}; correct the file, or leave it out") from error
+    return _without_plugins(words[:i] + words[i + (1 if "=" in words[i] else 2) :])
 
 
 def _system_error(error: Exception) -> str | None:
@@ -177,7 +198,8 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
         rows = table(
             [*((name, command.summary) for name, command in commands.items()), *flags.items()], 4 + max(map(len, [*commands, *flags]))
         )
-        print(f"usage: {program} COMMAND ...\n\n{rows}\n\n`{program} COMMAND --help` says more.")
+        plugin = "With every command, `--plugin FILE.py` runs a file first that registers own operations.\n" if program == "nasarch" else ""
+        print(f"usage: {program} COMMAND ...\n\n{rows}\n\n{plugin}`{program} COMMAND --help` says more.")
     elif name == "--version":
         from importlib.metadata import version
 

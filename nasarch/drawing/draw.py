@@ -63,6 +63,7 @@ FAMILIES = {  # by the first word of the operation's name
     "skip": Family("#e9edf0", "#46525d"),
     "none": Family("#ffffff", "#75818d"),
 }
+OWN = Family("#fbe4ea", "#a3264f")  # of own operations
 
 
 def draw(genotype: Genotype | str | os.PathLike[str] | Mapping[str, Any], path: str | os.PathLike[str]) -> Path:
@@ -191,7 +192,7 @@ def _rounded(box: Box, radius: float) -> Any:
 
 
 def _family(operation: str) -> Family:
-    return FAMILIES[operation.split("_")[0]]
+    return FAMILIES.get(operation.split("_")[0], OWN)
 
 
 @lru_cache(1000)

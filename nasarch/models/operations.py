@@ -11,7 +11,8 @@ Every operation maps C channels to C channels at stride 1 or 2 (Liu et al. 2019,
 | conv_kx1_1xk | ReLU - 1xk - kx1 - BN (Zoph et al. 2018, k = 7; Dong & Yang 2019, k = 3) |
 | nor_conv_kxk | ReLU - kxk - BN (Dong et al. 2021) |
 
-`none` is never built: an edge that carries it adds nothing. BN is affine in the zoo and not in a search.
+`none` is never built: an edge that carries it adds nothing. BN is affine in the zoo and not in a search. `register_operation` adds own
+operations.
 
 A search needs the same operation on many edges. Built on E * C channels in E `groups` it is E independent copies, the channels
 of copy 0 first: a depthwise convolution and the statistics of BN are per channel, and a grouped pointwise convolution mixes the
@@ -27,6 +28,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from nasarch.cells.space import OWN_OPERATIONS
 
 
 def _odd(x: Tensor) -> Tensor:
@@ -188,6 +191,38 @@ def build(
     with weights are a `Sequential` from a ReLU to a BN.
     """
     return BUILDERS[name](_Shape(channels, stride, groups, affine, {"device": device, "dtype": dtype}))
+
+
+def register_operation(name: str, builder: Callable[[int, int, bool], nn.Module]) -> None:
+    """Make an own operation known by `name`: to searches (`candidates`), genotypes, networks and exports of this process.
+
+    Args:
+        name: Name in genotypes: letters, digits and _, with a letter first. The same name again replaces an own operation.
+        builder: builder(channels, stride, affine) is a module [B, channels, H, W] -> [B, channels, ceil(H / stride), ceil(W / stride)], for
+            strides 1 and 2, that doesn't change its input; its BN is affine in a network and not in a search.
+
+    Raises:
+        ValueError: the name is not legal or that of a published operation, or the module gives another shape or changes its input.
+    """
+    if not name.isidentifier() or name == "none" or name in BUILDERS and name not in OWN_OPERATIONS:
+        raise ValueError(f"operation {name!r}: choose letters, digits and _, with a letter first, and no name of a published operation")
+
+    def built(shape: _Shape) -> nn.Module:
+        if shape.groups != 1:
+            raise ValueError(f"operation {name!r} is an own one and can't be fused over networks: pass --networks-per-group 1")
+        device = torch.get_default_device() if shape.dd["device"] is None else shape.dd["device"]
+        with torch.device(device):
+            return builder(shape.channels, shape.stride, shape.affine).to(dtype=shape.dd["dtype"])
+
+    for stride, size in ((1, 8), (2, 8), (2, 7)):
+        x = torch.ones(2, 16, size, size)
+        out = built(_Shape(16, stride, 1, False, {"device": None, "dtype": None}))(x)
+        expected = (2, 16, -(-size // stride), -(-size // stride))
+        if tuple(out.shape) != expected or not bool((x == 1).all()):
+            wrong = f"gives {list(out.shape)}, not {list(expected)}" if tuple(out.shape) != expected else "changes its input in place"
+            raise ValueError(f"operation {name!r} {wrong}, for images {list(x.shape)} and stride {stride}: correct its builder")
+    BUILDERS[name] = built
+    OWN_OPERATIONS.add(name)
 
 
 class DilatedAvgPool(nn.Module):

@@ -92,4 +92,6 @@ def updated(options: T, values: Mapping[str, Any]) -> T:
             changes[name] = updated(part, {field.name: changes.pop(field.name) for field in fields(part) if field.name in changes})
         elif changes.get(name) and Path in get_args(hint):
             changes[name] = Path(changes[name])
+        elif isinstance(changes.get(name), list):  # of JSON
+            changes[name] = tuple(changes[name])
     return replace(options, **changes)  # type: ignore[type-var]

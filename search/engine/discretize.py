@@ -71,9 +71,8 @@ def margins(space: Space, kept: Sequence[KeptEdges], weight_ZE: Tensor) -> list[
 
 def strongest_operations(space: Space, score_ZEO: Tensor) -> list[list[str]]:
     """[Z][E] names: the operation of the highest score on every edge, `none` left out (Liu et al. 2019, sec. 2.4)."""
-    column = space.operations.index("none")
     score_ZEO = score_ZEO.detach().clone()
-    score_ZEO[:, :, column] = -torch.inf
+    score_ZEO[:, :, [name == "none" for name in space.operations]] = -torch.inf
     return [[space.operations[o] for o in row] for row in score_ZEO.argmax(2).tolist()]
 
 

@@ -46,7 +46,7 @@ def operation_scores(space: Space, weight_ZEO: Tensor) -> Tensor:
     """[Z, E, O] logarithms relative to the best operation of each edge; `none` and weights of zero are no candidates."""
     weight_ZEO, best_ZE = weight_ZEO.detach().double().cpu(), strongest_scores(space, weight_ZEO).double().cpu()
     score_ZEO = (weight_ZEO / best_ZE[:, :, None]).log().masked_fill(best_ZE[:, :, None] <= 0, 0.0)
-    score_ZEO[:, :, space.operations.index("none")] = -torch.inf
+    score_ZEO[:, :, [name == "none" for name in space.operations]] = -torch.inf
     return score_ZEO - TIE_STEP * (torch.arange(len(space.operations)) - score_ZEO.argmax(2, keepdim=True))
 
 

@@ -96,7 +96,7 @@ def search(context: SearchContext, settings: Dots) -> Generator[Progress, None, 
 def _search_operations(context: SearchContext, space: Space, settings: Dots) -> Generator[Progress, None, Tensor]:
     """Section 3.1: returns the candidates that are left on each edge, a mask [Z, E, O]."""
     candidates = all_candidates(space)
-    arch = context.relaxation(space, candidates, groups=(FREE, PARAMETRIC) if settings.grouped else ())
+    arch = context.relaxation(space, candidates, groups=_groups(space) if settings.grouped else ())
     loaders = context.train_val_loaders if settings.operation.levels == 2 else context.one_level_loader
 
     yield from context.train(
@@ -115,6 +115,12 @@ def _search_operations(context: SearchContext, space: Space, settings: Dots) -> 
     return _left(space, settings, arch)
 
 
+def _groups(space: Space) -> list[list[str]]:
+    """Eq. 4: the operations without weights and the others, own ones among these; one group where one is empty."""
+    free = [name for name in space.operations if name in FREE]
+    return [group for group in (free, [name for name in space.operations if name not in FREE]) if group]
+
+
 def _by_operations(space: Space, weights: ArchitectureWeights, name: str) -> SearchResult:
     """What DARTS' rule would make of the operation search, to look at; the stage itself keeps all edges."""
     score_ZE = strongest_scores(space, weights.operations_ZEO)
@@ -127,7 +133,7 @@ def _left(space: Space, settings: Dots, arch: Relaxation) -> Tensor:
     weight_ZEO, candidates, groups_GO = arch.weights().operations_ZEO, arch.candidates_ZEO.cpu(), arch.groups_GO.cpu()
     if not settings.grouped:
         groups_GO = groups_GO.clone()
-        groups_GO[:, space.operations.index("none")] = False
+        groups_GO[:, [name == "none" for name in space.operations]] = False
     return winners(weight_ZEO, candidates, groups_GO)
 
 

@@ -95,7 +95,8 @@ def search(context: SearchContext, settings: Edarts) -> Generator[Progress, None
 
 def path_candidates(space: Space, settings: Edarts) -> Tensor:
     """The settings' operations on the edges of the path; without a path on all edges."""
-    candidates = only(space, *settings.operations)
+    is_default = settings.operations == DARTS.operations
+    candidates = only(space, *(space.operations if is_default else settings.operations))
     return candidates if settings.path is None else candidates & on(space, by_kind(given_edges(space, read_path(settings.path, space))))
 
 

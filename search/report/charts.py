@@ -10,11 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from nasarch.cells.space import Edge, Space
+from nasarch.cells.space import OWN_OPERATIONS, Edge, Space
 from nasarch.drawing.draw import INK, WIRE
 from nasarch.search.runs.history import Span, Timeline, node_name
 
-from .panels import FONT, PENS, RULE, SINGLE, SMALL, TITLE, WIDTH, Line, Sheet, cycle_pen, draw_line, draw_time, key_rows
+from .panels import FONT, PENS, RULE, SINGLE, SMALL, TITLE, WIDTH, Line, Sheet, cycle_pen, draw_line, draw_time, key_rows, pen_of
 
 
 class Panel(NamedTuple):
@@ -67,13 +67,13 @@ def operation_weights(space: Space, title: str, tables_TEO: Sequence[Sequence[Se
         axes = sheet.axes(edge.target - space.inputs, edge.source)
         draw_time(axes, timeline)
         for o in sorted(seen, key=lambda o: space.operations[o] != "none"):
-            draw_line(axes, lines[e, o], timeline, PENS[space.operations[o]])
+            draw_line(axes, lines[e, o], timeline, pen_of(space.operations[o]))
         axes.set_ylim(limits)
         axes.set_title(edge_title(space, edge), fontsize=TITLE, color=INK, pad=3)
         axes.tick_params(labelleft=edge.source == 0, labelbottom=edge.target == space.inner_nodes[-1])
     sheet.heading(f"{title}: operation weights by epoch")
     sheet.note(timeline)
-    sheet.legend([(space.operations[o], PENS[space.operations[o]]) for o in seen])
+    sheet.legend([(space.operations[o], pen_of(space.operations[o])) for o in seen])
     return sheet.figure
 
 
@@ -118,14 +118,14 @@ def changes(space: Space, histories: Mapping[str, Mapping[Edge, Sequence[Span]]]
         axes.set_xlabel("epoch", fontsize=SMALL, color=WIRE, labelpad=1)
     sheet.heading("edges of the present cell, by epoch")
     sheet.note(timeline)
-    sheet.patches([(name, PENS[name].colour) for name in space.operations if name in used])
+    sheet.patches([(name, pen_of(name).colour) for name in space.operations if name in used])
     return sheet.figure
 
 
 def _bar(axes: Axes, row: int, span: Span, epochs: int, width: float) -> None:
     """A stretch of a row, with the operation's name where it fits (about 0.052 inches a letter)."""
     count = span.last - span.first + 1
-    colour = PENS[span.value].colour if span.value in PENS else RULE
+    colour = pen_of(span.value).colour if span.value in PENS or span.value in OWN_OPERATIONS else RULE
     axes.broken_barh([(span.first - 0.5, count)], (row - 0.41, 0.82), facecolor=colour, edgecolor="white", linewidth=0.6)
     if 0.056 * len(span.value) < width * count / epochs:
         ink = "white" if _is_dark(colour) else "#111111"

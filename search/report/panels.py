@@ -114,6 +114,11 @@ def key_rows(count: int, width: float) -> int:
     return 1 if 1.3 * count < width else 2
 
 
+def pen_of(operation: str) -> Pen:
+    """The line of an operation; own ones share one."""
+    return PENS.get(operation, Pen("#a3264f", (0, (1, 1.2))))
+
+
 def cycle_pen(rank: int) -> Pen:
     """A line of its own for each of 21."""
     return Pen(CYCLE[rank % len(CYCLE)], CYCLE_DASHES[rank // len(CYCLE) % len(CYCLE_DASHES)])

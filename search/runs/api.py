@@ -47,6 +47,7 @@ class Options(TypedDict, total=False):
     preset: str | None
     split: Path | None
     space: str
+    candidates: Sequence[str] | None
     scale: float
     seed: int
     amp: Precision

@@ -67,7 +67,7 @@ def _plan(
         data = with_recorded_data(data, job.output.resume)
     context = SearchContext(
         data=data,
-        space=SPACES[job.space],
+        space=SPACES[job.space] if job.candidates is None else SPACES[job.space].with_operations(job.candidates),
         device=device,
         name=job.name or identifier(f"{stem}_{data.name}"),
         amp=job.amp,

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from nasarch.atomic import new_folder, write_text
 from nasarch.cells.genotype import Genotype
-from nasarch.cells.space import SPACES, Space
+from nasarch.cells.space import Space, space_of
 from nasarch.console import console as plain_console
 from nasarch.console import print_text
 from nasarch.drawing.draw import draw
@@ -97,7 +97,7 @@ def combine(runs: Sequence[Path], out: Path, *, stability_only: bool = False) ->
     with reading(folders[0] / CONFIG, GIVE):
         method = titled(config["method"])
         settings: Any = check_types(from_dict(method.settings, config["settings"]))
-        space = replace(SPACES[config["space"]["name"]], nodes=config["space"]["nodes"])
+        space = space_of(config["space"])
     with new_folder(out) as folder:
         conclude(method, settings, space, results, folder, plain_console(), with_consensus=not stability_only)
     print_text(f"wrote {out}")

@@ -26,6 +26,7 @@ class SearchOptions:
         preset: Settings and data set of a row of the papers' tables, which other flags then change; `nasarch presets` lists them.
         split: Folder written by `nasarch split`, whose two lists train the weights and the architecture (default: drawn by SEED).
         space: Search space: darts, or nats for the cells of NATS-Bench's topology space.
+        candidates: Candidate operations on every edge (default: those of the space); own ones are registered by `--plugin FILE.py`.
         nats_table: Table of NATS-Bench's accuracies (columns arch, c10, c100, in16) to look the derived cell up in.
         scale: Factor of all numbers of epochs, at least 1 each.
         seed: Random seed of the data split, weight initialization and batch order.
@@ -52,6 +53,7 @@ class SearchOptions:
     preset: str | None = None
     split: Path | None = None
     space: Literal["darts", "nats"] = "darts"
+    candidates: tuple[str, ...] | None = None
     nats_table: Path | None = None
     scale: EpochFactor = 1.0
     seed: Seed = 0

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nasarch.cells.genotype import Genotype
-from nasarch.cells.space import DARTS, SPACES, Space
+from nasarch.cells.space import DARTS, SPACES, Space, space_of
 from nasarch.runtime.json_files import read_json, read_lines, read_object, reading, typed_keys
 from nasarch.search.engine.result import ArchitectureWeights, Margin
 from nasarch.strict_json import shown
@@ -203,11 +203,13 @@ def _space(path: Path, config: Mapping[str, Any], genotypes: Sequence[Genotype])
     """The space of the cells, or that of the config; older ones don't name it."""
     if genotypes:
         cells = genotypes[-1].cells.values()
-        return SPACES[genotypes[-1].space].with_nodes(max(len(cell.nodes) for cell in cells))
+        found = SPACES[genotypes[-1].space].with_nodes(max(len(cell.nodes) for cell in cells))
+        names = (config.get("space") or {}).get("operations")
+        return found if names is None else found.with_operations(names)
     about = config.get("space") or {"name": DARTS.name, "nodes": config["settings"].get("nodes", DARTS.nodes)}
     with reading(f"{path}: space {shown(about)} is unknown; legal are {', '.join(SPACES)}", MEND):
         typed_keys(about, name=str, nodes=int)
-        return SPACES[about["name"]].with_nodes(about["nodes"])
+        return space_of(about)
 
 
 def read_margins(path: Path, remedy: str = MEND) -> list[Margin]:

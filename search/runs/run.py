@@ -181,7 +181,7 @@ def config_of(plan: Plan, seed: int) -> dict[str, Any]:
         "seed": seed,
         "name": plan.context.name,
         "preset": plan.preset,
-        "space": {"name": plan.space.name, "nodes": plan.space.nodes},
+        "space": plan.space.about(),
         "amp": plan.context.amp,
         "tf32": plan.job.machine.tf32,
         "deterministic": plan.job.machine.deterministic,

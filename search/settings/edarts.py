@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from nasarch.cells.space import DARTS
+from nasarch.cells.space import DARTS, OWN_OPERATIONS
 from nasarch.cells.topology import read_path
 from nasarch.ranges import Count, Fraction, NonNegative, Positive
 
@@ -81,7 +81,7 @@ class Edarts:
 
     def __post_init__(self) -> None:
         check(self)
-        DARTS.check_operations(self.operations)
+        DARTS.check_operations(name for name in self.operations if name not in OWN_OPERATIONS)
         if not set(self.operations) - {"none"}:
             raise ValueError("operations: give one at least that is not none, such as sep_conv_3x3")
         if self.path is not None:

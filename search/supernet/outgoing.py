@@ -4,6 +4,7 @@ All edges that leave a node read the same tensor:
 - operations with weights are built once, as wide as there are edges that carry them (convolutions.py);
 - operations without weights and the bypassed channels give the same on every edge: computed once, they reach all targets by one
   1x1 convolution whose matrix holds mixing weights, its rows in the order of the shuffled channels (`WeightFreeOperations`);
+- own operations (`nasarch.register_operation`) are computed edge by edge (own_operation.py);
 - `none` is never computed;
 - two nodes whose edges reach the same nodes by the same operations (the inputs of most cells) leave together.
 """
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nasarch.cells.space import NATS, Space
+from nasarch.cells.space import NATS, OWN_OPERATIONS, Space
 from nasarch.models.operations import build
 from nasarch.search.kernels.average_pool import AveragePool, MaxPool
 from nasarch.search.kernels.batch_norm import contiguous_gradient
@@ -28,6 +29,7 @@ from nasarch.search.kernels.streams import side_by_side
 
 from .channel_sampling import Choice, reordered, returned
 from .convolutions import Convolutions
+from .own_operation import OwnOperation
 
 
 def is_weight_free(name: str, stride: int) -> bool:
@@ -107,7 +109,8 @@ class OutgoingEdges(nn.Module):
         carriers = {o: tuple(left_EO[:, o].nonzero().flatten().tolist()) for o, name in enumerate(space.operations) if name != "none"}
         used = [o for o in carriers if carriers[o]]
         weight_free = [o for o in used if is_weight_free(space.operations[o], stride)]
-        weighted = [o for o in used if o not in weight_free]
+        own = [o for o in used if space.operations[o] in OWN_OPERATIONS]
+        weighted = [o for o in used if o not in (*weight_free, *own)]
 
         self.branches = nn.ModuleList()
         self.mix_index: list[Tensor] = []
@@ -118,6 +121,9 @@ class OutgoingEdges(nn.Module):
             columns = [[space.operations.index(name) for name in family] for family in branch.names]
             blocks = [index_SEO[:, list(edges)][:, :, family].transpose(1, 2).flatten() for family in columns]
             self._add(branch, torch.cat(blocks), [[rows[e] for e in edges] for rows in rows_S], sum(columns, []))
+        for o in own:
+            operation = OwnOperation(space.operations[o], len(sources), len(carriers[o]), taken, stride)
+            self._add(operation, index_SEO[:, list(carriers[o]), o].flatten(), [[rows[e] for e in carriers[o]] for rows in rows_S], [o])
         if weight_free or (rows_S[0] and taken < channels):
             names = [space.operations[o] for o in weight_free]
             bypassed, normalized = len(sources) * (channels - taken), space.name != NATS.name

@@ -16,6 +16,8 @@ from nasarch.cells.space import DARTS, NATS, Space
 from nasarch.models.profile import count_parameters, multi_adds
 from nasarch.search.derive.budget import Budget, Derivation, Derived
 from nasarch.search.derive.costs import CostModel, Figures, figures, network_of
+from nasarch.search.derive.front import front
+from nasarch.search.derive.groups import Group
 from nasarch.search.derive.program import solve
 from nasarch.search.engine.result import ArchitectureWeights
 from nasarch.search.recipes import darts, pc_darts
@@ -77,16 +79,16 @@ def test_the_front_is_the_best_cell_for_every_budget() -> None:
             if scores[i] > highest:
                 highest = scores[i]
                 expected.append((int(costs[i, c]), highest))
-        front = [(one.figures[c], one.score) for one in found.front(name)]
-        assert [cost for cost, _ in front] == [cost for cost, _ in expected]
-        assert [score for _, score in front] == pytest.approx([score for _, score in expected], abs=1e-9)
+        points = [(one.figures[c], one.score) for one in found.front(name)]
+        assert [cost for cost, _ in points] == [cost for cost, _ in expected]
+        assert [score for _, score in points] == pytest.approx([score for _, score in expected], abs=1e-9)
 
 
 def test_dynamic_programme_and_linear_programme_agree_on_whole_cells() -> None:
     for seed in range(4):
         found = derivation(DARTS, seed)
-        front = found.front()
-        for one in front[:: max(1, len(front) // 3)]:
+        points = found.front()
+        for one in points[:: max(1, len(points) // 3)]:
             (chosen,) = solve(found.groups, [one.figures.multi_adds - found.fixed.multi_adds, math.inf, math.inf])
             score = sum(group.scores[i] for group, i in zip(found.groups, chosen, strict=True))
             assert score == pytest.approx(one.score, abs=1e-6)
@@ -177,6 +179,21 @@ def test_another_cell_than_the_searchs_own_wins_by_a_clear_weight() -> None:
     weights = ArchitectureWeights(torch.rand(2, 14, 8, generator=generator), torch.ones(2, 14))
     again = Derivation.of(DARTS, darts.scores(DARTS, darts.Darts(), weights), network_of(DARTS), unlike).within(Budget())[0]
     assert again.cells == free.cells
+
+
+def test_a_cell_that_scores_clearly_less_is_not_taken_for_the_searchs_own() -> None:
+    generator = torch.Generator().manual_seed(3)
+    weights = ArchitectureWeights(torch.rand(2, 14, 8, generator=generator), torch.ones(2, 14))
+    scores = darts.scores(DARTS, darts.Darts(), weights)
+    free, second = Derivation.of(DARTS, scores, network_of(DARTS)).within(Budget(), 2)
+    assert 5e-5 < free.score - second.score < 0.5
+    own = Genotype("own", "darts", second.cells)
+    assert Derivation.of(DARTS, scores, network_of(DARTS), own).within(Budget())[0].cells == free.cells
+
+
+def test_of_equal_scores_the_cheapest_is_on_the_front() -> None:
+    groups = [Group("normal", 2, ((Op("a", 0),),) * 3, np.array([1.0, 1.0, 0.5]), np.array([[3, 0, 0], [2, 0, 0], [2, 0, 0]]))] * 2
+    assert [(one.chosen, one.score, one.cost) for one in front(groups, 0)] == [((1, 1), 2.0, 4)]
 
 
 def test_networks_of_another_space_are_refused() -> None:

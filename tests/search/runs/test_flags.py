@@ -111,7 +111,7 @@ def test_every_setting_of_a_method_has_its_flag(method: str, told: CapturedCall)
 def test_a_command_is_the_method_of_its_name(method: str, title: str, recipe: Any, told: CapturedCall) -> None:
     plan = plan_of(told, "--seed", "1", method=method)
     assert (plan.command, plan.method) == (method, METHODS[method])
-    assert plan.method[:2] == (title, recipe.PAPER) and plan.method[3:] == (recipe.search, recipe.derive)
+    assert plan.method[:2] == (title, recipe.PAPER) and plan.method[3:] == (recipe.search, recipe.derive, recipe.scores)
     assert plan.words == f"nasarch search {method} --seed 1"
     assert plan.context.name == f"{recipe.__name__.rsplit('.', 1)[1]}_digits"
     assert plan.preset is None and plan.remarks == ()
@@ -181,6 +181,7 @@ JOB: dict[str, tuple[list[str], Any]] = {
     "hessian_every": (["--hessian-every", "1"], 1),
     "hessian_images": (["--hessian-images", "9"], 9),
     "max_macs": (["--max-macs", "450"], 450.0),
+    "candidates": (["--candidates", "skip_connect", "sep_conv_3x3"], ("skip_connect", "sep_conv_3x3")),
     "tensorboard": (["--tensorboard"], True),
     "name": (["--name", "mine"], "mine"),
     "out": (["--out", "there"], Path("there")),
