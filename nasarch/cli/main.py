@@ -198,7 +198,7 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
         rows = table(
             [*((name, command.summary) for name, command in commands.items()), *flags.items()], 4 + max(map(len, [*commands, *flags]))
         )
-        plugin = "With every command, `--plugin FILE.py` runs a file first that registers own operations.\n" if program == "nasarch" else ""
+        plugin = "`--plugin FILE.py`, with any command, registers own operations first.\n" if program == "nasarch" else ""
         print(f"usage: {program} COMMAND ...\n\n{rows}\n\n{plugin}`{program} COMMAND --help` says more.")
     elif name == "--version":
         from importlib.metadata import version
