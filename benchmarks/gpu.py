@@ -38,7 +38,7 @@ if not __package__:
 from benchmarks.gpu_stages import child
 from benchmarks.gpu_stages.context import Context, replace_text
 from benchmarks.gpu_stages.driver import Report, Stage, run_stages
-from benchmarks.gpu_stages.machine import about, prepare
+from benchmarks.gpu_stages.machine import SWITCHES, about, prepare
 from benchmarks.gpu_stages.table import markdown
 
 
@@ -119,9 +119,8 @@ def main() -> int:
     parser.add_argument(
         "--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of smoke, steps (no fp16) and graph (no fp16)"
     )
-    parser.add_argument("--plain", action="store_true", help="without the fused kernels in Triton")
-    parser.add_argument("--cudnn-depthwise", action="store_true", help="without those of depthwise convolutions")
-    parser.add_argument("--one-stream", action="store_true", help="captured steps don't fork into several streams")
+    parser.add_argument("--plain", action="store_true", help="captured steps without the kernels in Triton")
+    parser.add_argument("--switched-on", nargs="+", choices=SWITCHES, default=(), help="of captured steps, what is off by default")
     parser.add_argument("--contiguous", action="store_true", help="whole searches in NCHW order (see the figures of `steps` first)")
     parser.add_argument("--epochs", type=int, help="of the trainings; by default as many as the time allows")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="results of an earlier run, whose unfinished trainings go on")

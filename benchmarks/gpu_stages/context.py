@@ -29,9 +29,8 @@ class Context:
         cases: names of the searches and steps of the stages smoke, steps, graph and whole, and how names of kernels begin; none are all.
         precisions: of smoke, steps and graph.
         forms: memory formats in which they do.
-        plain: without the fused kernels in Triton.
-        cudnn_depthwise: without those of depthwise convolutions.
-        one_stream: captured steps don't fork.
+        plain: without the kernels in Triton.
+        switched_on: of captured steps, what is off by default: joins, depthwise, streams.
         contiguous: whole searches run in NCHW order instead of channels_last.
         data: name or path, as `nasarch search --data` takes it.
         scratch: folder for what one stage hands on to another.
@@ -52,8 +51,7 @@ class Context:
     forms: tuple[str, ...] = ("channels_last", "NCHW")
     precisions: tuple[str, ...] = ("off", "bf16", "fp16")
     plain: bool = False
-    cudnn_depthwise: bool = False
-    one_stream: bool = False
+    switched_on: tuple[str, ...] = ()
     contiguous: bool = False
     data: str = "digits"
     scratch: Path = Path()
@@ -90,7 +88,7 @@ class Context:
     def from_json(cls, text: str) -> Context:
         values = json.loads(text)
         places = {key: Path(values[key]) for key in ("scratch", "out", "resume", "part") if values[key] is not None}
-        names = {key: tuple(values[key]) for key in ("cases", "forms", "precisions")}
+        names = {key: tuple(values[key]) for key in ("cases", "forms", "precisions", "switched_on")}
         return cls(**values | places | names)
 
 

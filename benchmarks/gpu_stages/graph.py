@@ -10,7 +10,8 @@ On a CPU the same steps run without a graph, so that everything but the capture 
 | from_eager | relative difference of the weights after as many eager steps from the same start |
 | eager_twice | the same of two eager runs: what chance on the GPU does |
 | moved | how far these steps moved the weights, likewise |
-| other depthwise, other streams | the same with cuDNN's depthwise convolutions, with one stream (or without these, see --one-stream) |
+| plain | the same without the kernels in Triton |
+| joins, depthwise, streams | the same with each of the switches of search/kernels/device.py and streams.py turned round |
 | rate_is_read | with the rate 0 in its tensor a replay leaves the weights alone, with another rate it moves them |
 """
 
@@ -40,7 +41,12 @@ from .timing import launched, median_ms
 STEPS, SMALL_STEPS = 4, 1  # replays that are compared
 ROUNDS, SMALL_ROUNDS = 5, 1
 NAMES = ("ftso", "pc-darts", "pc-darts, weights only", "dots, topology", "darts, first order", "darts, second order")
-VARIANTS = {"other depthwise": (device, "FUSED_DEPTHWISE"), "other streams": (streams, "FORKS")}
+VARIANTS = {
+    "plain": (device, "FUSED"),
+    "joins": (device, "FUSED_JOINS"),
+    "depthwise": (device, "FUSED_DEPTHWISE"),
+    "streams": (streams, "FORKS"),
+}
 NO_GRAPH = "pc-darts, random channels"  # left out
 
 

@@ -4,9 +4,7 @@ The floor is the time in which the card copies as many bytes as a convolution ha
 go below it where a map is small. Forward is x, w -> y; `input` is y', w -> x'; `kernel` is y', x -> w'. Beside the formats of a
 convolution, a grouped 1x1 convolution is measured as products of matrices: bmm has one for each group and image, and dense one of all
 pixels with a matrix that is zero outside of the groups' blocks. tests/benchmarks/test_gpu.py holds
-that each of SHAPES takes part in a step; ALTERNATIVES are what nasarch avoids because it is slow on a CPU. HALVES are measured as plain
-layers (copies, depthwise and 1x1 convolution, BN) and as the Triton kernel of search/kernels/separable.py, forward and backward pass, with
-the difference of both; the floor there is x, kernels and what comes out, once each.
+that each of SHAPES takes part in a step; ALTERNATIVES are what nasarch avoids because it is slow on a CPU.
 """
 
 from __future__ import annotations
@@ -18,8 +16,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from nasarch.search.kernels.recompute import Copies, Geometry, conv_norm, depthwise
 
 from .context import Context
 from .formats import FORMATS
@@ -72,30 +68,12 @@ ALTERNATIVES = (
 )
 
 
-class Half(NamedTuple):
-    """The first half of a separable convolution on all edges from a node: [B, sources * C, side, side] -> [B, sources * times * C, ...]."""
-
-    batch: int
-    sources: int
-    times: int
-    channels: int
-    side: int
-    kernel: int = 5
-
-    def __str__(self) -> str:
-        wide = self.sources * self.times * self.channels
-        return f"half {self.kernel}x{self.kernel}, {self.batch} x {self.sources * self.channels} -> {wide} x {self.side}^2"
-
-
-HALVES = (Half(256, 2, 8, 4, 32), Half(256, 2, 8, 8, 16), Half(256, 2, 8, 16, 8), Half(256, 1, 6, 4, 32), Half(256, 16, 1, 4, 32))
-
-
 def run(context: Context) -> None:
     """The copy rate, then each shape in each type and format."""
     rate = copy_rate(context.device)
     context.note("copy rate", {"GB_per_s": rate / 1e9})
 
-    def is_chosen(one: Shape | Half) -> bool:
+    def is_chosen(one: Shape) -> bool:
         return not context.cases or str(one).startswith(context.cases)
 
     for shape in filter(is_chosen, SHAPES + ALTERNATIVES):
@@ -104,12 +82,6 @@ def run(context: Context) -> None:
                 context.attempt(f"{shape}, {kind}, {form}", partial(measured, context, shape, kind, form, rate))
             for form in PRODUCTS if shape.kernel == 1 < shape.groups else ():
                 context.attempt(f"{shape}, {kind}, {form}", partial(measured, context, shape, kind, form, rate))
-    for half in filter(is_chosen, HALVES):
-        for kind in TYPES:
-            if context.device == "cpu":
-                context.note(f"{half}, {kind}", {"left_out": "Triton needs a GPU, or its interpreter"})
-                continue
-            context.attempt(f"{half}, {kind}", partial(compared, context, half, TYPES[kind], rate))
 
 
 def measured(context: Context, shape: Shape, kind: str, form: str, rate: float) -> dict[str, Any]:
@@ -125,39 +97,6 @@ def measured(context: Context, shape: Shape, kind: str, form: str, rate: float) 
         floor = 1e6 * sum(tensor.nbytes for tensor in tensors) / rate
         found |= {f"{name}_us": us, f"{name}_floors": us / floor}
     return found
-
-
-def compared(context: Context, half: Half, dtype: torch.dtype, rate: float) -> dict[str, Any]:
-    """Microseconds of both forms, how many times the floor that is, and the largest relative difference of value and gradients."""
-    from nasarch.search.kernels.separable import separable_norm
-
-    half = half._replace(batch=SMALL_BATCH) if context.small else half
-    wide, padding = half.sources * half.times * half.channels, (half.kernel // 2,) * 2
-    geometry, copies = Geometry((1, 1), padding, (1, 1), wide), Copies(half.times, half.sources)
-    generator = torch.Generator().manual_seed(0)
-    shapes = (half.batch, half.sources * half.channels, half.side, half.side), (wide, 1, *(half.kernel,) * 2), (wide, half.channels, 1, 1)
-    drawn = [torch.randn(shape, generator=generator).to(context.device, dtype) for shape in shapes]
-    x, kernel, matrix = (one.contiguous(memory_format=torch.channels_last).requires_grad_() for one in drawn)
-    norm = torch.nn.BatchNorm2d(wide, affine=False).to(context.device)
-    pointwise = geometry._replace(padding=(0, 0), groups=wide // half.channels)
-    forms: dict[str, Callable[[], Tensor]] = {
-        "plain": lambda: conv_norm(depthwise(x, [kernel], copies, geometry), matrix, norm, None, pointwise),
-        "fused": lambda: separable_norm(x, kernel, matrix, copies, geometry, norm, None),
-    }
-    found, results, calls = dict[str, Any](), list[list[Tensor]](), SMALL_CALLS if context.small else CALLS
-    g = torch.randn(half.batch, wide, half.side, half.side, generator=generator).to(context.device, dtype)
-
-    def both(form: Callable[[], Tensor]) -> list[Tensor]:
-        y = form()
-        return [y.detach(), *torch.autograd.grad(y, (x, kernel, matrix), g)]
-
-    for name, form in forms.items():
-        results.append(both(form))
-        forward, total = (back_to_back_us(call, context.device, calls) for call in (form, partial(both, form)))
-        floor = 1e6 * sum(tensor.nbytes for tensor in (x, kernel, matrix, g)) / rate
-        found |= {f"{name}_forward_us": forward, f"{name}_forward_floors": forward / floor, f"{name}_backward_us": total - forward}
-    pairs = zip(*results, strict=True)
-    return found | {"difference": max(float((a - b).double().norm() / a.double().norm()) for a, b in pairs)}
 
 
 Directions = dict[str, tuple[Callable[[], Any], tuple[Tensor, ...]]]

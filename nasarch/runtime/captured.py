@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from weakref import WeakSet
 
 import torch
@@ -43,6 +44,10 @@ class Captured:
     def __call__(self, *tensors: Tensor) -> Sequence[Tensor]:
         if not (self.enabled and _can_capture(tensors)):
             return self.step(*tensors)
+        with _capturing():
+            return self._captured(tensors)
+
+    def _captured(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         shapes = tuple(tensor.shape for tensor in tensors)
         self.calls[shapes] += 1
         if self.calls[shapes] <= WARM_UP:
@@ -62,6 +67,23 @@ class Captured:
         if value != self.constant:
             self.graphs.clear()
             self.constant = value
+
+
+def is_captured() -> bool:
+    """Whether a step runs that is captured, or will be: what is slow to start but fast to compute may be used."""
+    return _RUNNING[0] > 0
+
+
+_RUNNING = [0]
+
+
+@contextmanager
+def _capturing() -> Iterator[None]:
+    _RUNNING[0] += 1
+    try:
+        yield
+    finally:
+        _RUNNING[0] -= 1
 
 
 class _Graph:

@@ -11,8 +11,6 @@ from torch.autograd import Function
 
 from . import device
 
-MOST = 4  # maps that a kernel takes
-
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
     """[B, C_i, H, W] -> [B, sum of C_i, H, W]."""
@@ -25,19 +23,19 @@ def divided(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """The inverse, views of x [B, C, H, W] with these numbers of channels."""
     if len(sizes) == 1:
         return (x,)
-    is_fused = device.has_triton(x) and len(sizes) <= MOST and min(sizes) > 0
+    is_fused = device.FUSED_JOINS and device.has_triton(x) and len(sizes) <= device.MOST_MAPS and min(sizes) > 0
     return _Divided.apply(x, sizes) if is_fused else x.split(list(sizes), dim=1)
 
 
 def _is_fused(parts: Sequence[Tensor]) -> bool:
-    is_possible = len(parts) <= MOST and len({part.dtype for part in parts}) == 1 and all(part.numel() for part in parts)
-    return is_possible and device.has_triton(parts[0])
+    is_possible = len(parts) <= device.MOST_MAPS and len({part.dtype for part in parts}) == 1 and all(part.numel() for part in parts)
+    return is_possible and device.FUSED_JOINS and device.has_triton(parts[0])
 
 
 def _concatenated(parts: Sequence[Tensor]) -> Tensor:
     if torch.is_grad_enabled() or not _is_fused(parts):  # a gradient of the gradient is asked for
         return torch.cat(list(parts), dim=1)
-    from .fused_join import concatenated
+    from .fused_maps import concatenated
 
     return concatenated(parts)
 

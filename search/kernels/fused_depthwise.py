@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from .fused_copies import copies_of
+from .fused_maps import copies_of
 from .fused_norm import TYPES, tile_of
 
 TILE = 2048  # entries of a map that a program holds at a time

@@ -91,7 +91,7 @@ def _column_sums(parts: Tensor) -> Tensor:
     _, rows, channels = parts.shape
     out = torch.empty(2, channels, dtype=parts.dtype, device=parts.device)
     grid = (triton.cdiv(channels, 8), 2)
-    _column_sum_kernel[grid](parts, out, channels, rows, PARTS=triton.next_power_of_2(rows), BC=8)
+    _column_sum_kernel[grid](parts, out, channels, rows, PARTS=MOST_PARTS, BC=8)
     return out
 
 
@@ -108,7 +108,7 @@ def _statistics(y: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     settings = _settings(norm.eps, norm.momentum, y.device)
     _combine_kernel[(triton.cdiv(channels, 8),)](
         means, deviations, _or(mean, means), _or(var, means), statistics, settings, pixels, channels, rows, parts,
-        TRACKED=mean is not None, PARTS=triton.next_power_of_2(parts), BC=8, SUM=TYPES[y.dtype],
+        TRACKED=mean is not None, PARTS=MOST_PARTS, BC=8, SUM=TYPES[y.dtype],
     )  # fmt: skip
     return statistics[0], statistics[1]
 

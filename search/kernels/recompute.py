@@ -169,7 +169,7 @@ class _Copied(Function):
     def forward(ctx: Any, x: Tensor, copies: Copies) -> Tensor:
         ctx.copies = copies
         if copies.times > 1 and device.has_triton(x):
-            from .fused_copies import copies_of
+            from .fused_maps import copies_of
 
             return copies_of(x, *copies)
         return copies.of(x) if copies.times > 1 else x.view_as(x)
@@ -177,7 +177,7 @@ class _Copied(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:
         if ctx.copies.times > 1 and device.has_triton(g) and not torch.is_grad_enabled():
-            from .fused_copies import sum_of_copies
+            from .fused_maps import sum_of_copies
 
             return sum_of_copies(g, *ctx.copies), None
         return ctx.copies.summed(g), None

@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.autograd import Function
 
 from . import device
-from .channels import MOST
 
 
 def spread_add(full: Sequence[Tensor], taken: Sequence[Tensor]) -> Tensor:
@@ -28,8 +27,13 @@ class _SpreadAdd(Function):
     def forward(ctx: Any, count: int, *maps: Tensor) -> Tensor:
         full, taken = maps[:count], maps[count:]
         ctx.step, ctx.counts = full[0].shape[1] // taken[0].shape[1], (count, len(taken))
-        if device.has_triton(full[0]) and max(ctx.counts) <= MOST and len({one.dtype for one in maps}) == 1:
-            from .fused_join import spread_sum
+        if (
+            device.FUSED_JOINS
+            and device.has_triton(full[0])
+            and max(ctx.counts) <= device.MOST_MAPS
+            and len({one.dtype for one in maps}) == 1
+        ):
+            from .fused_maps import spread_sum
 
             return spread_sum(full, taken)
         total = reduce(add, full) if count > 1 else full[0].clone()

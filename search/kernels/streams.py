@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 Result = TypeVar("Result", Tensor, Sequence[Tensor])
-FORKS = True  # benchmarks compare with False
+FORKS = False  # not measured yet: benchmarks compare with True
 _SIDE: dict[tuple[int, int, int], torch.cuda.Stream] = {}  # by device, the stream that forks, and number
 
 

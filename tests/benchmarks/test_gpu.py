@@ -280,8 +280,6 @@ def test_the_rehearsed_steps_are_plausible(rehearsal: Path) -> None:
         assert figures["agrees"] and figures["float64"] < 1e-12 and 1e-8 < figures["float32"] < 1e-3
         assert (figures["float64"] > 0) == name.endswith("NCHW")  # which is another way to compute it, on the same CPU
     assert measured.pop("copy rate")["GB_per_s"] > 0
-    halves = [measured.pop(f"{half}, {kind}") for half in kernels.HALVES for kind in kernels.TYPES]
-    assert all(figures["left_out"].startswith("Triton needs a GPU") for figures in halves)
     pointwise = [shape for shape in kernels.SHAPES if shape.kernel == 1 < shape.groups]
     assert len(measured) == 4 * len(kernels.SHAPES + kernels.ALTERNATIVES) + 4 * len(pointwise)
     assert all(figures[key] > 0 for figures in measured.values() for key in ("forward_floors", "input_floors", "kernel_floors"))

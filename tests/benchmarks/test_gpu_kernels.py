@@ -42,7 +42,7 @@ def test_a_supernet_computes_in_the_format_that_is_asked_for(form: str) -> None:
     with in_format(form), Orders() as orders:
         exact.gradients(*modules(SMALLEST, small=True), batch, "cpu", torch.float32)
     share = sum(orders.found) / len(orders.found)
-    assert len(orders.found) > 100 and (share == 1 if form == "NCHW" else share < 0.05)  # gradients of the head come in NCHW
+    assert len(orders.found) > 100 and (share > 0.98 if form == "NCHW" else share < 0.05)  # but for some gradients
 
 
 def test_the_comparison_of_gradients_notices_what_is_no_rounding() -> None:

@@ -28,6 +28,7 @@ MASKS = {"all": all_candidates(SPACE), "pools": only(SPACE, "max_pool_3x3", "avg
 def use_fused(fused: bool) -> None:
     """Let the kernels for CUDA, and those in Triton, compute on a CPU."""
     device.on_cuda = device.has_triton = lambda x: fused  # type: ignore[assignment]
+    device.FUSED_JOINS = device.FUSED_DEPTHWISE = fused
 
 
 def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> float:
@@ -102,7 +103,9 @@ def poolings(place: str = "cpu") -> dict[str, dict[str, float]]:
     for maximum, stride, size in ((m, s, size) for m in (True, False) for s in (1, 2) for size in ((4, 4), (5, 7), (2, 1))):
 
         def plain(x: Tensor, maximum: bool = maximum, stride: int = stride) -> Tensor:
-            return F.max_pool2d(x, 3, stride, 1) if maximum else F.avg_pool2d(x, 3, stride, 1, count_include_pad=False)
+            here = x.cpu()  # PyTorch's gradient of an average is another one on CUDA (see search/kernels/average_pool.py)
+            y = F.max_pool2d(here, 3, stride, 1) if maximum else F.avg_pool2d(here, 3, stride, 1, count_include_pad=False)
+            return y.to(x.device)
 
         def fused(x: Tensor, maximum: bool = maximum, stride: int = stride) -> Tensor:
             return pool(x, stride, maximum=maximum)
@@ -114,7 +117,7 @@ def poolings(place: str = "cpu") -> dict[str, dict[str, float]]:
 
 def copied(place: str = "cpu") -> dict[str, float]:
     """Copies and their sum."""
-    from nasarch.search.kernels.fused_copies import copies_of, sum_of_copies
+    from nasarch.search.kernels.fused_maps import copies_of, sum_of_copies
 
     found = {}
     for times, sources, sliced in ((3, 2, True), (4, 1, False), (2, 3, True)):

@@ -1,7 +1,11 @@
 # mypy: disable-error-code="import-untyped,import-not-found,no-untyped-def"
-"""Concatenation and sums of up to four maps that lie anyhow in memory, slices of wider maps for instance, as one Triton kernel each.
+"""Copies, concatenation and sums of maps that lie anyhow in memory, slices of wider maps for instance, as one Triton kernel each: for CUDA.
 
-PyTorch concatenates such maps by a kernel each, and adds them two by two.
+    copies          wide[n, s, t, c] = x[n, s, c]        x [pixels, sources * C], wide [pixels, sources * times * C]
+    concatenation   of up to four maps
+    sum of a node   of up to four maps, and of up to four on every K-th channel
+
+PyTorch copies and concatenates such maps by a kernel each, and adds them two by two.
 
 This module needs Triton; in its interpreter (TRITON_INTERPRET=1) the kernels run on a CPU.
 """
@@ -16,9 +20,55 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from .device import MOST_MAPS
 from .fused_norm import TYPES, pixel_rows, tile_of
 
-MOST = 4  # maps
+
+def copies_of(x: Tensor, times: int, sources: int) -> Tensor:
+    """[B, sources * C, H, W] -> [B, sources * times * C, H, W] in channels_last order, without a gradient."""
+    b, c, height, width = x.shape
+    wide = torch.empty(b, c * times, height, width, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    lying, row, column = pixel_rows(x)
+    pixels, tile = b * height * width, tile_of(c * times)
+    grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(c * times, tile["BC"]))
+    _copy_kernel[grid](lying, wide, pixels, times, row, column, C=c // sources, SOURCES=sources, **tile)
+    return wide
+
+
+def sum_of_copies(wide: Tensor, times: int, sources: int) -> Tensor:
+    """The transpose: the sum of the copies of each block."""
+    b, c, height, width = wide.shape
+    out = torch.empty(b, c // times, height, width, dtype=wide.dtype, device=wide.device, memory_format=torch.channels_last)
+    lying, row, column = pixel_rows(wide)
+    pixels, tile = b * height * width, tile_of(c // times)
+    grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(c // times, tile["BC"]))
+    _sum_kernel[grid](lying, out, pixels, times, row, column, C=c // times // sources, SOURCES=sources, SUM=TYPES[wide.dtype], **tile)
+    return out
+
+
+@triton.jit(do_not_specialize=["N", "TIMES"])
+def _copy_kernel(
+    x, wide, N, TIMES, X_ROW, X_COLUMN, C: tl.constexpr, SOURCES: tl.constexpr, R: tl.constexpr, BC: tl.constexpr
+):  # fmt: skip
+    W = C * SOURCES * TIMES
+    n, w = tl.program_id(0) * R + tl.arange(0, R), tl.program_id(1) * BC + tl.arange(0, BC)
+    inside, narrow = (n < N)[:, None] & (w < W)[None, :], w // (C * TIMES) * C + w % C
+    value = tl.load(x + n[:, None] * X_ROW + narrow[None, :] * X_COLUMN, mask=inside)
+    tl.store(wide + n[:, None] * W + w[None, :], value, mask=inside)
+
+
+@triton.jit(do_not_specialize=["N", "TIMES"])
+def _sum_kernel(
+    wide, out, N, TIMES, ROW, COLUMN, C: tl.constexpr, SOURCES: tl.constexpr, SUM: tl.constexpr, R: tl.constexpr, BC: tl.constexpr
+):  # fmt: skip
+    W: tl.constexpr = C * SOURCES
+    n, c = tl.program_id(0) * R + tl.arange(0, R), tl.program_id(1) * BC + tl.arange(0, BC)
+    inside, first = (n < N)[:, None] & (c < W)[None, :], c // C * (C * TIMES) + c % C
+    total = tl.zeros((R, BC), dtype=SUM)
+    for copy in range(TIMES):
+        place = n[:, None] * ROW + (first + copy * C)[None, :] * COLUMN
+        total += tl.load(wide + place, mask=inside, other=0.0).to(SUM)
+    tl.store(out + n[:, None] * W + c[None, :], total.to(out.dtype.element_ty), mask=inside)
 
 
 def concatenated(parts: Sequence[Tensor]) -> Tensor:
@@ -28,7 +78,7 @@ def concatenated(parts: Sequence[Tensor]) -> Tensor:
     size = len(first), ends[-1], *first.shape[2:]
     out = torch.empty(size, dtype=first.dtype, device=first.device, memory_format=torch.channels_last)
     given, pixels, tile = [pixel_rows(part) for part in parts], out.numel() // ends[-1], tile_of(ends[-1])
-    given, ends = given + given[:1] * (MOST - len(given)), ends + ends[-1:] * (MOST - len(ends))
+    given, ends = given + given[:1] * (MOST_MAPS - len(given)), ends + ends[-1:] * (MOST_MAPS - len(ends))
     lying, places = [one[0] for one in given], [number for one in given for number in one[1:]]
     grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(ends[-1], tile["BC"]))
     _concatenate_kernel[grid](*lying, out, pixels, *ends, *places, COUNT=len(parts), **tile)
@@ -39,7 +89,7 @@ def spread_sum(full: Sequence[Tensor], taken: Sequence[Tensor]) -> Tensor:
     """The sum of up to four maps [B, C, H, W], and of up to four [B, C / K, H, W] on every K-th channel, without a gradient."""
     out = torch.empty(full[0].shape, dtype=full[0].dtype, device=full[0].device, memory_format=torch.channels_last)
     channels = out.shape[1]
-    maps = [pixel_rows(one) for few in (full, taken) for one in [*few, *[few[0]] * (MOST - len(few))]]
+    maps = [pixel_rows(one) for few in (full, taken) for one in [*few, *[few[0]] * (MOST_MAPS - len(few))]]
     lying, places = [one[0] for one in maps], [number for one in maps for number in one[1:]]
     pixels, tile = out.numel() // channels, tile_of(channels)
     grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(channels, tile["BC"]))
