@@ -119,7 +119,6 @@ def main() -> int:
     parser.add_argument(
         "--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS, help="of smoke, steps (no fp16) and graph (no fp16)"
     )
-    parser.add_argument("--plain", action="store_true", help="captured steps without the kernels in Triton")
     parser.add_argument("--switched-on", nargs="+", choices=SWITCHES, default=(), help="of captured steps, what is off by default")
     parser.add_argument("--contiguous", action="store_true", help="whole searches in NCHW order (see the figures of `steps` first)")
     parser.add_argument("--epochs", type=int, help="of the trainings; by default as many as the time allows")

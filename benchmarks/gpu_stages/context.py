@@ -29,8 +29,7 @@ class Context:
         cases: names of the searches and steps of the stages smoke, steps, graph and whole, and how names of kernels begin; none are all.
         precisions: of smoke, steps and graph.
         forms: memory formats in which they do.
-        plain: without the kernels in Triton.
-        switched_on: of captured steps, what is off by default: joins, depthwise, streams.
+        switched_on: of captured steps, what is off by default: kernels in Triton (fused; joins and depthwise among them), streams.
         contiguous: whole searches run in NCHW order instead of channels_last.
         data: name or path, as `nasarch search --data` takes it.
         scratch: folder for what one stage hands on to another.
@@ -50,7 +49,6 @@ class Context:
     cases: tuple[str, ...] = ()
     forms: tuple[str, ...] = ("channels_last", "NCHW")
     precisions: tuple[str, ...] = ("off", "bf16", "fp16")
-    plain: bool = False
     switched_on: tuple[str, ...] = ()
     contiguous: bool = False
     data: str = "digits"

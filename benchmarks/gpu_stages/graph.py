@@ -10,8 +10,7 @@ On a CPU the same steps run without a graph, so that everything but the capture 
 | from_eager | relative difference of the weights after as many eager steps from the same start |
 | eager_twice | the same of two eager runs: what chance on the GPU does |
 | moved | how far these steps moved the weights, likewise |
-| plain | the same without the kernels in Triton |
-| joins, depthwise, streams | the same with each of the switches of search/kernels/device.py and streams.py turned round |
+| fused, ... | the same with switches of search/kernels/device.py and streams.py on |
 | rate_is_read | with the rate 0 in its tensor a replay leaves the weights alone, with another rate it moves them |
 """
 
@@ -41,11 +40,12 @@ from .timing import launched, median_ms
 STEPS, SMALL_STEPS = 4, 1  # replays that are compared
 ROUNDS, SMALL_ROUNDS = 5, 1
 NAMES = ("ftso", "pc-darts", "pc-darts, weights only", "dots, topology", "darts, first order", "darts, second order")
+FUSED = (device, "FUSED")
 VARIANTS = {
-    "plain": (device, "FUSED"),
-    "joins": (device, "FUSED_JOINS"),
-    "depthwise": (device, "FUSED_DEPTHWISE"),
-    "streams": (streams, "FORKS"),
+    "fused": [FUSED],
+    "fused, joins": [FUSED, (device, "FUSED_JOINS")],
+    "fused, depthwise": [FUSED, (device, "FUSED_DEPTHWISE")],
+    "streams": [(streams, "FORKS")],
 }
 NO_GRAPH = "pc-darts, random channels"  # left out
 
@@ -85,10 +85,12 @@ def _captured(context: Context, case: Case, amp: Precision) -> dict[str, Any]:
     if context.device == "cpu":
         return found | {"graph": "left out: a CPU has none"}
     found |= {"capture_s": seconds, "graphs": len(one.graphs), **launched(replay, context.device)}
-    for name, (module, switch) in VARIANTS.items():
-        setattr(module, switch, not getattr(module, switch))
+    for name, switches in VARIANTS.items():
+        for module, switch in switches:
+            setattr(module, switch, True)
         other, state, _ = recorded(case, build(), pairs)
-        setattr(module, switch, not getattr(module, switch))
+        for module, switch in switches:
+            setattr(module, switch, False)
         figures = median_ms(partial(other, *pairs[0][0], *pairs[0][1]), context.device, rounds), difference(weights(state), first)
         found |= {f"{name}, replay_ms": figures[0], f"{name}, from_eager": figures[1]}
     return found

@@ -13,7 +13,7 @@ from .context import Context
 
 PACKAGES = ("nasarch", "torch", "torchvision", "timm", "onnx", "onnxruntime")
 CARD = ("name", "driver_version", "memory.total", "clocks.max.sm", "power.limit")
-SWITCHES = ("joins", "depthwise", "streams")
+SWITCHES = ("fused", "joins", "depthwise", "streams")
 PATIENCE = 30.0  # seconds for NVIDIA's tool to answer
 
 
@@ -27,7 +27,6 @@ def about(context: Context) -> dict[str, Any]:
         "data": Path(context.data).name,
         "tf32": context.tf32,
         "autotune": context.autotune,
-        "plain": context.plain,
         "switched_on": list(context.switched_on),
         "searches_in": "NCHW" if context.contiguous else "channels_last",
         "small": context.small,
@@ -66,8 +65,7 @@ def prepare(context: Context) -> None:
     from nasarch.compute import keep_freed_memory, pick_device, set_tf32
     from nasarch.search.kernels import device, streams
 
-    device.FUSED = not context.plain
-    device.FUSED_JOINS, device.FUSED_DEPTHWISE, streams.FORKS = (name in context.switched_on for name in SWITCHES)
+    device.FUSED, device.FUSED_JOINS, device.FUSED_DEPTHWISE, streams.FORKS = (name in context.switched_on for name in SWITCHES)
     set_tf32(context.tf32)
     torch.backends.cudnn.benchmark = context.autotune
     if context.device == "cpu":
