@@ -121,3 +121,13 @@ def test_none_and_what_is_no_candidate_is_never_taken() -> None:
     some_ZE = weights.operations_ZEO[:, :, 1:].any(2)
     assert (scores.operations_ZEO[:, :, 0] == -torch.inf).all()
     assert torch.equal(scores.operations_ZEO[:, :, 1:].isfinite()[some_ZE], (weights.operations_ZEO[:, :, 1:] > 0)[some_ZE])
+
+
+def test_edges_without_weight_are_no_choice_where_others_are_left_and_equal_ones_rank_in_order() -> None:
+    edges = torch.tensor([[0.5] * 14] * 2)
+    edges[:, [5, 7]] = 0  # of the edges 5 to 8 into node 4 two are left, of 2 to 4 into node 3 all
+    scores = pc_darts.scores(DARTS, pc_darts.PcDarts(), ArchitectureWeights(torch.full((2, 14, 8), 0.125), edges))
+    assert [subset.edges for subset in scores.subsets[0][2]] == [(6, 8)]
+    of_node_3 = scores.subsets[1][1]
+    assert [subset.edges for subset in of_node_3] == [(2, 3), (2, 4), (3, 4)]
+    assert of_node_3[0].score > of_node_3[1].score > of_node_3[2].score > of_node_3[0].score - 1e-9
