@@ -17,7 +17,7 @@ from nasarch.data.options import DataOptions
 from nasarch.models.catalogue import cost_of
 from nasarch.models.zoo import MODELS
 from nasarch.runtime.options import OutputOptions
-from nasarch.search.reproduce.budget import differences
+from nasarch.search.reproduce.budget import budgets, differences
 from nasarch.search.reproduce.metrics import Results, measure, retained
 from nasarch.search.reproduce.options import ReproduceOptions
 from nasarch.search.reproduce.run import reproduce, resumed
@@ -229,6 +229,16 @@ def test_retained_operations_are_the_two_with_weight(tmp_path: Path) -> None:
         margins=None,
     )
     assert retained(run, "reduction") == [("skip_connect", "sep_conv_5x5")] * 14
+
+
+@pytest.mark.parametrize(("operator", "named"), [("replace", False), ("gradient", True)])
+def test_settings_of_a_search_that_is_not_run_are_no_difference(operator: str, named: bool, tmp_path: Path) -> None:
+    row, options = find("ftso/table1/skip-1ep/600"), ReproduceOptions(dataset=DIGITS)
+    finished_search(tmp_path / "search")
+    config = json.loads((tmp_path / "search" / "config.json").read_text())
+    write(tmp_path / "search" / "config.json", config | {"settings": {"operator": operator, "operator_epochs": 1, "layers": 3}})
+    (budget,) = budgets(row, Results(row, options, tmp_path))
+    assert "layers 3 (8)" in budget.differs and ("operator_epochs 1 (50)" in budget.differs) == named
 
 
 def test_differences_name_what_is_unlike_the_paper() -> None:
