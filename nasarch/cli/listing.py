@@ -130,6 +130,8 @@ def profile_lines(profile: Profile) -> Iterator[str]:
         yield _line("", f"{_megabytes(profile.saved_bytes)} kept for the backward pass of a training step")
     speed = f"{1e3 * profile.batch / profile.latency_ms:.1f} images/s"
     yield _line("latency", f"{profile.latency_ms:.2f} ms, median of {profile.runs} runs (quartiles {low:.2f} to {high:.2f} ms), {speed}")
+    ratio = profile.latency_ms / profile.channels_last_ms
+    yield _line("", f"{profile.channels_last_ms:.2f} ms in channels_last memory format ({ratio:.2f}x)")
     yield _line("", f"on {profile.device}, {profile.threads} CPU thread{'s' if profile.threads > 1 else ''}, PyTorch eager, random images")
 
 

@@ -7,6 +7,7 @@
 | peak bytes | most bytes of images and activations at once in a forward pass without gradients |
 | saved bytes | what autograd keeps for the backward pass of a training step |
 | latency | median and quartiles of the time of a forward pass without gradients, after a warm-up |
+| channels_last | its median with the model and the images in channels_last memory format (`model.to(memory_format=torch.channels_last)`) |
 
 All measuring is done on a copy: the model keeps its mode, device and statistics.
 """
@@ -48,6 +49,7 @@ class Profile:
     saved_bytes: int | None  # None: the last map has one pixel, on which batch normalisation can't train with one image
     latency_ms: float
     latency_quartiles_ms: tuple[float, float]
+    channels_last_ms: float
     runs: int
 
 
@@ -103,6 +105,9 @@ def profile_model(
     with threads_set(threads) as used, _runs(shape, batch):
         images = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)).to(target)
         times = _latencies(twin.eval(), images, runs)
+        layout = torch.channels_last
+        in_layout = _latencies(twin.to(memory_format=layout), images.contiguous(memory_format=layout), runs)
+        twin.to(memory_format=torch.contiguous_format)
         peak = peak_bytes(twin, images)
         with torch.random.fork_rng([target] if target.type == "cuda" else []):  # drop path draws
             saved = saved_bytes(twin.train(), images)
@@ -118,6 +123,7 @@ def profile_model(
         saved_bytes=saved,
         latency_ms=statistics.median(times),
         latency_quartiles_ms=quartiles(times),
+        channels_last_ms=statistics.median(in_layout),
         runs=runs,
     )
 

@@ -200,6 +200,7 @@ PROFILE = Profile(
     saved_bytes=2_340_000,
     latency_ms=12.5,
     latency_quartiles_ms=(12.25, 13.0),
+    channels_last_ms=8.0,
     runs=7,
 )
 
@@ -212,8 +213,9 @@ def test_a_profile_is_said_with_its_units() -> None:
         "  activations  1.2 MB at most at once while inferring",
         "               2.3 MB kept for the backward pass of a training step",
         "  latency      12.50 ms, median of 7 runs (quartiles 12.25 to 13.00 ms), 160.0 images/s",
+        "               8.00 ms in channels_last memory format (1.56x)",
         "               on cpu, 4 CPU threads, PyTorch eager, random images",
     ]
     one = list(profile_lines(replace(PROFILE, batch=1, threads=1, saved_bytes=None)))
-    assert one[0] == "one, 1 image of 3x24x48, float32" and "80.0 images/s" in one[5] and "1 CPU thread," in one[6]
+    assert one[0] == "one, 1 image of 3x24x48, float32" and "80.0 images/s" in one[5] and "1 CPU thread," in one[7]
     assert one[4].strip().startswith("of a training step unknown")

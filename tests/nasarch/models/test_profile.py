@@ -92,23 +92,26 @@ def test_a_profile_says_what_was_measured_and_is_json() -> None:
 
 
 def test_latency_is_the_median_of_the_passes_after_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three passes of a second each, and then 40, 10, 100, 20 and 30 ms: half of them take 20 to 40."""
-    now, passes = [0.0], [1.0, 1.0, 1.0, 0.04, 0.01, 0.1, 0.02, 0.03]
+    """Three passes of a second each, and then 40, 10, 100, 20 and 30 ms: half of them take 20 to 40; in channels_last order 15 each."""
+    orders: list[bool] = []
+    now, passes = [0.0], [1.0, 1.0, 1.0, 0.04, 0.01, 0.1, 0.02, 0.03, 1.0, 1.0, 1.0, *[0.015] * 5]
 
     class Slow(nn.Module):
         in_chans = 2
 
         def forward(self, x: Tensor) -> Tensor:
             assert x.shape == (4, 2, 8, 8) and not torch.is_grad_enabled() or not passes
+            orders.append(x.is_contiguous(memory_format=torch.channels_last))
             now[0] += passes.pop(0) if passes else 0.0
             return x + 1
 
     monkeypatch.setattr("nasarch.models.profile.time.perf_counter", lambda: now[0])
     monkeypatch.setattr("nasarch.models.profile.multi_adds", lambda model, size: 7)
     profile = profile_model(Slow(), size=8, batch=4, runs=5)
+    assert profile.channels_last_ms == pytest.approx(15.0) and orders[:16] == [False] * 8 + [True] * 8
     assert profile.latency_ms == pytest.approx(30.0) and profile.latency_quartiles_ms == pytest.approx((20.0, 40.0))
     assert (profile.runs, profile.model, profile.multi_adds, profile.input_size) == (5, "Slow", 7, (2, 8, 8)) and not passes
-    passes += [1.0, 1.0, 1.0, 0.05]
+    passes += [1.0, 1.0, 1.0, 0.05, 1.0, 1.0, 1.0, 0.01]
     one = profile_model(Slow(), size=8, batch=4, runs=1)
     assert one.latency_ms == pytest.approx(50.0) and one.latency_quartiles_ms == pytest.approx((50.0, 50.0))
 
