@@ -144,7 +144,7 @@ def _genotype_for(model: Model, given: Any) -> Genotype:
     """The model's own genotype, or for a generic model the given one."""
     if model.genotype is not None:
         if given is not None:
-            name = next(generic.name for generic in _generic() if generic.network is model.network)
+            name = next(generic.name for generic in _generic() if generic.network == model.network)
             raise ValueError(f"{model.name} has a genotype; for another one use timm.create_model({name!r}, genotype=...)")
         return model.genotype
     if given is None:

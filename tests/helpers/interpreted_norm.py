@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+PROGRAMS = 528  # of fused_norm.py
+
 
 class Case(NamedTuple):
     """Shape of the map, number of blocks, and what else there is."""
@@ -21,7 +23,8 @@ class Case(NamedTuple):
     scaled: bool = True
     relu: bool = False
     tracked: bool = True
-    gradient: str = "contiguous"  # of the result: contiguous, a slice of channels, every third channel, one number for all pixels
+    gradient: str = "contiguous"  # contiguous, a slice of channels or columns, every third channel, one number for all pixels
+    programs: int | None = None  # at once
 
 
 CASES = {
@@ -30,6 +33,8 @@ CASES = {
     "ReLU": Case((2, 8, 6, 6), scaled=False, relu=True),
     "ReLU of scaled channels": Case((2, 8, 6, 6), relu=True),
     "many parts of the pixels": Case((5, 4, 23, 31), blocks=2),
+    "parts of several tiles": Case((5, 4, 23, 31), blocks=2, programs=2),
+    "gradient that is a crop": Case((3, 8, 5, 4), blocks=2, gradient="crop"),
     "more channels than a tile": Case((2, 140, 3, 3), blocks=2, gradient="slice"),
     "strided gradient": Case((3, 8, 5, 4), blocks=2, gradient="stride"),
     "gradient of a mean": Case((3, 8, 5, 4), blocks=2, gradient="expanded"),
@@ -44,6 +49,8 @@ def gradient_like(y: Tensor, kind: str) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     if kind == "expanded":
         return torch.randn(b, c, 1, 1, generator=generator, dtype=y.dtype).expand(y.shape)
+    if kind == "crop":
+        return torch.randn(b, height, width + 2, c, generator=generator, dtype=y.dtype).permute(0, 3, 1, 2)[..., 1:-1]
     step, first = (3, 0) if kind == "stride" else (1, 5) if kind == "slice" else (1, 0)
     wide = torch.randn(b, height, width, step * c + 2 * first, generator=generator, dtype=y.dtype).permute(0, 3, 1, 2)
     return wide[:, first : first + step * c : step]
@@ -69,8 +76,10 @@ def apart(ours: Sequence[Tensor], theirs: Sequence[Tensor]) -> list[float]:
 
 def differences(case: Case, dtype: torch.dtype = torch.float64, place: str = "cpu") -> dict[str, float]:
     """Of the value, the running statistics, all gradients, and gradients of a function of these."""
+    from nasarch.search.kernels import fused_norm
     from nasarch.search.kernels.fused_norm import norm_sum
 
+    fused_norm.PROGRAMS = case.programs or PROGRAMS
     generator, channels = torch.Generator().manual_seed(0), case.shape[1]
     y = (5 + 2 * torch.randn(case.shape, generator=generator, dtype=torch.float64)).to(place, dtype).requires_grad_()
     scale = (

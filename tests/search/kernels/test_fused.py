@@ -30,7 +30,7 @@ def supernets() -> Any:
 
 def test_bn_of_blocks_is_that_of_its_literal_twin() -> None:
     found = interpreted("interpreted_norm")
-    assert len(found["cases"]) == 10
+    assert len(found["cases"]) == 12
     for case, differences in found["cases"].items():
         assert len(differences) >= 4, case
         for name, difference in differences.items():
