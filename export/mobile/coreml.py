@@ -71,14 +71,12 @@ def export_coreml(
         (folder / NOTES).unlink(missing_ok=True)
         size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     channels, height, width = found.shape
-    return MobileReport(
-        path=Path(out),
-        architecture=found.name,
-        size_bytes=size_bytes,
+    return found.report(
+        Path(out),
+        size_bytes,
         signature=f"image, {'RGB' if channels == 3 else 'grey'}, {width} x {height} -> classLabel, classLabel_probs",
         runtime="operation by operation in PyTorch, not in Core ML itself,",
         agreement=agreement,
-        random=found.random,
     )
 
 

@@ -65,12 +65,10 @@ def export_litert(
         agreement = found.agreement(lambda pixels: torch.from_numpy(run(pixels=pixels.numpy())["logits"]), "in LiteRT")
         size_bytes = file.stat().st_size
     channels, height, width = found.shape
-    return MobileReport(
-        path=Path(out),
-        architecture=found.name,
-        size_bytes=size_bytes,
+    return found.report(
+        Path(out),
+        size_bytes,
         signature=f"pixels, uint8 [1, {height}, {width}, {channels}] -> logits",
         runtime="in LiteRT",
         agreement=agreement,
-        random=found.random,
     )

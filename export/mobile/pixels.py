@@ -74,6 +74,18 @@ class Subject:
     def name(self) -> str:
         return describe(self.model)
 
+    def report(self, path: Path, size_bytes: int, *, signature: str, runtime: str, agreement: Agreement) -> MobileReport:
+        """The report of its export."""
+        return MobileReport(
+            path=path,
+            architecture=self.name,
+            size_bytes=size_bytes,
+            signature=signature,
+            runtime=runtime,
+            agreement=agreement,
+            random=self.random,
+        )
+
     def agreement(self, run: Callable[[Tensor], Tensor], what: str) -> Agreement:
         """The logits that `run` gives for pixels, uint8 [1, H, W, C], against PyTorch's.
 

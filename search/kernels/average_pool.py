@@ -1,4 +1,4 @@
-"""Average pooling 3x3 that does not count the padding, its gradient right in channels_last order on CUDA, too.
+"""Poolings 3x3 of a search; the average does not count the padding, its gradient right in channels_last order on CUDA, too.
 
 PyTorch's gradient there is another one where the padding is not 0 (issue 188344, found in 2026; its versions up to 2.13 at least have
 it), so the gradient is that of a pooling without padding of the map that was padded before:
@@ -43,7 +43,7 @@ class AveragePool(nn.Module):
 
 
 class MaxPool(nn.MaxPool2d):
-    """Maximum pooling 3x3, likewise."""
+    """Maximum pooling, [B, C, H, W] -> [B, C, ceil(H / stride), ceil(W / stride)]."""
 
     def __init__(self, stride: int) -> None:
         super().__init__(3, stride, 1)

@@ -21,7 +21,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 
 from .fused_maps import copies_of
-from .fused_norm import TYPES, tile_of
+from .fused_norm import TYPES, grid_of
 
 TILE = 2048  # entries of a map that a program holds at a time
 SIZES = ["N", "H", "W", "OH", "OW", "TIMES"]  # whose values make no other kernels
@@ -40,8 +40,8 @@ class _CopiedDepthwise(Function):
         (b, c, *size), k = x.shape, kernel.shape[2]
         height, width = ((length + 2 * padding - dilation * (k - 1) - 1) // stride + 1 for length in size)
         out = torch.empty(b, len(kernel), height, width, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-        pixels, tile = b * height * width, tile_of(len(kernel), TILE)
-        grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(len(kernel), tile["BC"]))
+        pixels = b * height * width
+        grid, tile = grid_of(pixels, len(kernel), TILE)
         _depthwise_kernel[grid](
             x, kernel.contiguous(), out, pixels, *size, height, width, times, **_constants(ctx, c, k), **tile, SUM=TYPES[x.dtype],
         )  # fmt: skip
@@ -61,8 +61,8 @@ class _CopiedDepthwise(Function):
         g = g.contiguous(memory_format=torch.channels_last)
         if asks[0]:
             of_x = torch.empty_like(x)
-            (_, c, *size), tile = x.shape, tile_of(x.shape[1], TILE)
-            grid = (triton.cdiv(x.numel() // c, tile["R"]), triton.cdiv(c, tile["BC"]))
+            _, c, *size = x.shape
+            grid, tile = grid_of(x.numel() // c, c, TILE)
             _depthwise_gradient_kernel[grid](
                 g, kernel.contiguous(), of_x, x.numel() // c, *size, *g.shape[2:], times,
                 **_constants(ctx, c, kernel.shape[2]), **tile, SUM=TYPES[x.dtype],

@@ -21,7 +21,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .device import MOST_MAPS
-from .fused_norm import TYPES, pixel_rows, tile_of
+from .fused_norm import TYPES, grid_of, pixel_rows
 
 
 def copies_of(x: Tensor, times: int, sources: int) -> Tensor:
@@ -29,8 +29,8 @@ def copies_of(x: Tensor, times: int, sources: int) -> Tensor:
     b, c, height, width = x.shape
     wide = torch.empty(b, c * times, height, width, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     lying, row, column = pixel_rows(x)
-    pixels, tile = b * height * width, tile_of(c * times)
-    grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(c * times, tile["BC"]))
+    pixels = b * height * width
+    grid, tile = grid_of(pixels, c * times)
     _copy_kernel[grid](lying, wide, pixels, times, row, column, C=c // sources, SOURCES=sources, **tile)
     return wide
 
@@ -40,8 +40,8 @@ def sum_of_copies(wide: Tensor, times: int, sources: int) -> Tensor:
     b, c, height, width = wide.shape
     out = torch.empty(b, c // times, height, width, dtype=wide.dtype, device=wide.device, memory_format=torch.channels_last)
     lying, row, column = pixel_rows(wide)
-    pixels, tile = b * height * width, tile_of(c // times)
-    grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(c // times, tile["BC"]))
+    pixels = b * height * width
+    grid, tile = grid_of(pixels, c // times)
     _sum_kernel[grid](lying, out, pixels, times, row, column, C=c // times // sources, SOURCES=sources, SUM=TYPES[wide.dtype], **tile)
     return out
 
@@ -77,10 +77,10 @@ def concatenated(parts: Sequence[Tensor]) -> Tensor:
     ends = list(accumulate(part.shape[1] for part in parts))
     size = len(first), ends[-1], *first.shape[2:]
     out = torch.empty(size, dtype=first.dtype, device=first.device, memory_format=torch.channels_last)
-    given, pixels, tile = [pixel_rows(part) for part in parts], out.numel() // ends[-1], tile_of(ends[-1])
+    given, pixels = [pixel_rows(part) for part in parts], out.numel() // ends[-1]
     given, ends = given + given[:1] * (MOST_MAPS - len(given)), ends + ends[-1:] * (MOST_MAPS - len(ends))
     lying, places = [one[0] for one in given], [number for one in given for number in one[1:]]
-    grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(ends[-1], tile["BC"]))
+    grid, tile = grid_of(pixels, ends[-1])
     _concatenate_kernel[grid](*lying, out, pixels, *ends, *places, COUNT=len(parts), **tile)
     return out
 
@@ -91,8 +91,8 @@ def spread_sum(full: Sequence[Tensor], taken: Sequence[Tensor]) -> Tensor:
     channels = out.shape[1]
     maps = [pixel_rows(one) for few in (full, taken) for one in [*few, *[few[0]] * (MOST_MAPS - len(few))]]
     lying, places = [one[0] for one in maps], [number for one in maps for number in one[1:]]
-    pixels, tile = out.numel() // channels, tile_of(channels)
-    grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(channels, tile["BC"]))
+    pixels = out.numel() // channels
+    grid, tile = grid_of(pixels, channels)
     counts = {"FULL": len(full), "TAKEN": len(taken), "SUM": TYPES[out.dtype]}
     _spread_sum_kernel[grid](*lying, out, pixels, channels, channels // taken[0].shape[1], *places, **counts, **tile)
     return out

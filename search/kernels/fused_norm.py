@@ -58,8 +58,7 @@ class _NormSum(Function):
         statistics = _statistics(y, norm)
         b, channels, height, width = y.shape
         out = torch.empty(b, channels // blocks, height, width, dtype=y.dtype, device=y.device, memory_format=torch.channels_last)
-        tile = tile_of(out.shape[1])
-        grid = (triton.cdiv(b * height * width, tile["R"]), triton.cdiv(out.shape[1], tile["BC"]))
+        grid, tile = grid_of(b * height * width, out.shape[1])
         _apply_kernel[grid](y, *statistics, _or(scale, statistics[0]), out, *_sizes(y, blocks), blocks, **_flags(y, scale, relu), **tile)
         ctx.save_for_backward(y, scale, *statistics)
         ctx.blocks, ctx.relu, ctx.eps = blocks, relu, norm.eps
@@ -122,6 +121,12 @@ def _settings(eps: float, momentum: float, device: torch.device) -> Tensor:
 def _or(tensor: Tensor | None, other: Tensor) -> Tensor:
     """A kernel wants a pointer also where it reads nothing."""
     return other if tensor is None else tensor
+
+
+def grid_of(pixels: int, channels: int, entries: int = TILE) -> tuple[tuple[int, int], dict[str, int]]:
+    """The programs that cover a map, and the pixels and channels of each."""
+    tile = tile_of(channels, entries)
+    return (triton.cdiv(pixels, tile["R"]), triton.cdiv(channels, tile["BC"])), tile
 
 
 def tile_of(channels: int, entries: int = TILE) -> dict[str, int]:

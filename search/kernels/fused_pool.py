@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.nn import functional as F
 
-from .fused_norm import TYPES, pixel_rows, tile_of
+from .fused_norm import TYPES, grid_of, pixel_rows
 
 TILE = 1024  # entries of a map that a program holds at a time
 SIZES = ["N", "H", "W", "OH", "OW"]  # whose values make no other kernels
@@ -37,8 +37,8 @@ class _Pool(Function):
         out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
         taken = torch.empty(out.numel() if maximum else 1, dtype=torch.uint8, device=x.device)
         lying, row, column = pixel_rows(x)
-        pixels, tile = out.numel() // c, tile_of(c, TILE)
-        grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(c, tile["BC"]))
+        pixels = out.numel() // c
+        grid, tile = grid_of(pixels, c, TILE)
         _pool_kernel[grid](
             lying, out, taken, pixels, height, width, *size[2:], row, column, C=c, STRIDE=stride, MAX=maximum, SUM=TYPES[x.dtype], **tile
         )
@@ -55,8 +55,8 @@ class _Pool(Function):
             return torch.autograd.grad(y, x, g, create_graph=True)[0], None, None
         of_x = torch.empty_like(x, memory_format=torch.channels_last)
         lying, row, column = pixel_rows(g)
-        pixels, tile = x.numel() // x.shape[1], tile_of(x.shape[1], TILE)
-        grid = (triton.cdiv(pixels, tile["R"]), triton.cdiv(x.shape[1], tile["BC"]))
+        pixels = x.numel() // x.shape[1]
+        grid, tile = grid_of(pixels, x.shape[1], TILE)
         _pool_gradient_kernel[grid](
             lying, taken, of_x, pixels, *x.shape[2:], *g.shape[2:], row, column,
             C=x.shape[1], STRIDE=ctx.stride, MAX=ctx.maximum, SUM=TYPES[x.dtype], **tile,
