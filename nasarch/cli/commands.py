@@ -1,4 +1,4 @@
-"""The commands on genotypes, models and data: models, show, draw, profile, split. PyTorch is imported when one of them runs."""
+"""The commands on genotypes, models and data: models, show, diff, draw, profile, split. PyTorch is imported when one of them runs."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from nasarch.ranges import Seed
 
 Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
+ModelOrRun = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE|RUN")]
 Picture = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE")]
 Data = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
 Folder = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")]
@@ -58,6 +59,30 @@ def show(source: Source, *, json: bool = False) -> None:
         print_json({"genotype": genotype.to_dict(), "models": [asdict(entry(model)) for model in found]})
     else:
         print_text(describe(genotype, found))
+
+
+def diff(a: ModelOrRun, b: ModelOrRun, *, json: bool = False) -> None:
+    """Compare the cells of two genotypes: distance, edges beside each other, parameters and multi-adds of the same networks.
+
+    The distance is the number of edges only in A, only in B, and with another operation, for the matching of the inner nodes that makes
+    it least: cells that differ in the numbers of their nodes alone are equal networks.
+
+    Args:
+        a: Model name, genotype file (.json), or folder of a search or training.
+        b: The same of the other genotype, of the same space.
+        json: Print JSON.
+    """
+    from nasarch.cells.difference import difference
+    from nasarch.models.source import find_source
+
+    from .comparison import as_dict, describe
+
+    cells = find_source(a).cells, find_source(b).cells
+    found = difference(*cells)
+    if json:
+        print_json(as_dict(*cells, found))
+    else:
+        print_text(describe(*cells, found))
 
 
 def draw(source: Source, *, out: Picture) -> None:

@@ -47,6 +47,7 @@ SEARCH = "nasarch.search.runs.flags:command"
 COMMANDS: dict[str, Command | Group] = {
     "models": Command("nasarch.cli.commands:models", "List the models: search data, parameters, multi-adds, reported error, source."),
     "show": Command("nasarch.cli.commands:show", "Show a genotype: provenance, models and their cost, reported results, cells."),
+    "diff": Command("nasarch.cli.commands:diff", "Compare the cells of two genotypes: distance, edges, parameters, multi-adds."),
     "draw": Command("nasarch.cli.commands:draw", "Draw the cells of a genotype (.svg, .png, .pdf)."),
     "profile": Command("nasarch.cli.commands:profile", "Measure a model: parameters, multi-adds, activation memory, latency."),
     "bench": Command("nasarch.export.commands:bench", "Benchmark a model in PyTorch, torch.compile and onnxruntime (float32, int8)."),

@@ -106,12 +106,17 @@ def models_of(genotype: Genotype) -> tuple[Model, ...]:
     known = tuple(model for model in MODELS.values() if genotype_of(model).name == genotype.name and genotype_of(model) == genotype)
     if known:
         return known
-    fitting = [model._replace(genotype=genotype) for model in GENERIC.values() if model.network.space == genotype.space]
+    fitting = generic_models_of(genotype)
     searched_on = str(genotype.provenance.get("searched_on", "")).lower()
     if searched_on == "cifar100":
         fitting = [model._replace(data=CIFAR100) if model.data == CIFAR10 else model for model in fitting]
     large = _has_large_images(genotype)
     return tuple(sorted(fitting, key=lambda model: (model.network == IMAGENET) != large))
+
+
+def generic_models_of(genotype: Genotype) -> list[Model]:
+    """The generic models of the genotype's space with its cells: the same networks for all genotypes, so that their costs compare."""
+    return [model._replace(genotype=genotype) for model in GENERIC.values() if model.network.space == genotype.space]
 
 
 def _has_large_images(genotype: Genotype) -> bool:
