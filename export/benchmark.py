@@ -124,13 +124,13 @@ def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: b
     baseline = nearest(cost)
     with seeded(0):
         other = timm.create_model(baseline.name).eval()
-    sides = {EAGER: _eager(reference(model), shape, batch)}
-    found = _compiled(reference(model), shape, batch) if compiled else "not asked for"
-    sides |= {"torch.compile": found} if isinstance(found, Variant) else {}
-    sides |= _exported("ONNX", model, shape, batch)
+    variants = {EAGER: _eager(reference(model), shape, batch)}
+    speedup = _compiled(reference(model), shape, batch) if compiled else "not asked for"
+    variants |= {"torch.compile": speedup} if isinstance(speedup, Variant) else {}
+    variants |= _exported("ONNX", model, shape, batch)
     title = f"timm's {baseline.name}"
-    sides |= {f"{title}, {EAGER}": _eager(other, baseline.input_size, batch)}
-    sides |= _exported(f"{title}, ONNX", other, baseline.input_size, batch, int8=False)
+    variants |= {f"{title}, {EAGER}": _eager(other, baseline.input_size, batch)}
+    variants |= _exported(f"{title}, ONNX", other, baseline.input_size, batch, int8=False)
     return BenchmarkReport(
         model=describe(model),
         input_size=shape,
@@ -146,8 +146,8 @@ def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: b
             "onnxruntime": onnxruntime.__version__,
             "processor": platform.processor() or platform.machine(),
         },
-        rows=tuple(_rows(sides, batch, runs, clock)),
-        skipped={} if isinstance(found, Variant) else {"torch.compile": found},
+        rows=tuple(_rows(variants, batch, runs, clock)),
+        skipped={} if isinstance(speedup, Variant) else {"torch.compile": speedup},
         notes=(SYNTHETIC, "weights don't matter to speed: they are random unless the source brings some"),
     )
 
@@ -201,7 +201,7 @@ def _turns(calls: dict[str, Callable[[], Any]], runs: int, clock: Clock) -> dict
 def _rows(sides: dict[str, Variant], batch: int, runs: int, clock: Clock) -> list[Row]:
     single = _turns({name: side.one for name, side in sides.items()}, runs, clock)
     several = _turns({name: side.several for name, side in sides.items()}, max(3, runs // 2), clock)
-    one, many = ({name: statistics.median(times) for name, times in found.items()} for found in (single, several))
+    one, many = ({name: statistics.median(times) for name, times in times_by_name.items()} for times_by_name in (single, several))
     return [
         Row(
             name=name,

@@ -94,14 +94,14 @@ def verify_isolated(
     if hasattr(signal, "SIGALRM") and done.returncode == -signal.SIGALRM:
         raise ExportError(f"{path}: a step took more than {timeout:g} s and was stopped; --timeout SECONDS allows more")
     try:
-        said = json.loads(done.stdout)
+        answer = json.loads(done.stdout)
     except ValueError:
         last = printable_line((done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"])[-1][:200])
         reason = f"{signal.Signals(-done.returncode).name}" if done.returncode < 0 else last
         raise ExportError(f"{path}: the process that read it ended ({reason}); --memory GIB allows more than {memory:g} GiB") from None
-    if "error" in said:
-        raise ExportError(said["error"])
-    return str(said["text"])
+    if "error" in answer:
+        raise ExportError(answer["error"])
+    return str(answer["text"])
 
 
 def answer() -> None:
@@ -111,13 +111,13 @@ def answer() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever libraries print
         _limit_memory(int(memory * 2**30))
         try:
-            said = {"text": str(verify(path, **names, timeout=timeout))}
+            answers = {"text": str(verify(path, **names, timeout=timeout))}
         except ValueError as error:
-            said = {"error": printable_line(str(error))}
+            answers = {"error": printable_line(str(error))}
         except Exception as error:  # of torch or onnxruntime, most often without memory
             reason = printable_line(first_line(error)[:200])
-            said = {"error": f"{path} can't be verified with {memory:g} GiB ({reason}); --memory GIB allows more"}
-        output.write(json.dumps(said))
+            answers = {"error": f"{path} can't be verified with {memory:g} GiB ({reason}); --memory GIB allows more"}
+        output.write(json.dumps(answers))
 
 
 def _limit_memory(extra: int) -> None:

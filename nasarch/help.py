@@ -57,8 +57,8 @@ class Argument(NamedTuple):
 
 def help_text(command: Any, default: Any, program: str, description: str) -> str:
     """The help of a command, which is a function, or a dataclass with the instance `default`."""
-    found = list(arguments(command, default))
-    positional, flags = [one for one in found if not one.flags], [one for one in found if one.flags]
+    fields = list(arguments(command, default))
+    positional, flags = [one for one in fields if not one.flags], [one for one in fields if one.flags]
     words = [*(one.metavar if one.is_required else f"[{one.metavar}]" for one in positional)]
     words += [f"{one.flags[-1]} {one.metavar}" for one in flags if one.is_required]
     parts = [f"usage: {' '.join([program, *words, '[OPTIONS]'])}", *(_filled(part, "") for part in description.split("\n\n"))]

@@ -49,11 +49,11 @@ def check_arguments(function: Callable[..., Any], arguments: Mapping[str, Any]) 
 
 
 def _check(owner: Any, values: Mapping[str, Any], *, flags: bool) -> None:
-    for name, found in field_metadata(owner).items():
+    for name, metadata in field_metadata(owner).items():
         value = values.get(name)
-        for legal in (SMALL, *found):
+        for legal in (SMALL, *metadata):
             if isinstance(legal, Range) and value is not None and not legal.holds(value):
-                flag = next((one.name for one in found if getattr(one, "name", None)), name).replace("_", "-")
+                flag = next((one.name for one in metadata if getattr(one, "name", None)), name).replace("_", "-")
                 raise ValueError(f"{f'--{flag} {value}' if flags else f'{name}={value}'}: choose {legal.words}")
 
 

@@ -120,8 +120,8 @@ def _model(design: Design, cost: DetectorCost, agreement: SsdAgreement, score: f
     yield "images", f"any size; resized to {design.size} x {design.size}"
     yield "classes", f"{len(design.class_names)}: {names}"
     yield "heads", f"{design.head}, extra maps of {', '.join(map(str, design.extras))} channels"
-    whole, backbone = (millions(number) for number in (cost.multi_adds, cost.backbone_multi_adds))
-    yield "multi-adds", f"{whole}, of which the backbone's are {backbone} (convolutions and linear layers)"
+    total, backbone = (millions(number) for number in (cost.multi_adds, cost.backbone_multi_adds))
+    yield "multi-adds", f"{total}, of which the backbone's are {backbone} (convolutions and linear layers)"
     yield "parameters", f"{cost.parameters:,}"
     yield "ONNX", f"`onnx/model.onnx`, NMS inside, scores above {score:g}; compared with torchvision's SSD: {agreement}"
     yield "sha256 of model.safetensors", f"`{hashlib.sha256(weights).hexdigest()}`"

@@ -98,8 +98,8 @@ def find_annotations(data: Path, part: str) -> Path | None:
     """The annotations of `part`, "train" or "val", in a folder; a .json file is what is asked for."""
     if not data.is_dir():
         return data
-    found = [path for pattern in PATTERNS[part] for path in sorted(data.glob(pattern))]
-    return found[0] if found else None
+    paths = [path for pattern in PATTERNS[part] for path in sorted(data.glob(pattern))]
+    return paths[0] if paths else None
 
 
 def load_scenes(data: Path, part: str, images: Path | None = None, *, annotated: bool = True) -> Scenes:
@@ -141,10 +141,10 @@ def with_boxes(part: Scenes) -> tuple[Scene, ...]:
     Raises:
         ValueError: there is none.
     """
-    found = tuple(scene for scene in part.scenes if len(scene.labels))
-    if not found:
+    scenes = tuple(scene for scene in part.scenes if len(scene.labels))
+    if not scenes:
         raise ValueError(f"{part.path} has {len(part)} images and no box to learn from; give other annotations")
-    return found
+    return scenes
 
 
 def read_annotations(path: Path, *, annotated: bool = True) -> tuple[dict[str, Any], str]:
@@ -173,14 +173,14 @@ def _whole(value: Any) -> bool:
 
 def listed_images(raw: Mapping[str, Any], path: Path) -> dict[int, dict[str, Any]]:
     """Images by number; errors as `load_scenes`."""
-    found: dict[int, dict[str, Any]] = {}
+    images: dict[int, dict[str, Any]] = {}
     for about in raw["images"]:
         sizes: list[Any] = [about.get(key) for key in ("id", "width", "height")] if isinstance(about, dict) else []
         if not sizes or not all(map(_whole, sizes)) or min(sizes[1:]) < 1 or not isinstance(about.get("file_name"), str):
             raise ValueError(f"{path}: image {shown(about)} lacks a whole id, width, height or a file_name; mend it or remove it")
-        if found.setdefault(about["id"], about) is not about:
+        if images.setdefault(about["id"], about) is not about:
             raise ValueError(f"{path}: two images have the id {about['id']}; number them anew")
-    return found
+    return images
 
 
 def _categories(raw: Mapping[str, Any], path: Path) -> dict[int, str]:
@@ -209,22 +209,22 @@ class _Looked(NamedTuple):
 def _looked_through(raw: Mapping[str, Any], images: Mapping[int, dict[str, Any]], categories: Sequence[int], path: Path) -> _Looked:
     """All annotations. Crowds are no single objects: they are evaluated on, but not learnt."""
     labels = {category: label for label, category in enumerate(categories, 1)}
-    found, kept = dict[int, list[_Object]](), list[dict[str, Any]]()
-    wrong, told = Counter[str](), dict[str, str]()
+    objects, kept = dict[int, list[_Object]](), list[dict[str, Any]]()
+    wrong, first_of = Counter[str](), dict[str, str]()
     for about in raw.get("annotations", ()):
         fault, box = _looked_at(about, images, labels)
         if fault:
             wrong[fault] += 1
-            told.setdefault(fault, _named(about, images))
+            first_of.setdefault(fault, _named(about, images))
         if box is not None:
-            found.setdefault(about["image_id"], []).append(_Object(box, labels[about["category_id"]]))
+            objects.setdefault(about["image_id"], []).append(_Object(box, labels[about["category_id"]]))
         if fault != DROPPED:
             kept.append(about if fault is None or box is None else _clipped(about, box))
     for fault in (NO_CATEGORY, NO_IMAGE, NO_BOX, NO_FLAG):
         if wrong[fault]:
-            raise ValueError(f"{path}: {_count(wrong[fault])} {fault}, the first is {told[fault]}; mend or remove them")
+            raise ValueError(f"{path}: {_count(wrong[fault])} {fault}, the first is {first_of[fault]}; mend or remove them")
     return _Looked(
-        found, kept, [f"{_count(wrong[fault])} {fault} (the first is {told[fault]})" for fault in (CLIPPED, DROPPED) if wrong[fault]]
+        objects, kept, [f"{_count(wrong[fault])} {fault} (the first is {first_of[fault]})" for fault in (CLIPPED, DROPPED) if wrong[fault]]
     )
 
 
@@ -251,11 +251,11 @@ def _looked_at(about: Any, images: Mapping[int, dict[str, Any]], labels: Mapping
         return None, None
     x, y, across, down = map(float, box)
     width, height = (images[about["image_id"]][key] for key in ("width", "height"))
-    whole = (x, y, x + across, y + down)
-    inside = tuple(min(max(value, 0.0), float(limit)) for value, limit in zip(whole, (width, height) * 2, strict=True))
+    corners = (x, y, x + across, y + down)
+    inside = tuple(min(max(value, 0.0), float(limit)) for value, limit in zip(corners, (width, height) * 2, strict=True))
     if inside[2] - inside[0] < MIN_SIDE or inside[3] - inside[1] < MIN_SIDE:
         return DROPPED, None
-    beyond = max(abs(before - after) for before, after in zip(whole, inside, strict=True)) > SLACK
+    beyond = max(abs(before - after) for before, after in zip(corners, inside, strict=True)) > SLACK
     return CLIPPED if beyond else None, inside
 
 
@@ -274,8 +274,8 @@ def finite(value: Any) -> TypeGuard[float]:
 def _clipped(about: Mapping[str, Any], box: tuple[float, ...]) -> dict[str, Any]:
     """The annotation with the box (corners) that is left of it; its area, in COCO that of the outline, is no more than the box's."""
     left, top, right, bottom = box
-    area, whole = about.get("area"), (right - left) * (bottom - top)
-    return {**about, "bbox": [left, top, right - left, bottom - top], "area": min(area, whole) if finite(area) else whole}
+    area, box_area = about.get("area"), (right - left) * (bottom - top)
+    return {**about, "bbox": [left, top, right - left, bottom - top], "area": min(area, box_area) if finite(area) else box_area}
 
 
 def _named(about: Any, images: Mapping[int, dict[str, Any]]) -> str:

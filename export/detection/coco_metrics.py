@@ -66,16 +66,16 @@ def detect(model: SSD, part: Scenes, *, batch_size: int, workers: int) -> list[d
     for scene, (_, image) in zip(scenes, pictures([scene.file for scene in scenes], workers), strict=True):
         waiting.append((scene.number, image.to(device)))
         if len(waiting) == batch_size or scene is scenes[-1]:
-            for (number, _), found in zip(waiting, model([image for _, image in waiting]), strict=True):
-                rows += _rows(number, found, design.category_ids)
+            for (number, _), detections in zip(waiting, model([image for _, image in waiting]), strict=True):
+                rows += _rows(number, detections, design.category_ids)
             waiting.clear()
     return _of_all(rows)
 
 
-def _rows(number: int, found: Mapping[str, torch.Tensor], category_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
-    corners = found["boxes"].cpu().double()
+def _rows(number: int, detections: Mapping[str, torch.Tensor], category_ids: Sequence[int]) -> Iterator[dict[str, Any]]:
+    corners = detections["boxes"].cpu().double()
     boxes = torch.cat([corners[:, :2], corners[:, 2:] - corners[:, :2]], 1).tolist()
-    for box, label, score in zip(boxes, found["labels"].tolist(), found["scores"].tolist(), strict=True):
+    for box, label, score in zip(boxes, detections["labels"].tolist(), detections["scores"].tolist(), strict=True):
         yield {"image_id": number, "category_id": category_ids[label - 1], "bbox": box, "score": score}
 
 
@@ -98,8 +98,8 @@ def coco_figures(annotations: Mapping[str, Any], rows: Sequence[Mapping[str, Any
     """
     name = package or evaluator()
     with contextlib.redirect_stdout(io.StringIO()):
-        truth, found = _table(name, _complete(annotations)), _table(name, {**annotations, "annotations": _as_annotations(rows)})
-        run = _evaluation(name)(truth, found, "bbox")
+        truth, detected = _table(name, _complete(annotations)), _table(name, {**annotations, "annotations": _as_annotations(rows)})
+        run = _evaluation(name)(truth, detected, "bbox")
         run.evaluate()
         run.accumulate()
         run.summarize()

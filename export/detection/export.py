@@ -149,12 +149,12 @@ def _write_folder(checkpoint: str | os.PathLike[str], out: Path, thresholds: Map
 def _check_twin(model: SSD, twin: SSD) -> None:
     for batch in sample_batches(model.design.size):
         images = [*(batch.permute(0, 3, 1, 2).float() / 255)]
-        for ours, theirs in zip(model(images), twin(images), strict=True):
-            if not all(torch.equal(ours[name], theirs[name]) for name in ours):
+        for own, copied in zip(model(images), twin(images), strict=True):
+            if not all(torch.equal(own[name], copied[name]) for name in own):
                 raise ExportError("the detector that was written finds something else; look for NaN in its weights, else report it")
 
 
 def _result(checkpoint: str | os.PathLike[str]) -> Mapping[str, Any] | None:
     """Result of `nasarch detect train`, if `checkpoint` is its folder."""
-    found = read_json(Path(checkpoint) / "result.json")
-    return found if isinstance(found, dict) and isinstance(found.get("val"), dict) else None
+    result = read_json(Path(checkpoint) / "result.json")
+    return result if isinstance(result, dict) and isinstance(result.get("val"), dict) else None

@@ -35,10 +35,10 @@ def find_files(path: Path, images: Path | None, names: Sequence[str]) -> dict[st
     best: dict[str, File] = {}
     for folder_or_tar in candidates:
         try:
-            found = _in_tar(folder_or_tar, names) if folder_or_tar.is_file() else _in_folder(folder_or_tar, names)
+            files = _in_tar(folder_or_tar, names) if folder_or_tar.is_file() else _in_folder(folder_or_tar, names)
         except OSError as error:
             raise ValueError(f"can't read {folder_or_tar}: {error.strerror or error}; check its permissions") from error
-        best = max(best, found, key=len)
+        best = max(best, files, key=len)
         if len(best) == len(set(names)):
             return best
     missing = [name for name in names if name not in best]
@@ -64,19 +64,19 @@ def _candidates(path: Path) -> Iterator[Path]:
 
 
 def _in_folder(folder: Path, names: Sequence[str]) -> dict[str, File]:
-    found = {name: File(str(folder), name) for name in names if os.path.isfile(folder / name)}
-    missing = [name for name in names if name not in found and not name.isascii()]  # that the folder may have in another normal form
+    files = {name: File(str(folder), name) for name in names if os.path.isfile(folder / name)}
+    missing = [name for name in names if name not in files and not name.isascii()]  # that the folder may have in another normal form
     entries = read_tree(folder, with_system_files=True).entries if missing else {}
-    return found | {name: file for name in missing if (file := entries.get(normalized_path(name))) is not None}
+    return files | {name: file for name in missing if (file := entries.get(normalized_path(name))) is not None}
 
 
 def _in_tar(path: Path, names: Sequence[str]) -> dict[str, File]:
     """Members by their names in the tar file, or in the folder around everything that packing a folder leaves."""
     tree: Tree | None = read_tree(path, with_system_files=True)
-    found: dict[str, File] = {}
-    while tree is not None and not found:
+    members: dict[str, File] = {}
+    while tree is not None and not members:
         files = {name: tree.entries.get(normalized_path(name)) for name in names}
-        found = {name: file._replace(member=name) for name, file in files.items() if file is not None}
+        members = {name: file._replace(member=name) for name, file in files.items() if file is not None}
         tops = {name.split("/")[0] for name in tree.entries}
         tree = tree.below(tops.pop()) if len(tops) == 1 else None
-    return found
+    return members

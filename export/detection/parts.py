@@ -58,15 +58,15 @@ def _union(first: Scenes, second: Scenes) -> Scenes:
 def _without(part: Scenes, exclude: Path) -> Scenes:
     raw, digest = read_annotations(exclude, annotated=False)
     names = {normalized_path(about["file_name"]) for about in listed_images(raw, exclude).values()}
-    kept = tuple(scene for scene in part.scenes if _name(scene) not in names)
-    count = len(part) - len(kept)
-    if not count or not kept:
-        none = "none of its images is to train on" if kept else "it has all images that are to train on"
+    scenes = tuple(scene for scene in part.scenes if _name(scene) not in names)
+    count = len(part) - len(scenes)
+    if not count or not scenes:
+        none = "none of its images is to train on" if scenes else "it has all images that are to train on"
         raise ValueError(f"--exclude {exclude}: {none}; give the annotations of the images to leave out")
     return replace(
         part,
         name=f"{part.name} - {exclude.stem}",
-        scenes=kept,
+        scenes=scenes,
         sha256=hashlib.sha256(f"{part.sha256} - {digest}".encode()).hexdigest(),
         changes=(*part.changes, f"{count:,} images of {exclude.name} are left out of the training"),
     )
@@ -96,15 +96,15 @@ def with_classes(part: Scenes, class_names: Sequence[str], category_ids: Sequenc
     number = {name: category for category, name in there.items()}
     moved = [f"{shown(name)} is {category}, there {number[name]}" for category, name in here.items() if number[name] != category]
     ids = {category: number[name] for category, name in here.items()}
-    label = {category: place for place, category in enumerate(category_ids, 1)}
+    label = {category: index for index, category in enumerate(category_ids, 1)}
     labels = torch.tensor([0, *(label[ids[category]] for category in part.category_ids)])
-    kept = [{**about, "category_id": ids[about["category_id"]]} for about in part.truth.get("annotations", ())]
+    annotations = [{**about, "category_id": ids[about["category_id"]]} for about in part.truth.get("annotations", ())]
     listed = [{**about, "id": ids[about["id"]]} for about in part.truth["categories"]]
     return replace(
         part,
         scenes=tuple(scene._replace(labels=labels[scene.labels]) for scene in part.scenes),
         class_names=tuple(class_names),
         category_ids=tuple(category_ids),
-        truth={**part.truth, "categories": listed} | ({"annotations": kept} if "annotations" in part.truth else {}),
+        truth={**part.truth, "categories": listed} | ({"annotations": annotations} if "annotations" in part.truth else {}),
         changes=(*part.changes, f"categories have other ids than those of {owner}, matched by name ({'; '.join(moved[:8])})"),
     )

@@ -104,21 +104,21 @@ def predict(
     for path in images:
         opened(path)  # all of them, before anything is written
     _keep_originals(images, [out / name for name in names])
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_name: dict[str, list[dict[str, Any]]] = {}
     for path, name in zip(images, names, strict=True):
         image = opened(path)
-        found[path.name] = detections(model, image)
+        by_name[path.name] = detections(model, image)
         with atomic_path(out / name) as temporary:
             options: dict[str, Any] = {"quality": 90} if temporary.suffix.lower() in JPEG else {"optimize": True}
-            picture(image, found[path.name], model.design).save(temporary, **options)
-        yield f"{out / name}: {_summary(found[path.name])}"
-    write_text(out / "detections.json", json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+            picture(image, by_name[path.name], model.design).save(temporary, **options)
+        yield f"{out / name}: {_summary(by_name[path.name])}"
+    write_text(out / "detections.json", json.dumps(by_name, indent=1, ensure_ascii=False) + "\n")
     yield f"{out / 'detections.json'}"
     if results is not None:
         rows = (
             {"image_id": number, "category_id": categories[one["label"] - 1], "bbox": _extent(one["box"]), "score": one["score"]}
             for number, path in zip(numbers, images, strict=True)
-            for one in found[path.name]
+            for one in by_name[path.name]
         )
         yield f"{results}: {write_results(results, rows):,} detections in COCO's results format"
 
@@ -162,8 +162,8 @@ def _names(images: Sequence[Path]) -> list[str]:
 def detections(model: SSD, image: Image.Image) -> list[dict[str, Any]]:
     """Detections of `model`, the highest score first: label, name, score, box (x1, y1, x2, y2 in pixels)."""
     device, design = next(model.parameters()).device, model.design
-    (found,) = model([tensor(image).float().to(device) / 255])
-    rows = zip(found["labels"].tolist(), found["scores"].tolist(), found["boxes"].tolist(), strict=True)
+    (output,) = model([tensor(image).float().to(device) / 255])
+    rows = zip(output["labels"].tolist(), output["scores"].tolist(), output["boxes"].tolist(), strict=True)
     return [
         {"label": label, "name": design.class_names[label - 1], "score": round(score, 4), "box": [round(value, 2) for value in box]}
         for label, score, box in rows
@@ -175,11 +175,11 @@ def _extent(box: Sequence[float]) -> list[float]:
     return [box[0], box[1], box[2] - box[0], box[3] - box[1]]
 
 
-def picture(image: Image.Image, found: Sequence[Mapping[str, Any]], design: Design) -> Image.Image:
+def picture(image: Image.Image, detections: Sequence[Mapping[str, Any]], design: Design) -> Image.Image:
     """The image with a frame around each object, and its name and score; the surest on top."""
     result, width = image.copy(), max(2, round(max(image.size) / 320))
     draw, font = ImageDraw.Draw(result), ImageFont.load_default(max(10, round(max(image.size) / 55)))
-    for one in reversed(found):
+    for one in reversed(detections):
         colour = _colour(one["label"] - 1, len(design.class_names))
         left, top, right, bottom = one["box"]
         draw.rectangle((left, top, max(left, right), max(top, bottom)), outline=colour, width=width)
@@ -197,6 +197,6 @@ def _colour(index: int, count: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def _summary(found: Sequence[Mapping[str, Any]]) -> str:
-    names = [one["name"] for one in found]
+def _summary(detections: Sequence[Mapping[str, Any]]) -> str:
+    names = [one["name"] for one in detections]
     return ", ".join(f"{names.count(name)} {name}" for name in dict.fromkeys(names)) or "nothing found"

@@ -43,7 +43,7 @@ def image_ids(images: Sequence[Path], annotations: Path | None) -> list[int]:
         ValueError: an image has none, or two have the same.
     """
     if annotations is None:
-        numbers = [int(found[1]) if (found := NUMBER.search(path.stem)) else None for path in images]
+        numbers = [int(match[1]) if (match := NUMBER.search(path.stem)) else None for path in images]
         remedy = "its name doesn't end in a number: give the file that lists it with --annotations"
     else:
         raw, _ = read_annotations(annotations, annotated=False)

@@ -80,9 +80,9 @@ def _val(job: DetectOptions, train: Scenes) -> Scenes | None:
     if path is None:
         raise ValueError(f"{job.data} has no val part to evaluate on: give --val FILE.json, or train all the same with --no-evaluate")
     evaluator()
-    found = load_scenes(path, "val", job.val_images)
-    found = with_classes(found, train.class_names, train.category_ids, str(train.path))
-    return replace(found, name=f"{path.parent.name}/{path.stem}")
+    scenes = load_scenes(path, "val", job.val_images)
+    scenes = with_classes(scenes, train.class_names, train.category_ids, str(train.path))
+    return replace(scenes, name=f"{path.parent.name}/{path.stem}")
 
 
 def _train(plan: DetectPlan, folder: Path) -> None:

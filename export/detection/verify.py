@@ -74,7 +74,7 @@ def verify_detector(
             f"{file.path} was made of other weights (sha256 {stated[:12]}...) than {model} has ({own[:12]}...); give its own by --model"
         )
     equal = checked_properties(file, {k: v for k, v in properties(Detections(detector)).items() if k != "nasarch_version"})
-    found = [f"SSD on {detector.design.network} with the weights of sha256 {own[:12]}..."]
+    checks = [f"SSD on {detector.design.network} with the weights of sha256 {own[:12]}..."]
     shown: dict[str, Iterable[Tensor]] = {"images made up": sample_batches(detector.design.size)}
     if images is not None:
         named = find_images(Path(images))
@@ -83,8 +83,8 @@ def verify_detector(
         agreement = compare(detector, file.session, batches)
         if not agreement.holds:
             raise ExportError(f"refused: on {name} {file.path} finds something else than torchvision's SSD: {agreement}; export it again")
-        found.append(f"checked on {name}: {agreement}")
-    return (*found, *equal)
+        checks.append(f"checked on {name}: {agreement}")
+    return (*checks, *equal)
 
 
 def _thresholds(file: UntrustedModel) -> dict[str, float]:
@@ -129,8 +129,8 @@ def find_images(path: Path) -> Images:
 def _names(folder: Path) -> list[str]:
     """Names of the image files in a folder."""
     try:
-        found = sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name.lower().endswith(SUFFIXES))
+        images = sorted(entry.name for entry in os.scandir(folder) if entry.is_file() and entry.name.lower().endswith(SUFFIXES))
     except OSError as error:
         reason = error.strerror or error
         raise ValueError(f"can't read {folder}: {reason}; give a folder of images, or a data set with val.json") from error
-    return [name for name in found if not name.startswith(".")]
+    return [name for name in images if not name.startswith(".")]

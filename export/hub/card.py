@@ -111,8 +111,8 @@ def paper_tags(about: Mapping[str, Any]) -> list[str]:
 
 def data_sets(*names: str | None) -> list[str] | None:
     """What the Hub calls them, those that it has."""
-    found = [data.hub for data in map(known, filter(None, names)) if data is not None and data.hub is not None]
-    return list(dict.fromkeys(found)) or None
+    names_on_hub = [data.hub for data in map(known, filter(None, names)) if data is not None and data.hub is not None]
+    return list(dict.fromkeys(names_on_hub)) or None
 
 
 def _evaluations(facts: Facts) -> Iterator[EvalResult]:
@@ -171,8 +171,8 @@ def _value(result: Mapping[str, Any]) -> str:
 
 def _reported(about: Mapping[str, Any]) -> str:
     """A table of the results that the provenance lists, of other weights; empty without results."""
-    found = [result for result in about.get("results", ()) if result["metric"] in REPORTED]
-    rows = [map(escaped, (r["dataset"], r["metric"], _value(r), r.get("reported_by", "-"))) for r in found]
+    results = [result for result in about.get("results", ()) if result["metric"] in REPORTED]
+    rows = [map(escaped, (r["dataset"], r["metric"], _value(r), r.get("reported_by", "-"))) for r in results]
     return table(("data set", "metric", "value", "source"), rows) if rows else ""
 
 

@@ -125,7 +125,7 @@ def _name_in_card(readme: Path, repository: str) -> None:
     named = HUB_NAME.search(text)
     if named is not None and named[1] != repository:
         here = rf"(hf-hub:|[\"']){re.escape(named[1])}(?![\w./-])"
-        write_text(readme, re.sub(here, lambda found: found[1] + repository, text))
+        write_text(readme, re.sub(here, lambda match: match[1] + repository, text))
 
 
 def export_hub(

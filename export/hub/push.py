@@ -41,8 +41,8 @@ class Pushed(NamedTuple):
     private: bool | None
 
     def __str__(self) -> str:
-        seen = {True: "private", False: "public", None: "as visible as it was before"}[self.private]
-        return f"pushed to {self.url} ({seen}), commit {self.commit}"
+        visibility = {True: "private", False: "public", None: "as visible as it was before"}[self.private]
+        return f"pushed to {self.url} ({visibility}), commit {self.commit}"
 
 
 def check_name(repository: str) -> str:
@@ -130,10 +130,10 @@ def _state(api: HfApi, folder: Path, repository: str, private: bool | None, erro
     status = _status(_first(error))
     sent = "large files that had arrived are kept by the Hub and not sent again"
     if status is None or status >= SERVERS_OWN:
-        found = _holds(api, folder, repository)
-        if isinstance(found, _Arrived):
-            return found
-        if found is None:
+        held = _holds(api, folder, repository)
+        if isinstance(held, _Arrived):
+            return held
+        if held is None:
             url = f"{api.endpoint}/{repository}"
             return f"whether the commit arrived is not known, since the Hub doesn't answer: {url} has all of the files or none; {sent}"
     there = f"{repository} is as it was before" if private is None else f"the repository {repository} is there, with none of these files"

@@ -56,22 +56,22 @@ def export_coreml(
             import coremltools
     except ImportError as error:
         raise ExportError(f"coremltools is not installed ({first_line(error)}); pip install coremltools") from error
-    found = subject(source, checkpoint=checkpoint, data=data, size=size)
+    exported = subject(source, checkpoint=checkpoint, data=data, size=size)
     with new_folder(Path(out)) as folder:
         try:
             with quiet(), torch.no_grad():
-                model = _convert(coremltools, found)
+                model = _convert(coremltools, exported)
         except Exception as error:  # whatever its passes find wrong
-            raise ExportError(f"coremltools can't convert {found.name}: {first_line(error)}; try another version of it") from error
-        agreement = found.agreement(
+            raise ExportError(f"coremltools can't convert {exported.name}: {first_line(error)}; try another version of it") from error
+        agreement = exported.agreement(
             lambda pixels: evaluate(model._mil_program, pixels.permute(0, 3, 1, 2).float(), "softmax"), "in the Core ML program"
         )
         with quiet():
             model.save(str(folder))
         (folder / NOTES).unlink(missing_ok=True)
         size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    channels, height, width = found.shape
-    return found.report(
+    channels, height, width = exported.shape
+    return exported.report(
         Path(out),
         size_bytes,
         signature=f"image, {'RGB' if channels == 3 else 'grey'}, {width} x {height} -> classLabel, classLabel_probs",
@@ -80,12 +80,12 @@ def export_coreml(
     )
 
 
-def _convert(coremltools: Any, found: Subject) -> Any:
+def _convert(coremltools: Any, exported: Subject) -> Any:
     """The ML program in float32 for iOS 15 and macOS 12 and later."""
-    module = _Image(found.model, found.scaling).eval()
-    example = sample_pixels(1, *found.shape).permute(0, 3, 1, 2).float().contiguous()
-    layout = coremltools.colorlayout.RGB if found.shape[0] == 3 else coremltools.colorlayout.GRAYSCALE
-    classes = found.class_names or [f"class {index}" for index in range(module(example).shape[1])]
+    module = _Image(exported.model, exported.scaling).eval()
+    example = sample_pixels(1, *exported.shape).permute(0, 3, 1, 2).float().contiguous()
+    layout = coremltools.colorlayout.RGB if exported.shape[0] == 3 else coremltools.colorlayout.GRAYSCALE
+    classes = exported.class_names or [f"class {index}" for index in range(module(example).shape[1])]
     return coremltools.convert(
         torch.export.export(module, (example,)).run_decompositions({}),
         convert_to="mlprogram",

@@ -52,20 +52,20 @@ def export_litert(
             from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
         raise ExportError(f"litert-torch is not installed ({first_line(error)}); {INSTALL}") from error
-    found = subject(source, checkpoint=checkpoint, data=data, size=size)
-    example = sample_pixels(1, *found.shape)
+    exported = subject(source, checkpoint=checkpoint, data=data, size=size)
+    example = sample_pixels(1, *exported.shape)
     with atomic_path(out) as file:
         file.touch()  # a place that can't be written is known before the slow part
         try:
             with quiet(), torch.no_grad():
-                litert_torch.convert(_Pixels(found.model, found.scaling).eval(), sample_kwargs={"pixels": example}).export(str(file))
+                litert_torch.convert(_Pixels(exported.model, exported.scaling).eval(), sample_kwargs={"pixels": example}).export(str(file))
                 run = Interpreter(str(file), num_threads=torch.get_num_threads()).get_signature_runner()
         except Exception as error:  # whatever its compiler finds wrong
-            raise ExportError(f"litert-torch can't convert {found.name}: {first_line(error)}; try another version of it") from error
-        agreement = found.agreement(lambda pixels: torch.from_numpy(run(pixels=pixels.numpy())["logits"]), "in LiteRT")
+            raise ExportError(f"litert-torch can't convert {exported.name}: {first_line(error)}; try another version of it") from error
+        agreement = exported.agreement(lambda pixels: torch.from_numpy(run(pixels=pixels.numpy())["logits"]), "in LiteRT")
         size_bytes = file.stat().st_size
-    channels, height, width = found.shape
-    return found.report(
+    channels, height, width = exported.shape
+    return exported.report(
         Path(out),
         size_bytes,
         signature=f"pixels, uint8 [1, {height}, {width}, {channels}] -> logits",

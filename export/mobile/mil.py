@@ -29,10 +29,10 @@ def evaluate(program: Any, image: Tensor, until: str) -> Tensor:
     def value(variable: Any) -> Any:
         if isinstance(variable, list | tuple):
             return [value(one) for one in variable]
-        found = values.get(variable)
-        if found is None:
-            found = variable.val
-        return torch.from_numpy(found.copy()) if isinstance(found, np.ndarray) and found.dtype == np.float32 else found
+        known = values.get(variable)
+        if known is None:
+            known = variable.val
+        return torch.from_numpy(known.copy()) if isinstance(known, np.ndarray) and known.dtype == np.float32 else known
 
     for operation in function.operations:
         if operation.op_type == "const":

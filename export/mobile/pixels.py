@@ -93,11 +93,11 @@ class Subject:
             ExportError: they differ by more than rounding.
         """
         run(sample_pixels(1, *self.shape))  # so that its own errors come through
-        found = compare(self.model, _Session(run), self.shape, self.scaling.images, (1,) * IMAGES)
-        if not found.holds:
-            difference = f"by {found.relative} (allowed {found.allowed}){found.classes}"
+        compared = compare(self.model, _Session(run), self.shape, self.scaling.images, (1,) * IMAGES)
+        if not compared.holds:
+            difference = f"by {compared.relative} (allowed {compared.allowed}){compared.classes}"
             raise ExportError(f"refused: the logits of {self.name} {what} differ from PyTorch's {difference}")
-        return found
+        return compared
 
 
 class _Session:
@@ -121,15 +121,15 @@ def subject(
     Raises:
         ValueError: what `find_model` refuses, a size that is too small, a model without mean and standard deviation.
     """
-    found = find_model(source, checkpoint, data)
-    model, shape = reference(found.model), input_size(found.model, size)
+    model_source = find_model(source, checkpoint, data)
+    model, shape = reference(model_source.model), input_size(model_source.model, size)
     if shape[0] not in (1, 3):
         raise ExportError(f"{source} takes images of {shape[0]} channels; an export for phones needs a model for colour or grey images")
-    names = found.class_names or configuration(model).get("label_names")
+    names = model_source.class_names or configuration(model).get("label_names")
     return Subject(
         model=model,
         shape=shape,
         scaling=scaling_of(model, shape[0]),
         class_names=None if names is None else list(names),
-        random=found.random,
+        random=model_source.random,
     )

@@ -122,19 +122,19 @@ def compare_resized(
     what the rounding of the resizing does. Another interpolation, or a crop that is a pixel away, does more.
     """
     generator = torch.Generator().manual_seed(0)
-    prepared, seen = [], []
+    prepared, answers = [], []
     for height, width in image_sizes(shape[1]):
         pixels = sample_pixels(COUNT, shape[0], height, width)
         images = [Image.fromarray(one.squeeze(2).numpy() if shape[0] == 1 else one.numpy()) for one in pixels]
         prepared += [torch.as_tensor(transform(image)).permute(1, 2, 0) for image in images]
-        seen.append(run(session, pixels))
+        answers.append(run(session, pixels))
     exact = torch.stack(prepared)
     signs = 2 * torch.randint(0, 2, exact.shape, generator=generator) - 1
     changed = (exact.int() + signs).clamp(0, 255).to(torch.uint8)
     logits, other = (reference(scaling.images(one)).double() for one in (exact, changed))
-    found: Tensor = torch.cat(seen).double()
-    if found.shape != logits.shape:
-        raise ExportError(f"onnxruntime's logits have shape {list(found.shape)}, PyTorch's {list(logits.shape)}; report the model")
+    outputs: Tensor = torch.cat(answers).double()
+    if outputs.shape != logits.shape:
+        raise ExportError(f"onnxruntime's logits have shape {list(outputs.shape)}, PyTorch's {list(logits.shape)}; report the model")
     tolerance = (other - logits).abs().max().item() + 10 * torch.finfo(torch.float32).eps * logits.abs().max().item()
-    clear = clear_classes(logits, found, tolerance)
-    return Agreement((found - logits).abs().max().item(), tolerance, variation(logits), tolerance, *clear)
+    clear = clear_classes(logits, outputs, tolerance)
+    return Agreement((outputs - logits).abs().max().item(), tolerance, variation(logits), tolerance, *clear)

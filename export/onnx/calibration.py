@@ -61,20 +61,20 @@ def calibration(
     Raises:
         ValueError: no such place or name, too few images, or one that can't be read as an image: names it.
     """
-    found = _find(source)
+    dataset = _find(source)
     prepare = transform(model, shape)
     mode = {1: "L", 3: "RGB"}[shape[0]]
-    calibrating, held_back = _drawn(found)
+    calibrating, held_back = _drawn(dataset)
 
     def pixels(part: _Part, indices: Tensor) -> Tensor:
         images = [torch.as_tensor(prepare(part.open(i).convert(mode))) for i in indices.tolist()]
         return torch.stack(images).permute(0, 2, 3, 1).contiguous()
 
-    order = _logits_of(found.class_names, class_names, getattr(model, "num_classes", None))
-    last = found.parts[-1]
+    order = _logits_of(dataset.class_names, class_names, getattr(model, "num_classes", None))
+    last = dataset.parts[-1]
     return Calibration(
-        found.name,
-        pixels(found.parts[0], calibrating),
+        dataset.name,
+        pixels(dataset.parts[0], calibrating),
         pixels(last, held_back),
         None if order is None else order[last.labels[held_back]],
     )
@@ -88,16 +88,16 @@ def transform(model: nn.Module, shape: tuple[int, int, int]) -> Callable[[Image.
     return timm.data.create_transform(input_size=shape, use_prefetcher=True, **config)
 
 
-def _drawn(found: _ImageSet) -> tuple[Tensor, Tensor]:
+def _drawn(images: _ImageSet) -> tuple[Tensor, Tensor]:
     """Indices into the first and the last part: those that calibrate, and those that are held back."""
     generator = torch.Generator().manual_seed(0)
-    first, last = (torch.randperm(len(part.labels), generator=generator) for part in (found.parts[0], found.parts[-1]))
-    if len(found.parts) == 1:
+    first, last = (torch.randperm(len(part.labels), generator=generator) for part in (images.parts[0], images.parts[-1]))
+    if len(images.parts) == 1:
         half = len(first) // 2
         first, last = first[:half], first[half:]
     if min(len(first), len(last)) < MIN_IMAGES:
         raise ValueError(
-            f"{found.name} has {len(first)} images to calibrate with and {len(last)} to hold back; give {MIN_IMAGES} or more of each"
+            f"{images.name} has {len(first)} images to calibrate with and {len(last)} to hold back; give {MIN_IMAGES} or more of each"
             f" ({2 * MIN_IMAGES} in all), 200 and 500 are better"
         )
     return first[:MAX_CALIBRATION], last[:MAX_HELD_BACK]
@@ -135,22 +135,22 @@ def _find(source: str | os.PathLike[str]) -> _ImageSet:
     if flat is not None:
         return _ImageSet(data_name(path.resolve().name, ()), [flat], ())
     try:
-        parts, class_names, found = find_parts(path)
+        parts, class_names, dataset = find_parts(path)
     except ValueError as error:
         raise ValueError(f"{error}; or a folder of images alone".replace(LAYOUTS, f"images in {LAYOUTS}")) from error
-    print_left_out(found)
+    print_left_out(dataset)
     name = data_name(path.resolve().name, class_names, [len(part.names) for part in parts])
-    return _ImageSet(name, [_of_files(part.places, part.labels) for part in parts], class_names)
+    return _ImageSet(name, [_of_files(part.entries, part.labels) for part in parts], class_names)
 
 
 def _in_memory(part: Any) -> _Part:
     return _Part(lambda i: Image.fromarray(part.pixels[i].permute(1, 2, 0).numpy()), part.labels)
 
 
-def _of_files(places: Sequence[Any], labels: Tensor) -> _Part:
+def _of_files(files: Sequence[Any], labels: Tensor) -> _Part:
     from nasarch.data.decoding import open_image
 
-    return _Part(lambda i: open_image(places[i]), labels)
+    return _Part(lambda i: open_image(files[i]), labels)
 
 
 def _flat(folder: Path) -> _Part | None:

@@ -91,26 +91,28 @@ def compare(
         images = prepare(fed)
         exact = double(images.double())
     eager = torch.cat([reference(batch) for batch in images.split([*batches])]).double()
-    seen = torch.cat([run(session, batch) for batch in fed.split([*batches])]).double()
-    if seen.shape != eager.shape:
-        raise ExportError(f"onnxruntime's logits have shape {list(seen.shape)}, PyTorch's {list(eager.shape)}; report the model")
+    outputs = torch.cat([run(session, batch) for batch in fed.split([*batches])]).double()
+    if outputs.shape != eager.shape:
+        raise ExportError(f"onnxruntime's logits have shape {list(outputs.shape)}, PyTorch's {list(eager.shape)}; report the model")
     scale = variation(exact)
     noise = max((eager - exact).abs().max().item(), torch.finfo(torch.float32).eps * exact.abs().max().item())
     tolerance = max(RELATIVE_TOLERANCE * scale, NOISE_FACTOR * noise)
-    clear, other = clear_classes(exact, seen, NOISE_FACTOR * noise)
-    return Agreement((seen - eager).abs().max().item(), tolerance, scale, noise, clear, other)
+    clear, other = clear_classes(exact, outputs, NOISE_FACTOR * noise)
+    return Agreement((outputs - eager).abs().max().item(), tolerance, scale, noise, clear, other)
 
 
-def clear_classes(exact: Tensor, seen: Tensor, error: float) -> tuple[int, int]:
+def clear_classes(exact: Tensor, approximate: Tensor, error: float) -> tuple[int, int]:
     """How many images have a class in `exact` [B, classes] that errors of logits up to `error` can't change; how many another in `seen`."""
     best = exact.topk(min(2, exact.shape[1]), 1).values
     clear = best[:, 0] - best[:, -1] > 2 * error
-    return int(clear.sum()), int((exact.argmax(1) != seen.argmax(1))[clear].sum())
+    return int(clear.sum()), int((exact.argmax(1) != approximate.argmax(1))[clear].sum())
 
 
-def worst(found: Sequence[Agreement]) -> Agreement:
+def worst(agreements: Sequence[Agreement]) -> Agreement:
     """That which has images of another class, else that which comes closest to its tolerance, or exceeds it most."""
-    return max(found, key=lambda one: (one.other, math.inf if math.isnan(one.difference) else one.difference / (one.tolerance or 1e-300)))
+    return max(
+        agreements, key=lambda one: (one.other, math.inf if math.isnan(one.difference) else one.difference / (one.tolerance or 1e-300))
+    )
 
 
 def _telling_images(exact: nn.Module, count: int, shape: Sequence[int]) -> tuple[Tensor, Tensor]:

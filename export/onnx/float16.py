@@ -57,11 +57,11 @@ def compare_half(reference: nn.Module, session: onnxruntime.InferenceSession, sh
     expectable = _rounding(reference)(images)
     if not expectable.isfinite().all():
         raise ExportError("numbers inside the network exceed 65504, the largest of float16; leave --fp16 out")
-    seen = torch.cat([run(session, batch) for batch in images.split(BATCHES)])
+    outputs = torch.cat([run(session, batch) for batch in images.split(BATCHES)])
     scale = variation(expected.double())
     epsilon = torch.finfo(torch.float16).eps * expected.abs().max().item()
     noise = max(_distance(expectable, expected), epsilon)
-    return Agreement(_distance(seen, expected), max(RELATIVE_TOLERANCE * scale, NOISE_FACTOR * noise), scale, noise)
+    return Agreement(_distance(outputs, expected), max(RELATIVE_TOLERANCE * scale, NOISE_FACTOR * noise), scale, noise)
 
 
 def _distance(a: Tensor, b: Tensor) -> float:

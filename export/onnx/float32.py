@@ -57,7 +57,7 @@ class OnnxReport:
     def lines(self) -> list[str]:
         """The report for a person, as lines of text."""
         channels, height, width = self.input_size
-        seen, noise = self.agreement, self.agreement.noise / (self.agreement.scale or 1.0)
+        agreement, noise = self.agreement, self.agreement.noise / (self.agreement.scale or 1.0)
         sizes, note = f"{height}, {width}", ""
         if self.multiple is not None:
             sizes, note = "height, width", f"; heights and widths are multiples of {self.multiple}, by which the network reduces its images"
@@ -65,7 +65,7 @@ class OnnxReport:
             f"{self.path}: {self.architecture}, {self.size_bytes / 1e6:.1f} MB, opset {self.opset}, IR version {self.ir_version}",
             f"{INPUT} [batch, {channels}, {sizes}] -> {OUTPUT} [batch, {self.num_classes}]{note}",
             f"checked in onnxruntime {onnxruntime.__version__} with batches of {' and '.join(map(str, BATCHES))}: logits within"
-            f" {seen.relative} (allowed {seen.allowed}; rounding in PyTorch itself {noise:.1e}){seen.classes}",
+            f" {agreement.relative} (allowed {agreement.allowed}; rounding in PyTorch itself {noise:.1e}){agreement.classes}",
             f"latency at batch 1 on {self.threads} CPU thread(s): PyTorch eager {self.torch_ms:.2f} ms,"
             f" onnxruntime {self.onnx_ms:.2f} ms ({self.torch_ms / self.onnx_ms:.1f}x)",
         ]
@@ -121,9 +121,9 @@ def export_onnx(
     """
     with atomic_path(path) as temporary:
         temporary.touch()  # a place that can't be written is known before the slow part
-        found = checked(model, size=size, class_names=class_names, dynamic_size=dynamic_size, opset=opset)
-        found.save(temporary)
-        return report(found, Path(path), temporary.stat().st_size)
+        checks = checked(model, size=size, class_names=class_names, dynamic_size=dynamic_size, opset=opset)
+        checks.save(temporary)
+        return report(checks, Path(path), temporary.stat().st_size)
 
 
 def checked(
@@ -151,32 +151,32 @@ def checked(
     return Checked(twin, shape, multiple, num_classes, proto, session, agreement, properties)
 
 
-def report(found: Checked, path: Path, size_bytes: int) -> OnnxReport:
+def report(checks: Checked, path: Path, size_bytes: int) -> OnnxReport:
     """What was written to `path`."""
-    image = sample_images(1, *found.shape)
-    torch_ms, onnx_ms = latencies(lambda: found.reference(image), lambda: run(found.session, image))
+    image = sample_images(1, *checks.shape)
+    torch_ms, onnx_ms = latencies(lambda: checks.reference(image), lambda: run(checks.session, image))
     return OnnxReport(
         path=path,
-        architecture=describe(found.reference),
-        input_size=found.shape,
-        num_classes=found.num_classes,
+        architecture=describe(checks.reference),
+        input_size=checks.shape,
+        num_classes=checks.num_classes,
         size_bytes=size_bytes,
-        agreement=found.agreement,
+        agreement=checks.agreement,
         torch_ms=torch_ms,
         onnx_ms=onnx_ms,
         threads=torch.get_num_threads(),
-        multiple=found.multiple,
-        opset=opset_of(found.proto),
-        ir_version=found.proto.ir_version,
+        multiple=checks.multiple,
+        opset=opset_of(checks.proto),
+        ir_version=checks.proto.ir_version,
     )
 
 
 def refuse(agreement: Agreement, name: str) -> None:
     """Raise ExportError unless `agreement` holds."""
     if not agreement.holds:
-        found = f"by {agreement.relative} (allowed {agreement.allowed}){agreement.classes}"
+        difference = f"by {agreement.relative} (allowed {agreement.allowed}){agreement.classes}"
         remedy = "try other versions of torch, onnxscript or onnxruntime, and report the model"
-        raise ExportError(f"refused: onnxruntime's logits of {name} differ from PyTorch's {found}; {remedy}")
+        raise ExportError(f"refused: onnxruntime's logits of {name} differ from PyTorch's {difference}; {remedy}")
 
 
 def sizes(shape: Shape, multiple: int | None) -> list[Shape]:
@@ -228,8 +228,8 @@ def _count_classes(reference: nn.Module, shape: Shape) -> int:
     except Exception as error:  # any module may be given, so any error
         raise ExportError(f"{name} doesn't run on images of {list(shape)}: {first_line(error)}; choose another size") from error
     if not isinstance(logits, Tensor) or logits.ndim != 2 or getattr(reference, "num_classes", None) == 0:
-        found = f"a tensor {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
-        raise ExportError(f"{name} gives {found} and no logits [batch, classes]; make it with a classifier (num_classes of 1 or more)")
+        output = f"a tensor {list(logits.shape)}" if isinstance(logits, Tensor) else f"a {type(logits).__name__}"
+        raise ExportError(f"{name} gives {output} and no logits [batch, classes]; make it with a classifier (num_classes of 1 or more)")
     if not logits.isfinite().all():
         raise ExportError(f"the logits of {name} are not finite, so nothing can be checked; look for NaN or huge values in its weights")
     return logits.shape[1]

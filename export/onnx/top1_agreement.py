@@ -65,7 +65,7 @@ def batches(pixels: Tensor, scaling: Scaling) -> Iterator[Tensor]:
 def measure_top1(exact: Logits, file: Logits, images: Iterable[Tensor], source: str, labels: Tensor | None = None) -> Top1Agreement:
     """How often `file` says the class that `exact` says, on batches of `images` (float32 [B, C, H, W])."""
     pairs = [(exact(batch).argmax(1), file(batch).argmax(1)) for batch in images]
-    one, other = (torch.cat(found) for found in zip(*pairs, strict=True))
+    one, other = (torch.cat(answers) for answers in zip(*pairs, strict=True))
     accuracies = (None, None) if labels is None else (_share(one == labels), _share(other == labels))
     return Top1Agreement(source, len(one), _share(one == other), *accuracies)
 

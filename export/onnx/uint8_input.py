@@ -57,7 +57,7 @@ def with_pixels(proto: onnx.ModelProto, scaling: Scaling) -> onnx.ModelProto:
     result.CopyFrom(proto)
     graph = result.graph
     _, channels, height, width = (dim.dim_param or dim.dim_value for dim in graph.input[0].type.tensor_type.shape.dim)
-    taken = helper.make_tensor_value_info(PIXELS, onnx.TensorProto.UINT8, [BATCH, height, width, channels])
+    pixels_input = helper.make_tensor_value_info(PIXELS, onnx.TensorProto.UINT8, [BATCH, height, width, channels])
     scaled, weights = scaling_nodes("pixels_nchw", scaling)
     nodes = [
         helper.make_node("Transpose", [PIXELS], ["pixels_nchw"], perm=[0, 3, 1, 2], name="pixels_transpose"),
@@ -66,7 +66,7 @@ def with_pixels(proto: onnx.ModelProto, scaling: Scaling) -> onnx.ModelProto:
     ]
     del graph.node[:], graph.input[:]
     graph.node.extend(nodes)
-    graph.input.append(taken)
+    graph.input.append(pixels_input)
     graph.initializer.extend(weights)
     return result
 

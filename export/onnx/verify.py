@@ -80,15 +80,15 @@ def verify_classifier(
     if stated != own:
         remedy = "give the weights that it was made of by --checkpoint W.safetensors"
         raise ExportError(f"{file.path} was made of other weights (sha256 {stated[:12]}...) than these ({own[:12]}...); {remedy}")
-    found = f"{describe(expected)} with the weights of sha256 {own[:12]}..." + (
+    checks = f"{describe(expected)} with the weights of sha256 {own[:12]}..." + (
         "" if "weights_sha256" in file.properties else ", not stated"
     )
     properties = compared_properties(file, expected, _shape(file, expected), named=model is not None)
     compared = _compared(file, expected, images)
     if compared is None:
         reason = "whose logits hardly depend on synthetic images, so nothing in it was compared; name real ones by --images"
-        return (f"not checked: it says that it is {found}, {reason}",)
-    return (found, compared, *properties)
+        return (f"not checked: it says that it is {checks}, {reason}",)
+    return (checks, compared, *properties)
 
 
 # ---- the model that it should be
@@ -111,12 +111,12 @@ def _model(file: UntrustedModel, name: str | None, checkpoint: str | os.PathLike
         model = build()
         load_weights(model, checkpoint)
         return _prepared(model, file)
-    found = next((model for model in _known(build) if digest(model) == file.properties.get("weights_sha256")), None)
-    if found is None:
+    match = next((model for model in _known(build) if digest(model) == file.properties.get("weights_sha256")), None)
+    if match is None:
         raise ExportError(
             f"the weights of {file.path} are trained ones that only their owner has; give --checkpoint W.safetensors or --model FOLDER"
         )
-    return _prepared(found, file)
+    return _prepared(match, file)
 
 
 def _builder(file: UntrustedModel) -> Callable[[], nn.Module] | None:
@@ -212,23 +212,23 @@ def _shape(file: UntrustedModel, model: nn.Module) -> Shape:
     if file.properties.get("preprocessing") == RESIZING and "input_size" in file.properties:
         channels, height, width = _numbers(file, "input_size")
         return channels, height, width
-    ((kind, taken),) = file.inputs.values()
+    ((kind, shape),) = file.inputs.values()
     if kind == "tensor(uint8)":
-        taken = [taken[0], taken[3], taken[1], taken[2]]
-    channels, height, width = (one if isinstance(one, int) else two for one, two in zip(taken[1:], input_size(model, None), strict=True))
+        shape = [shape[0], shape[3], shape[1], shape[2]]
+    channels, height, width = (one if isinstance(one, int) else two for one, two in zip(shape[1:], input_size(model, None), strict=True))
     return channels, height, width
 
 
 def _alike(file: UntrustedModel, twin: nn.Module, shape: Shape) -> str | None:
     """The logits of an int8 file against the model's, for synthetic images; None if those say nothing."""
-    seen = correlation(twin, partial(run, file.session), shape, scaling_of(twin, shape[0]))
-    if seen is None:
+    measured = correlation(twin, partial(run, file.session), shape, scaling_of(twin, shape[0]))
+    if measured is None:
         return None
-    found = f"a correlation of {seen:.3f} with PyTorch's logits for {SYNTHETIC} synthetic images"
-    if not seen >= MIN_CORRELATION:
-        raise ExportError(f"refused: {file.path} gives {found}, and at least {MIN_CORRELATION} is needed; export it again")
+    agreement = f"a correlation of {measured:.3f} with PyTorch's logits for {SYNTHETIC} synthetic images"
+    if not measured >= MIN_CORRELATION:
+        raise ExportError(f"refused: {file.path} gives {agreement}, and at least {MIN_CORRELATION} is needed; export it again")
     stated = file.properties.get("top1_agreement", "not stated")
-    return f"checked: {found} (at least {MIN_CORRELATION} is needed); its classes by --images alone; it says of them: {stated}"
+    return f"checked: {agreement} (at least {MIN_CORRELATION} is needed); its classes by --images alone; it says of them: {stated}"
 
 
 def _classes(file: UntrustedModel, twin: nn.Module, shape: Shape, images: str) -> str:
@@ -237,12 +237,12 @@ def _classes(file: UntrustedModel, twin: nn.Module, shape: Shape, images: str) -
     file.stop_timer()
     chosen = calibration(images, twin, shape, names)
     file.start_step()
-    seen = measure_top1(
+    measured = measure_top1(
         twin, partial(run, file.session), batches(chosen.held_back, scaling_of(twin, shape[0])), chosen.source, chosen.labels
     )
-    if not seen.holds:
-        raise ExportError(f"refused: {file.path} gives {seen}, and at least {100 * MIN_AGREEMENT:.0f} % are needed; export it again")
-    return f"checked: {seen}"
+    if not measured.holds:
+        raise ExportError(f"refused: {file.path} gives {measured}, and at least {100 * MIN_AGREEMENT:.0f} % are needed; export it again")
+    return f"checked: {measured}"
 
 
 def _ran(file: UntrustedModel) -> tuple[str, ...]:

@@ -34,15 +34,15 @@ def find_model(source: str | os.PathLike[str], checkpoint: str | os.PathLike[str
     Raises:
         ValueError: no such source or data set, or weights that don't fit.
     """
-    found = find_source(source, checkpoint, data)
-    model = build(found)
+    resolved = find_source(source, checkpoint, data)
+    model = build(resolved)
     num_classes = getattr(model, "num_classes", 0)
-    labels = labels_of(found.data, num_classes)
+    labels = labels_of(resolved.data, num_classes)
     if data is not None and labels is None:
         raise ValueError(f"data {data!r} hasn't {num_classes} classes, as the model has; leave --data out or give the right one")
-    if found.data is not None and found.data.statistics is not None and getattr(model, "in_chans", 3) == 3:
-        configure(model, mean=found.data.statistics.mean, std=found.data.statistics.std)
-    return LoadedModel(model, None if labels is None else labels.names, found.random)
+    if resolved.data is not None and resolved.data.statistics is not None and getattr(model, "in_chans", 3) == 3:
+        configure(model, mean=resolved.data.statistics.mean, std=resolved.data.statistics.std)
+    return LoadedModel(model, None if labels is None else labels.names, resolved.random)
 
 
 def build(source: ModelSource) -> nn.Module:

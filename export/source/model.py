@@ -65,10 +65,10 @@ def _check(model: nn.Module, weights: Mapping[str, Tensor], checkpoint: str | os
 
 def _network(source: str | os.PathLike[str], weights: dict[str, Tensor]) -> tuple[str, dict[str, Any]]:
     """The timm name of `source` and the arguments that it needs."""
-    found = find_source(source)
-    if found.model is not None:
-        return found.model, {}
-    models = models_of(found.cells)
+    resolved = find_source(source)
+    if resolved.model is not None:
+        return resolved.model, {}
+    models = models_of(resolved.cells)
     stem = "imagenet" if any(key.startswith("stem.1.") for key in weights) else "cifar"
     model = next((m for m in models if weights and m.network.stem == stem), models[0])
     if model.name in MODELS:
@@ -81,17 +81,17 @@ def _sizes(name: str, arguments: dict[str, Any], weights: dict[str, Tensor]) -> 
     """The sizes of model `name` that the shapes of `weights` tell."""
     config = timm.get_pretrained_cfg(name).to_dict()
     head, stem = (weights.get(f"{config.get(layer)}.weight") for layer in ("classifier", "first_conv"))
-    found: dict[str, int | bool] = {}
+    sizes: dict[str, int | bool] = {}
     if head is not None and head.ndim == 2:
-        found["num_classes"] = head.shape[0]
+        sizes["num_classes"] = head.shape[0]
     if stem is not None and stem.ndim == 4:
-        found["in_chans"] = stem.shape[1]
+        sizes["in_chans"] = stem.shape[1]
     network = timm.create_model(name, **arguments, device="meta")
     cells = len({key.split(".")[1] for key in weights if key.startswith("cells.")})
     if isinstance(network, CellNetwork) and head is not None and cells:
-        found["cells"] = (cells - 2) // 3 if network.genotype.space == NATS.name else cells
+        sizes["cells"] = (cells - 2) // 3 if network.genotype.space == NATS.name else cells
         small = timm.create_model(name, **arguments, cells=3, channels=16, device="meta")
         assert isinstance(small, CellNetwork)
-        found["channels"] = 16 * head.shape[-1] // small.num_features  # all widths are proportional
-        found["aux_head"] = any(key.startswith("aux_head.") for key in weights)
-    return found
+        sizes["channels"] = 16 * head.shape[-1] // small.num_features  # all widths are proportional
+        sizes["aux_head"] = any(key.startswith("aux_head.") for key in weights)
+    return sizes

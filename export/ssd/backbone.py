@@ -59,16 +59,16 @@ def find_backbone(source: str | os.PathLike[str], *, cells: int | None = None, c
     text, sizes = os.fspath(source), {key: value for key, value in (("cells", cells), ("channels", channels)) if value is not None}
     network = find_source(source)
     if network.config is not None:
-        found = _of_folder(network, network.config)
+        resolved = _of_folder(network, network.config)
     elif network.genotype is None:
-        found = Backbone(network.name, {})
+        resolved = Backbone(network.name, {})
     else:
-        found = Backbone(NETWORK, _arguments(network))
-    if sizes and found.name not in GENERIC:
-        raise ValueError(f"{' and '.join(sizes)} are sizes of cell networks, and {found.name} is none: leave them out")
-    if sizes and found.weights is not None:
+        resolved = Backbone(NETWORK, _arguments(network))
+    if sizes and resolved.name not in GENERIC:
+        raise ValueError(f"{' and '.join(sizes)} are sizes of cell networks, and {resolved.name} is none: leave them out")
+    if sizes and resolved.weights is not None:
         raise ValueError(f"{text} has weights of its own size: leave {' and '.join(sizes)} out")
-    return found._replace(arguments=found.arguments | sizes)
+    return resolved._replace(arguments=resolved.arguments | sizes)
 
 
 def _arguments(source: ModelSource) -> dict[str, Any]:
@@ -95,12 +95,12 @@ def _of_folder(source: ModelSource, config: Mapping[str, Any]) -> Backbone:
 
 def _normalization(config: Any, folder: str) -> dict[str, tuple[float, ...]]:
     """Mean and std in a pretrained_cfg; ValueError if they are no three numbers each."""
-    found = {key: config[key] for key in ("mean", "std") if config.get(key) is not None} if isinstance(config, dict) else {}
-    for key, values in found.items():
+    statistics = {key: config[key] for key in ("mean", "std") if config.get(key) is not None} if isinstance(config, dict) else {}
+    for key, values in statistics.items():
         if not isinstance(values, list) or len(values) != 3 or not all(type(value) in (int, float) for value in values):
             path = f"{folder.removeprefix('local-dir:')}/config.json"
             raise ValueError(f"{path} has the {key} {shown(values)}, SSD needs a number for each of 3 channels: mend it")
-    return {key: tuple(values) for key, values in found.items()}
+    return {key: tuple(values) for key, values in statistics.items()}
 
 
 def build_body(backbone: Backbone, *, pretrained: bool = False) -> nn.Module:
@@ -116,9 +116,9 @@ def build_body(backbone: Backbone, *, pretrained: bool = False) -> nn.Module:
         overlay["file"] = str(weights)
     extra = {"pretrained": loads, "pretrained_cfg_overlay": overlay} if overlay else {"pretrained": loads}
     try:
-        whole = timm.create_model(name, features_only=True, **arguments)
+        network = timm.create_model(name, features_only=True, **arguments)
         with silent_retries():
-            return timm.create_model(name, features_only=True, out_indices=_indices(whole, name), **arguments, **extra)
+            return timm.create_model(name, features_only=True, out_indices=_indices(network, name), **arguments, **extra)
     except Exception as error:  # timm, huggingface_hub and every network raise their own
         remedy = "; --no-pretrained begins with random ones" if loads and weights is None else ""
         raise ValueError(f"can't build the backbone {name}: {first_line(error)}{remedy}") from error

@@ -87,12 +87,12 @@ def compare(model: SSD, session: onnxruntime.InferenceSession, batches: Iterable
         images = batch.permute(0, 3, 1, 2)
         eager, double = model([*(images.float() / 255)]), exact([*(images.double() / 255)])
         scale = max(batch.shape[1:3]) / model.design.size
-        for ours, theirs, precise in zip(run(session, batch), eager, double, strict=True):
-            missed = match(ours, theirs, tolerance, scale, *limits)
-            flips += match(theirs, precise, tolerance, scale, *limits).unmatched
-            total += len(ours["scores"]) + len(theirs["scores"])
+        for onnx_outputs, eager_outputs, precise in zip(run(session, batch), eager, double, strict=True):
+            missed = match(onnx_outputs, eager_outputs, tolerance, scale, *limits)
+            flips += match(eager_outputs, precise, tolerance, scale, *limits).unmatched
+            total += len(onnx_outputs["scores"]) + len(eager_outputs["scores"])
             unmatched += missed.unmatched
-            empty += not len(theirs["scores"])
+            empty += not len(eager_outputs["scores"])
             box, score = max(box, missed.box), max(score, missed.score)
     return SsdAgreement(total, unmatched, flips, box, score, tolerance, empty)
 
@@ -148,7 +148,7 @@ def match(first: DetectionResult, second: DetectionResult, tolerance: Tolerance,
         most: detections that an image has at most; where there are so many, the lowest score is at the edge.
     """
     used, alone, box, score = torch.zeros(len(second["scores"]), dtype=torch.bool), 0, 0.0, 0.0
-    edge = max([least, *(found["scores"].min().item() for found in (first, second) if len(found["scores"]) == most)]) + tolerance.score
+    edge = max([least, *(output["scores"].min().item() for output in (first, second) if len(output["scores"]) == most)]) + tolerance.score
     for corners, one, label in zip(first["boxes"], first["scores"], first["labels"], strict=True):
         near = (second["boxes"] - corners).abs().amax(-1) / scale
         apart = (second["scores"] - one).abs()

@@ -3,7 +3,7 @@
 | constant | value | source |
 |---|---|---|
 | channels of the extra maps | 512, 256, 256, 128 | torchvision's ssdlite320_mobilenet_v3_large |
-| anchors' sides, as shares of the image's | 0.2 to 0.95 over six maps | the same |
+| anchors' sides, as shares of the image's | 0.2 to 0.95 over six maps (anchors are built by `assemble` in detector.py) | the same |
 | score, NMS threshold, candidates a class, detections | 0.001, 0.55, 300, 300 | the same; so low a score is right for COCO's figures |
 """
 
@@ -127,9 +127,9 @@ class Design:
             ValueError: it is of another format, or has unknown, missing or illegal values.
         """
         if not isinstance(value, Mapping) or value.get("format") != FORMAT:
-            found = value.get("format") if isinstance(value, Mapping) else type(value).__name__
+            version = value.get("format") if isinstance(value, Mapping) else type(value).__name__
             raise ValueError(
-                f"format {found!r} is no detector's; this version reads {FORMAT!r}: give a folder that `nasarch detect train` wrote"
+                f"format {version!r} is no detector's; this version reads {FORMAT!r}: give a folder that `nasarch detect train` wrote"
             )
         values: dict[str, Any] = {
             key: tuple(item) if key in LISTS and isinstance(item, Sequence) else item for key, item in value.items() if key != "format"

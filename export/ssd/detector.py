@@ -55,7 +55,7 @@ class Pyramid(nn.Module):
         maps = list(self.body(x))
         for block in self.extra:
             maps.append(block(maps[-1]))
-        return OrderedDict((str(i), found) for i, found in enumerate(maps))
+        return OrderedDict((str(i), level) for i, level in enumerate(maps))
 
 
 def _extra(before: int, after: int) -> nn.Sequential:
@@ -98,14 +98,14 @@ def ssd(
     if num_classes < 2 or len(names) != num_classes - 1:
         raise ValueError(f"{num_classes} classes and {len(names)} class names; the background counts as a class and has no name")
     if isinstance(backbone, nn.Module):
-        body, found = body_of(backbone)
-        known = found or Backbone(type(backbone).__name__, {})
+        body, source = body_of(backbone)
+        known = source or Backbone(type(backbone).__name__, {})
     else:
-        found = known = find_backbone(backbone)
+        source = known = find_backbone(backbone)
         body = build_body(known, pretrained=pretrained)
     design = Design(
         backbone=known.name,
-        arguments=None if found is None else known.arguments,
+        arguments=None if source is None else known.arguments,
         class_names=names,
         category_ids=tuple(range(1, num_classes)),
         size=size,
@@ -260,14 +260,14 @@ def read_design(folder: Path, **changes: float) -> Design:
     """
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        found = config.get("detector") if isinstance(config, dict) else None
+        value = config.get("detector") if isinstance(config, dict) else None
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"can't read {folder / CONFIG}: {error}") from error
-    if found is None:
+    if value is None:
         raise ValueError(
             f"{folder} holds no detector but something else: give the folder of `nasarch detect train` or `nasarch export ssd`"
         )
-    design = Design.from_dict({**found, **changes})
+    design = Design.from_dict({**value, **changes})
     if design.genotype is not None:
         Genotype.from_dict(design.genotype)  # refuses what is no genotype before anything is built
     return design

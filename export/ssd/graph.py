@@ -43,12 +43,12 @@ MANY = 2**31 - 1
 @torch.library.custom_op("nasarch::survivors", mutates_args=(), schema="(Tensor boxes, Tensor scores, float iou, float least) -> Tensor")
 def survivors(boxes: Tensor, scores: Tensor, iou: float, least: float) -> Tensor:
     """The scores [R, K] where they are above `least` and their boxes [R, K, 4] survive the NMS of their row; 0 elsewhere."""
-    kept = torch.zeros_like(scores)
+    surviving = torch.zeros_like(scores)
     for row in range(len(scores)):
         (above,) = torch.where(scores[row] > least)
         chosen = above[nms(boxes[row, above], scores[row, above], iou)]
-        kept[row, chosen] = scores[row, chosen]
-    return kept
+        surviving[row, chosen] = scores[row, chosen]
+    return surviving
 
 
 @survivors.register_fake
@@ -64,8 +64,8 @@ def _translations() -> dict[Any, Callable[..., Any]]:
         axis, many = op.Constant(value_ints=[1]), op.Constant(value_ints=[MANY])
         thresholds = (op.Constant(value_floats=[float(value)]) for value in (iou, least))
         chosen = op.NonMaxSuppression(boxes, op.Unsqueeze(scores, axis), many, *thresholds)  # rows of: batch, class (0), box
-        places = op.Gather(chosen, op.Constant(value_ints=[0, 2]), axis=1)
-        return op.ScatterND(op.Sub(scores, scores), places, op.GatherND(scores, places))
+        indices = op.Gather(chosen, op.Constant(value_ints=[0, 2]), axis=1)
+        return op.ScatterND(op.Sub(scores, scores), indices, op.GatherND(scores, indices))
 
     return {torch.ops.nasarch.survivors.default: in_onnx}
 
@@ -125,12 +125,14 @@ class Detections(nn.Module):
         scores, which = every.topk(min(design.candidates, boxes.shape[1]), sorted=False)  # [B, C, K]; NMS sorts by itself
         classes, count = scores.shape[1:]
         near = boxes.gather(1, which.flatten(1)[..., None].expand(-1, -1, 4))  # [B, C K, 4]
-        kept = torch.ops.nasarch.survivors(near.reshape(-1, count, 4), scores.flatten(0, 1), design.nms_threshold, design.score_threshold)
-        scores, which = kept.reshape(-1, classes * count).topk(min(design.detections, classes * count))  # [B, D]
-        found = scores > 0
-        chosen = near.gather(1, which[..., None].expand(-1, -1, 4)) * found[..., None]
-        labels = torch.where(found, torch.div(which, count, rounding_mode="floor") + 1, 0)
-        return found.sum(1), chosen, scores, labels
+        survived = torch.ops.nasarch.survivors(
+            near.reshape(-1, count, 4), scores.flatten(0, 1), design.nms_threshold, design.score_threshold
+        )
+        scores, which = survived.reshape(-1, classes * count).topk(min(design.detections, classes * count))  # [B, D]
+        has_score = scores > 0
+        chosen = near.gather(1, which[..., None].expand(-1, -1, 4)) * has_score[..., None]
+        labels = torch.where(has_score, torch.div(which, count, rounding_mode="floor") + 1, 0)
+        return has_score.sum(1), chosen, scores, labels
 
 
 def graph(module: Detections) -> onnx.ModelProto:

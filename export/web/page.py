@@ -79,8 +79,8 @@ def export_page(
     libraries = [Path(runtime) / "dist" / name for name in RUNTIME_FILES]
     missing = [path.name for path in libraries if not path.is_file()]
     if missing:
-        found = f"no onnxruntime-web 1.19 or later in {runtime} ({missing[0]} is missing)"
-        raise ValueError(f"{found}: install it by `npm install onnxruntime-web`, and name its folder by --runtime")
+        problem = f"no onnxruntime-web 1.19 or later in {runtime} ({missing[0]} is missing)"
+        raise ValueError(f"{problem}: install it by `npm install onnxruntime-web`, and name its folder by --runtime")
     with new_folder(Path(out)) as folder:
         subject, name = find_model(source, checkpoint, data), find_source(source, checkpoint, data).name
         model, shape = subject.model, input_size(subject.model, size)

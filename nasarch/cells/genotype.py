@@ -188,8 +188,8 @@ def _exact_keys(value: Mapping[str, Any], keys: tuple[str, ...], optional: tuple
     required = [key for key in keys if key not in optional]
     missing = [key for key in required if key not in value]
     if missing:
-        found = shown(list(value))
-        raise GenotypeError(f"no {', '.join(map(repr, missing))} among the keys {found}; required are {', '.join(required)}: add it")
+        given = shown(list(value))
+        raise GenotypeError(f"no {', '.join(map(repr, missing))} among the keys {given}; required are {', '.join(required)}: add it")
 
 
 def _cell_from_dict(kind: Any, value: Any, space: Space) -> Cell:
@@ -208,8 +208,8 @@ def _cell(kind: Any, nodes: Any, concat: Any, space: Space) -> Cell:
 def _checked_cells(cells: Any, space: Space) -> Mapping[str, Cell]:
     """The cells in the order of the space's kinds, read-only."""
     if not isinstance(cells, Mapping) or set(cells) != set(space.kinds):
-        found = shown(list(cells) if isinstance(cells, Mapping) else cells)
-        raise GenotypeError(f"cells are {found}; space {space.name!r} has exactly {', '.join(space.kinds)}: give one cell for each")
+        kinds = shown(list(cells) if isinstance(cells, Mapping) else cells)
+        raise GenotypeError(f"cells are {kinds}; space {space.name!r} has exactly {', '.join(space.kinds)}: give one cell for each")
     for kind, cell in cells.items():
         with at(f"cell {kind!r}"):
             _check_cell(cell, space)

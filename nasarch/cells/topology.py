@@ -47,14 +47,14 @@ def read(path: str) -> Sources:
 
 def canonical(path: str, inputs: int = DARTS.inputs) -> str:
     """The first path, in lexical order, that is the same graph with its inner nodes in another order."""
-    sources, found = read(path), path
+    sources, topology = read(path), path
     inner = range(inputs, inputs + len(sources))
     for order in permutations(inner):
         new = {**{i: i for i in range(inputs)}, **dict(zip(inner, order, strict=True))}
         moved = {new[j]: tuple(sorted(new[i] for i in node)) for j, node in zip(inner, sources, strict=True)}
         if all(i < j for j, node in moved.items() for i in node):
-            found = min(found, written([moved[j] for j in inner]))
-    return found
+            topology = min(topology, written([moved[j] for j in inner]))
+    return topology
 
 
 def cell(path: str, operation: str) -> Cell:

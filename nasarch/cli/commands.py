@@ -32,13 +32,13 @@ def models(pattern: Pattern = "*", *, json: bool = False, markdown: bool = False
     from .listing import NOTES, table
     from .listing import markdown as as_markdown
 
-    found = entries(pattern)
+    rows = entries(pattern)
     if json:
-        print_json([asdict(entry) for entry in found])
+        print_json([asdict(entry) for entry in rows])
     elif markdown:
-        print(as_markdown(found))
+        print(as_markdown(rows))
     else:
-        print_rich(table(found))
+        print_rich(table(rows))
         print("", *NOTES, sep="\n")
 
 
@@ -54,11 +54,11 @@ def show(source: Source, *, json: bool = False) -> None:
     from .listing import describe
 
     genotype = find(source)
-    found = models_of(genotype)
+    models = models_of(genotype)
     if json:
-        print_json({"genotype": genotype.to_dict(), "models": [asdict(entry(model)) for model in found]})
+        print_json({"genotype": genotype.to_dict(), "models": [asdict(entry(model)) for model in models]})
     else:
-        print_text(describe(genotype, found))
+        print_text(describe(genotype, models))
 
 
 def diff(a: ModelOrRun, b: ModelOrRun, *, json: bool = False) -> None:
@@ -154,11 +154,11 @@ def split(
     """
     from nasarch.data.load import listing
     from nasarch.data.options import print_left_out
-    from nasarch.data.split import RECORD, write_split
+    from nasarch.data.split_files import RECORD, write_split
 
-    found = listing(data, root=root, download=download)
-    print_left_out(found.source)
-    record = write_split(found, fractions, seed, out)
+    images = listing(data, root=root, download=download)
+    print_left_out(images.source)
+    record = write_split(images, fractions, seed, out)
     print_text(f"{record['data']}: {record['images']:,} training images, {record['classes']} classes; seed {seed}")
     for part in record["parts"]:
         least, most = part["images_per_class"]

@@ -180,15 +180,15 @@ def run(arguments: Sequence[str], commands: Mapping[str, Command | Group], progr
         ValueError: there is no such command, or what the command raises.
     """
     name, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
-    found = commands.get(name)
-    if isinstance(found, Group):
-        if found.named_by is not None and rest and rest[0].startswith("--") and rest[0] != "--help":
-            rest = [_function(found.named_by)(rest), *rest]
-        run(rest, found.commands, f"{program} {name}", found.flags)
-    elif found is not None:
-        command = _function(found.function)
-        if found.parses:
-            command(rest, f"{program} {name}", found.summary)
+    entry = commands.get(name)
+    if isinstance(entry, Group):
+        if entry.named_by is not None and rest and rest[0].startswith("--") and rest[0] != "--help":
+            rest = [_function(entry.named_by)(rest), *rest]
+        run(rest, entry.commands, f"{program} {name}", entry.flags)
+    elif entry is not None:
+        command = _function(entry.function)
+        if entry.parses:
+            command(rest, f"{program} {name}", entry.summary)
         else:
             from nasarch.flags import call
 

@@ -53,14 +53,14 @@ def normalise(x_BCHW: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return x_BCHW.to(mean.dtype).mul_(1 / (255 * std)).sub_(mean / std)
 
 
-def augmented(pixels_BCHW: Tensor, draws: Draws, wanted: Augmentation, mean: Tensor, std: Tensor) -> Tensor:
+def augmented(pixels_BCHW: Tensor, draws: Draws, augmentation: Augmentation, mean: Tensor, std: Tensor) -> Tensor:
     """The batch as a network gets it; random resized crops were taken before, from images of all sizes."""
-    if wanted.padding:
-        pixels_BCHW = crop(pixels_BCHW, draws.top, draws.left, wanted.padding)
-    if wanted.flip:
+    if augmentation.padding:
+        pixels_BCHW = crop(pixels_BCHW, draws.top, draws.left, augmentation.padding)
+    if augmentation.flip:
         pixels_BCHW = flip(pixels_BCHW, draws.flip)
     x_BCHW = normalise(pixels_BCHW, mean, std)
-    return cutout(x_BCHW, draws.row, draws.column, wanted.cutout) if wanted.cutout else x_BCHW
+    return cutout(x_BCHW, draws.row, draws.column, augmentation.cutout) if augmentation.cutout else x_BCHW
 
 
 def centre(pixels: Tensor, size: tuple[int, int]) -> Tensor:

@@ -1,6 +1,7 @@
 """The values of a data set: images in memory as uint8 or on disk, their labels, and class-balanced splits of them.
 
-Reads no files and knows no devices' batches: `datasets` says where images come from, `batches` how they are shuffled and augmented.
+Reads no files: load.py says where images come from, loader.py how they are shuffled and augmented, split_files.py writes and reads the
+lists of a split.
 DARTS and PC-DARTS search on two halves of the training images (Liu et al. 2019, sec. 3.1; Xu et al. 2020, sec. 4.2), PC-DARTS and
 FTSO on 10 % and 2.5 % of each ImageNet class, eDARTS on 5 % and 5 % of CIFAR-10: all of them are one `split`. The published code
 cuts the unshuffled index list in two, so its halves depend on the order of the files and are not balanced; these are.

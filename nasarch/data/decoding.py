@@ -112,11 +112,11 @@ def head_of(file: File) -> Head:
 
 
 def _orientation(image: Image.Image) -> int:
-    found: Any = 1
+    orientation: Any = 1
     if image.format != "PNG" or "exif" in image.info:  # else Pillow would decode it to look behind its pixels
         with suppress(Exception):  # damaged EXIF data, of whatever kind
-            found = image.getexif().get(EXIF_ORIENTATION, 1)
-    return found if type(found) is int and 1 <= found <= 8 else 1
+            orientation = image.getexif().get(EXIF_ORIENTATION, 1)
+    return orientation if type(orientation) is int and 1 <= orientation <= 8 else 1
 
 
 def fit(image: Image.Image, shape: tuple[int, int]) -> Image.Image:
@@ -188,9 +188,9 @@ def decode(files: Sequence[File], shape: tuple[int, int], resize: bool) -> tuple
     try:
         with warnings.catch_warnings(), _executor(len(chunks)) as pool:
             warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside torch's threads: the workers use none
-            for part, (decoded, found) in zip(pixels.split(_CHUNK), pool.map(work, chunks), strict=True):
+            for part, (decoded, notices) in zip(pixels.split(_CHUNK), pool.map(work, chunks), strict=True):
                 part.copy_(torch.from_numpy(decoded))
-                orientations += found
+                orientations += notices
     except BrokenProcessPool as error:
         raise ValueError(f"a process that decoded {files[0]} and others was killed; see that memory is free, and run again") from error
     return pixels, orientations

@@ -28,7 +28,7 @@ MOST_WORKERS = 8  # by default
 class Task(NamedTuple):
     """The images of one batch; seeds are those of their boxes, None for their centres."""
 
-    places: tuple[File, ...]
+    entries: tuple[File, ...]
     seeds: list[int] | None
 
 
@@ -41,18 +41,18 @@ class Decoder:
     scale: tuple[float, float] | None
 
     def __getitem__(self, task: Task) -> Tensor | str:
-        pixels = torch.empty(len(task.places), 3, *self.size, dtype=torch.uint8)
+        pixels = torch.empty(len(task.entries), 3, *self.size, dtype=torch.uint8)
         try:
-            for number, (row, place) in enumerate(zip(pixels, task.places, strict=True)):
-                row.copy_(self._one(place, None if task.seeds is None else task.seeds[number]))
+            for number, (row, file) in enumerate(zip(pixels, task.entries, strict=True)):
+                row.copy_(self._one(file, None if task.seeds is None else task.seeds[number]))
         except ValueError as error:
             return str(error)
         return pixels
 
-    def _one(self, place: File, seed: int | None) -> Tensor:
+    def _one(self, file: File, seed: int | None) -> Tensor:
         if seed is None or self.scale is None:
-            return centre(tensor(fit(open_image(place), self.frame)), self.size)
-        return random_crop(place, seed, self.scale, self.size)
+            return centre(tensor(fit(open_image(file), self.frame)), self.size)
+        return random_crop(file, seed, self.scale, self.size)
 
 
 class DiskSource:
@@ -94,11 +94,11 @@ class DiskSource:
 
     def centres(self, batch_size: int) -> Iterator[Tensor]:
         """All images once, in their order."""
-        places = self.files.places
-        starts = range(0, len(places), batch_size)
-        stream = self._decoded(Task(places[start : start + batch_size], None) for start in starts)
+        entries = self.files.entries
+        starts = range(0, len(entries), batch_size)
+        stream = self._decoded(Task(entries[start : start + batch_size], None) for start in starts)
         for start in starts:
-            yield self._checked(stream, places[start])
+            yield self._checked(stream, entries[start])
 
     def stop(self) -> None:
         """End the workers; the next epoch starts new ones."""
@@ -106,7 +106,7 @@ class DiskSource:
 
     def _next(self, stream: Iterator[Tensor | str], draws: Draws) -> Tensor:
         try:
-            return self._checked(stream, self.files.places[int(draws.image[0])])
+            return self._checked(stream, self.files.entries[int(draws.image[0])])
         except ValueError:
             self.stop()
             raise
@@ -151,4 +151,4 @@ def _tasks(files: Files, order: EpochSampler, cropped: bool) -> Iterator[Task]:
     """The tasks of this and all later epochs. No method, so that it keeps nothing alive."""
     while True:
         for draws in order:
-            yield Task(tuple(files.places[i] for i in draws.image.tolist()), draws.seeds() if cropped else None)
+            yield Task(tuple(files.entries[i] for i in draws.image.tolist()), draws.seeds() if cropped else None)

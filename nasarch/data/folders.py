@@ -42,7 +42,7 @@ class Members(NamedTuple):
     """The images of one part, sorted by class and name."""
 
     names: tuple[str, ...]  # relative to the folder of the part
-    places: tuple[File, ...]
+    entries: tuple[File, ...]
     labels: Tensor
 
 
@@ -118,15 +118,15 @@ def _named(names: Sequence[str], parts: Sequence[str]) -> list[str]:
 
 def _part_name(name: str) -> str:
     """A name in lower case, without what may stand behind the name of a part."""
-    found = PART_NAME.fullmatch(name.casefold())
-    return found[1] if found else name.casefold()
+    match = PART_NAME.fullmatch(name.casefold())
+    return match[1] if match else name.casefold()
 
 
 def _check_classes_alone(tree: Tree, depths: dict[str, set[int]], tests: Sequence[str]) -> None:
     """Refuse parts without a training part: folders of the same folders, some named as parts are."""
     inside = [{path.split("/")[1] for path in tree.entries if path.startswith(f"{name}/") and path.count("/") > 1} for name in depths]
     words = {word for name in depths for word in (_part_name(name), *name.casefold().replace("-", "_").replace(" ", "_").split("_"))}
-    deep = len(depths) > 1 and all(found == {1} for found in depths.values()) and words & {*TRAIN_PARTS, *TEST_PARTS}
+    deep = len(depths) > 1 and all(levels == {1} for levels in depths.values()) and words & {*TRAIN_PARTS, *TEST_PARTS}
     if deep and (len(tests) == len(depths) or all(names == inside[0] for names in inside)):
         raise ValueError(
             f"{tree.root}: {', '.join(depths)} are parts of a data set, not classes, each with folders such as "
@@ -194,8 +194,8 @@ def _check_classes(trees: Sequence[Tree], parts: Sequence[dict[str, list[str]]])
 
 def _members(tree: Tree, part: dict[str, list[str]]) -> Members:
     names = tuple(name for images in part.values() for name in images)
-    places = tuple(file for name in names if (file := tree.entries[name]) is not None)
-    return Members(names, places, torch.repeat_interleave(torch.tensor([len(images) for images in part.values()])))
+    entries = tuple(file for name in names if (file := tree.entries[name]) is not None)
+    return Members(names, entries, torch.repeat_interleave(torch.tensor([len(images) for images in part.values()])))
 
 
 def _describe(path: Path, tree: Tree, part: dict[str, list[str]]) -> str:

@@ -45,17 +45,17 @@ class Files:
     of the whole image instead.
 
     Raises:
-        ValueError: different numbers of places, labels and names, or a frame smaller than what it shows.
+        ValueError: different numbers of entries, labels and names, or a frame smaller than what it shows.
     """
 
-    places: tuple[File, ...]
+    entries: tuple[File, ...]
     labels: Tensor
     names: tuple[str, ...]
     size: tuple[int, int]
     frame: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        count = len(self.places)
+        count = len(self.entries)
         if self.labels.dtype != torch.int64 or self.labels.shape != (count,) or len(self.names) != count:
             raise ValueError(
                 f"labels are {self.labels.dtype} {list(self.labels.shape)} and names {len(self.names)} for {count} files; "
@@ -65,13 +65,13 @@ class Files:
             raise ValueError(f"size {self.size} of frame {self.frame}: pass a frame of that size or larger, and at least one pixel")
 
     def __len__(self) -> int:
-        return len(self.places)
+        return len(self.entries)
 
     def subset(self, indices: Tensor) -> Files:
         """The images at `indices` (int64 [M]), in that order."""
         rows = indices.tolist()
-        places, names = tuple(self.places[i] for i in rows), tuple(self.names[i] for i in rows)
-        return Files(places, self.labels[indices.cpu()], names, self.size, self.frame)
+        entries, names = tuple(self.entries[i] for i in rows), tuple(self.names[i] for i in rows)
+        return Files(entries, self.labels[indices.cpu()], names, self.size, self.frame)
 
     def lines(self) -> Iterable[bytes]:
         """What identifies the images: name, number of bytes and label of each, sorted by name.
@@ -79,11 +79,11 @@ class Files:
         Raises:
             ValueError: one of them is not there any more.
         """
-        for name, place, label in sorted(zip(self.names, self.places, self.labels.tolist(), strict=True)):
+        for name, file, label in sorted(zip(self.names, self.entries, self.labels.tolist(), strict=True)):
             try:
-                yield f"{name}\0{place.length}\0{label}\n".encode(errors="surrogateescape")
+                yield f"{name}\0{file.length}\0{label}\n".encode(errors="surrogateescape")
             except OSError as error:
-                raise ValueError(f"can't read {place}: {error.strerror or error}; put it back, or load the data again") from error
+                raise ValueError(f"can't read {file}: {error.strerror or error}; put it back, or load the data again") from error
 
 
 class Listing(NamedTuple):

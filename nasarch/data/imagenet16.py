@@ -94,5 +94,5 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     except Exception as error:  # a damaged pickle raises all kinds
         words = f"{error}" or type(error).__name__
         raise ValueError(f"{path} is no batch of the downsampled ImageNet in 16x16 pixels ({words}): unpack its archive again") from error
-    taken = labels <= len(IMAGENET16_CLASSES)
-    return pixels[taken].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1), labels[taken].astype(np.int64) - 1
+    chosen = labels <= len(IMAGENET16_CLASSES)
+    return pixels[chosen].reshape(-1, 3, SIDE, SIDE).transpose(0, 2, 3, 1), labels[chosen].astype(np.int64) - 1

@@ -147,8 +147,8 @@ def _sizes(parts: list[Members], size: int | None) -> tuple[tuple[int, int], tup
     """
     if size is not None:
         return (size, size), _frame(size), ""
-    places = parts[0].places
-    probed = places[:: -(-len(places) // PROBED)]
+    entries = parts[0].entries
+    probed = entries[:: -(-len(entries) // PROBED)]
     shapes = [shape_of(place) for place in probed]
     if len(set(shapes)) == 1:
         return shapes[0], None, ""
@@ -168,7 +168,7 @@ def _frame(size: int) -> tuple[int, int]:
 def _in_memory(part: Members, shape: tuple[int, int], frame: tuple[int, int] | None, parts: list[Members]) -> tuple[Images, dict[str, int]]:
     """All images of `part` decoded, as many as in all `parts` together fitting into memory; and their EXIF orientations by name."""
     check_memory(sum(len(one.names) for one in parts), frame or shape)
-    pixels, orientations = decode(part.places, frame or shape, resize=frame is not None)
+    pixels, orientations = decode(part.entries, frame or shape, resize=frame is not None)
     return Images(pixels, part.labels, None if frame in (None, shape) else shape), dict(zip(part.names, orientations, strict=True))
 
 
@@ -177,13 +177,13 @@ def _on_disk(part: Members, shape: tuple[int, int], frame: tuple[int, int] | Non
 
     Without a frame that is each, as it has to have the `shape`, as in memory; with one only some are looked at.
     """
-    step = 1 if frame is None else -(-len(part.places) // PROBED)
-    heads = {name: head_of(place) for name, place in zip(part.names[::step], part.places[::step], strict=True)}
+    step = 1 if frame is None else -(-len(part.entries) // PROBED)
+    heads = {name: head_of(file) for name, file in zip(part.names[::step], part.entries[::step], strict=True)}
     if frame is None:
-        for place, head in zip(part.places, heads.values(), strict=True):
+        for file, head in zip(part.entries, heads.values(), strict=True):
             if head[:2] != shape:
-                raise ValueError(DIFFERENT.format(place, *head[:2], *shape))
-    return Files(part.places, part.labels, part.names, shape, frame), {name: head.orientation for name, head in heads.items()}
+                raise ValueError(DIFFERENT.format(file, *head[:2], *shape))
+    return Files(part.entries, part.labels, part.names, shape, frame), {name: head.orientation for name, head in heads.items()}
 
 
 def _not_upright(orientations: Sequence[dict[str, int]]) -> str:

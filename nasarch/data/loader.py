@@ -186,9 +186,9 @@ def train_and_val_loaders(
     Args:
         workers: processes that decode files, shared by the two sides; as for `BatchLoader`.
     """
-    whole = default_workers() if workers is None else workers
+    total = default_workers() if workers is None else workers
     train, valid = (
-        BatchLoader(part, data, batch_size=batch_size, seed=2 * seed + i, device=device, workers=(whole + 1) // 2, rank=rank, ranks=ranks)
+        BatchLoader(part, data, batch_size=batch_size, seed=2 * seed + i, device=device, workers=(total + 1) // 2, rank=rank, ranks=ranks)
         for i, part in enumerate(parts)
     )
     return train, valid

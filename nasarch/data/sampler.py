@@ -68,8 +68,8 @@ class EpochSampler:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        whole, rest = divmod(self.count, self.batch_size)
-        return whole + (rest >= self.ranks)
+        full, rest = divmod(self.count, self.batch_size)
+        return full + (rest >= self.ranks)
 
     def __iter__(self) -> Iterator[Draws]:
         self.generator.set_state(self.start)
@@ -90,8 +90,8 @@ class EpochSampler:
         """The random numbers of an epoch, all of them whatever the augmentation uses."""
         integers = partial(torch.randint, size=(self.count,), generator=self.generator)
         order = torch.randperm(self.count, generator=self.generator)
-        places = 2 * self.augmentation.padding + 1 if self.augmentation.crop_scale is None else 2**BITS
-        return Draws(order, integers(places), integers(places), integers(2), *map(integers, self.size))
+        positions = 2 * self.augmentation.padding + 1 if self.augmentation.crop_scale is None else 2**BITS
+        return Draws(order, integers(positions), integers(positions), integers(2), *map(integers, self.size))
 
     def _share(self, epoch: Draws, start: int) -> Draws:
         """What this rank gets of the batch that begins at `start`."""

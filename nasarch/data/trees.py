@@ -106,8 +106,8 @@ def _add(tree: Tree, path: str, file: File | None) -> None:
 
 def _walk(tree: Tree, folder: str, raw: str, prefix: str, around: tuple[str, ...], system: bool) -> None:
     """Add what is below `folder`: its path in the tree is `raw`, normalized `prefix`, and the folders `around` it have these real paths."""
-    with os.scandir(folder) as found:
-        entries = sorted(found, key=lambda entry: entry.name)
+    with os.scandir(folder) as scanned:
+        entries = sorted(scanned, key=lambda entry: entry.name)
     for entry in entries:
         path = prefix + normalized(entry.name)
         if not system and is_system_file(entry.name):
@@ -177,8 +177,8 @@ def _insert(root: _Folder, member: tarfile.TarInfo, tree: Tree) -> None:
         if isinstance(known, File) and PurePosixPath("/", known.member) != PurePosixPath("/", member.name):
             raise ValueError(f"{tree.root}: {known.member} and {member.name} have the same name, differently encoded; rename one of them")
     elif member.islnk():
-        found = _find(root, _parts(member.linkname), [MAX_HOPS])
-        node = found if isinstance(found, File) else NO_TARGET
+        target = _find(root, _parts(member.linkname), [MAX_HOPS])
+        node = target if isinstance(target, File) else NO_TARGET
     elif member.issym():
         node = _Link(folder, member.linkname)
     folder[parts[-1]] = node

@@ -74,10 +74,10 @@ def entries(pattern: str = "*") -> list[Entry]:
     Raises:
         ValueError: there is none.
     """
-    found = list_models(pattern)
-    if not found:
+    names = list_models(pattern)
+    if not names:
         raise ValueError(f"no model matches {pattern!r}{_like(pattern.strip('*'), MODELS)}; `nasarch models` lists all {len(MODELS)}")
-    return [entry(MODELS[name]) for name in found]
+    return [entry(MODELS[name]) for name in names]
 
 
 def find(text: str) -> Genotype:

@@ -80,11 +80,11 @@ def _node(
 
 def needed(cell: genotype.Cell) -> frozenset[int]:
     """The nodes, the inputs among them, that the output of `cell` depends on."""
-    found = set(cell.live_concat)
+    states = set(cell.live_concat)
     for node in reversed(cell.live):
-        if node in found:
-            found |= {edge.source for edge in cell.edges_of(node) if edge.operation != "none"}
-    return frozenset(found)
+        if node in states:
+            states |= {edge.source for edge in cell.edges_of(node) if edge.operation != "none"}
+    return frozenset(states)
 
 
 class Cell(nn.Module):

@@ -67,12 +67,12 @@ def known(name: Any) -> Labelled | None:
 
 def identified(name: Any, class_names: Sequence[str], images: Sequence[int | None] = ()) -> Labelled | None:
     """The data set of this name, if the classes and the numbers of training and test images, where they are given, are its own."""
-    found = known(name)
-    labels = labels_of(found, len(class_names))
-    if found is None or labels is None or labels.names != tuple(class_names):
+    dataset = known(name)
+    labels = labels_of(dataset, len(class_names))
+    if dataset is None or labels is None or labels.names != tuple(class_names):
         return None
-    stated = zip(images, found.images, strict=False)
-    return found if all(number in (None, own) for number, own in stated) else None
+    stated = zip(images, dataset.images, strict=False)
+    return dataset if all(number in (None, own) for number, own in stated) else None
 
 
 def data_name(name: str, class_names: Sequence[str], images: Sequence[int | None] = ()) -> str:
@@ -86,7 +86,7 @@ def labels_of(data: Labelled | None, num_classes: int) -> Labels | None:
         return None
     if data.title == IMAGENET and not data.class_names:
         info = ImageNetInfo()
-        found = Labels(tuple(info.label_names()), info.label_descriptions(as_dict=True))
+        labels = Labels(tuple(info.label_names()), info.label_descriptions(as_dict=True))
     else:
-        found = Labels(data.class_names, {})
-    return found if len(found.names) == num_classes else None
+        labels = Labels(data.class_names, {})
+    return labels if len(labels.names) == num_classes else None

@@ -132,8 +132,8 @@ def _through_cell(cell: nn.Module, previous: Moments, x: Moments) -> Moments:
             for edge, source, rectified in zip(node.edges, node.sources, node.rectified, strict=True)
         ]
         states.append(_sum(terms))
-    kept = [states[i] for i in cell.concat]
-    return Moments(torch.cat([one.mean for one in kept]), torch.cat([one.var for one in kept]), kept[0].side)
+    outputs = [states[i] for i in cell.concat]
+    return Moments(torch.cat([one.mean for one in outputs]), torch.cat([one.var for one in outputs]), outputs[0].side)
 
 
 def _sum(terms: list[Moments]) -> Moments:

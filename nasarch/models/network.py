@@ -47,12 +47,12 @@ def _taken(indices: int | list[int] | None, count: int) -> list[int]:
         if indices < 1 or indices > count:
             raise ValueError(f"the last {indices} feature maps; there are {count}: give 1 to {count}")
         return list(range(count - indices, count))
-    found: list[int] = []
+    kept_indices: list[int] = []
     for i in indices:
         if i < -count or i >= count:
             raise ValueError(f"feature map {i}; there are {count}: give indices from 0 to {count - 1}")
-        found.append(i if i >= 0 else i + count)
-    return found
+        kept_indices.append(i if i >= 0 else i + count)
+    return kept_indices
 
 
 class CellNetwork(nn.Module):
@@ -188,13 +188,13 @@ class CellNetwork(nn.Module):
 
     def collect(self, x: Tensor, taps: list[int], last: int) -> tuple[Tensor, list[Tensor]]:
         """Run the layers up to number `last`: its output, and the outputs of the layers `taps`, in the order of the layers."""
-        found: list[Tensor] = []
+        features: list[Tensor] = []
         previous = x
         for i, block in enumerate(self.stem):
             if i <= last:
                 previous, x = x, block(x)
                 if i in taps:
-                    found.append(x)
+                    features.append(x)
         if len(self.stem) == 1:
             previous = x
         for i, cell in enumerate(self.cells):
@@ -205,8 +205,8 @@ class CellNetwork(nn.Module):
                 else:
                     previous, x = x, cell(previous, x)
                 if layer in taps:
-                    found.append(x)
-        return x, found
+                    features.append(x)
+        return x, features
 
     def forward_intermediates(
         self,
@@ -226,17 +226,17 @@ class CellNetwork(nn.Module):
             intermediates_only: return the maps alone.
         """
         assert output_fmt in ("NCHW",), "the only output format is NCHW"
-        taken = _taken(indices, len(self.feature_ends))
-        taps = [self.feature_ends[i] for i in taken]
+        stages = _taken(indices, len(self.feature_ends))
+        taps = [self.feature_ends[i] for i in stages]
         last = max(taps) if stop_early else len(self.stem) + len(self.cells) - 1
-        x, found = self.collect(x, taps, last)
+        x, features = self.collect(x, taps, last)
         if norm and self.feature_ends[-1] in taps:
-            found[-1] = self.norm(found[-1])
+            features[-1] = self.norm(features[-1])
         if intermediates_only:
-            return found
+            return features
         if last == self.feature_ends[-1]:
             x = self.norm(x)
-        return x, found
+        return x, features
 
     def prune_intermediate_layers(
         self,
@@ -245,18 +245,18 @@ class CellNetwork(nn.Module):
         prune_head: bool = True,
     ) -> list[int]:
         """Remove what the maps `indices` don't need; features then end at the last of them. Returns their indices."""
-        taken = _taken(indices, len(self.feature_ends))
-        end, shortened = self.feature_ends[max(taken)], max(taken) < len(self.feature_ends) - 1
+        stages = _taken(indices, len(self.feature_ends))
+        end, shortened = self.feature_ends[max(stages)], max(stages) < len(self.feature_ends) - 1
         del self.cells[max(0, end + 1 - len(self.stem)) :]
         del self.stem[end + 1 :]
         if prune_norm or shortened:
             self.norm = nn.Identity().train(self.training)
         if shortened:
-            self.num_features = self.feature_info[max(taken)]["num_chs"]
+            self.num_features = self.feature_info[max(stages)]["num_chs"]
         if prune_head or shortened:
             self.aux_head = None
             self.reset_classifier(0, "")
-        return taken
+        return stages
 
     def forward_features(self, x: Tensor) -> Tensor:
         """[B, in_chans, H, W] -> the last map, [B, num_features, H', W']."""
@@ -288,9 +288,9 @@ class Features(nn.Module):
     def __init__(self, model: CellNetwork, out_indices: int | Sequence[int]) -> None:
         super().__init__()
         indices = out_indices if isinstance(out_indices, int) else list(out_indices)
-        taken = sorted(set(model.prune_intermediate_layers(indices, prune_norm=True)))
-        self.feature_info = FeatureInfo(deepcopy(model.feature_info), tuple(taken))
-        self.ends = [model.feature_ends[i] for i in taken]
+        stages = sorted(set(model.prune_intermediate_layers(indices, prune_norm=True)))
+        self.feature_info = FeatureInfo(deepcopy(model.feature_info), tuple(stages))
+        self.ends = [model.feature_ends[i] for i in stages]
         self.model = model
 
     @torch.jit.ignore

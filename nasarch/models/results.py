@@ -24,10 +24,10 @@ def measured_results(value: Any, data: str | None, source: str) -> tuple[Mapping
     elif isinstance(value, Mapping):
         value = value["results"] if "results" in value else [value] if "metric" in value else []
     try:
-        found = provenance.checked({"results": value or []})["results"]
+        results = provenance.checked({"results": value or []})["results"]
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
-    return tuple(public(plain(result)) for result in found)
+    return tuple(public(plain(result)) for result in results)
 
 
 def _of_test(value: Mapping[str, Any], data: str | None) -> Iterator[dict[str, Any]]:

@@ -48,11 +48,11 @@ def cell_specs(space: str, cells: int, channels: int) -> tuple[CellSpec, ...]:
 
 def _darts(cells: int, channels: int) -> tuple[CellSpec, ...]:
     halving = reductions(cells)
-    found = []
+    layers = []
     for i in range(cells):
         channels *= 2 if i in halving else 1
-        found.append(CellSpec("reduction", channels, 2) if i in halving else CellSpec("normal", channels))
-    return tuple(found)
+        layers.append(CellSpec("reduction", channels, 2) if i in halving else CellSpec("normal", channels))
+    return tuple(layers)
 
 
 def _nats(cells: int, channels: int) -> tuple[CellSpec, ...]:

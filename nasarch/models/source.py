@@ -92,17 +92,17 @@ def find_source(source: str | os.PathLike[str], checkpoint: str | os.PathLike[st
         ValueError: there is no such thing, or a file of the folder is damaged: names it and the remedy.
     """
     text = os.fspath(source)
-    found = _of_folder(Path(text)) if os.path.isdir(text) and text not in MODELS else _of_text(text)
+    resolved = _of_folder(Path(text)) if os.path.isdir(text) and text not in MODELS else _of_text(text)
     if checkpoint is not None:
-        if found.config is not None and found.pretrained:
+        if resolved.config is not None and resolved.pretrained:
             raise ValueError(f"{text} has weights of its own; with --checkpoint give a genotype's .json file or a model's name")
-        found = replace(found, weights=Path(checkpoint), pretrained=False, data=None, results=())
+        resolved = replace(resolved, weights=Path(checkpoint), pretrained=False, data=None, results=())
     if data is None:
-        return found
+        return resolved
     named = known(data)
     if named is None:
         raise ValueError(f"data {data!r}; known are {', '.join(KNOWN)}: give one of them or leave it out")
-    return replace(found, data=named._replace(statistics=None) if found.pretrained else named)
+    return replace(resolved, data=named._replace(statistics=None) if resolved.pretrained else named)
 
 
 def find_sources(source: str | os.PathLike[str]) -> list[tuple[str, ModelSource]]:
@@ -183,8 +183,8 @@ def _trained_on(data: Mapping[str, Any], class_names: Any) -> Labelled | None:
     if name is None and not names:
         return None
     title = "unnamed data" if name is None else public(data_name(str(name), names, [data.get("images")]))
-    found = identified(name, names, [data.get("images")]) or Labelled(title, None, None, ())
-    return found._replace(statistics=None, class_names=names)
+    dataset = identified(name, names, [data.get("images")]) or Labelled(title, None, None, ())
+    return dataset._replace(statistics=None, class_names=names)
 
 
 def read_json(path: Path) -> Any:

@@ -77,27 +77,27 @@ def genotype_in(path: Path) -> Genotype | None:
 
 def check_cells(path: Path, own: Genotype) -> None:
     """Raise ValueError if the file says that its weights are for other cells than those of `own`: names both, and where they differ."""
-    theirs = genotype_in(path)
-    if theirs is not None and theirs.to_dict()["cells"] != own.to_dict()["cells"]:
-        where = next(_differences(theirs, own))
+    stored = genotype_in(path)
+    if stored is not None and stored.to_dict()["cells"] != own.to_dict()["cells"]:
+        where = next(_differences(stored, own))
         raise ValueError(
-            f"{path} holds weights for the cells of {theirs.name}, and those of {own.name} are others ({where}): give the genotype that "
+            f"{path} holds weights for the cells of {stored.name}, and those of {own.name} are others ({where}): give the genotype that "
             "they were trained with, or other weights"
         )
 
 
-def _differences(theirs: Genotype, own: Genotype) -> Iterator[str]:
+def _differences(stored: Genotype, own: Genotype) -> Iterator[str]:
     """Differences of cells, edge by edge."""
-    if theirs.space != own.space:
-        yield f"of space {theirs.space!r} there and {own.space!r} here"
+    if stored.space != own.space:
+        yield f"of space {stored.space!r} there and {own.space!r} here"
     for kind in own.cells:
-        one, other = theirs.cells[kind], own.cells[kind]
-        for j, (edges, ours) in enumerate(zip(one.nodes, other.nodes, strict=False), start=other.inputs):
-            for edge, our in zip(edges, ours, strict=False):
+        one, other = stored.cells[kind], own.cells[kind]
+        for j, (edges, expected) in enumerate(zip(one.nodes, other.nodes, strict=False), start=other.inputs):
+            for edge, our in zip(edges, expected, strict=False):
                 if edge != our:
                     yield f"{kind} cell, node {j}: {edge.operation} from {edge.source} there, {our.operation} from {our.source} here"
-            if len(edges) != len(ours):
-                yield f"{kind} cell, node {j}: {len(edges)} edges there, {len(ours)} here"
+            if len(edges) != len(expected):
+                yield f"{kind} cell, node {j}: {len(edges)} edges there, {len(expected)} here"
         if (len(one.nodes), one.concat) != (len(other.nodes), other.concat):
             yield f"{kind} cell: other nodes or another output"
 

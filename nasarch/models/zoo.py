@@ -134,10 +134,10 @@ def _description(model: Model) -> str:
     if model.genotype is None:
         return f"the network of any genotype: {body}"
     about = model.genotype.provenance
-    found = f"{about.get('method', model.genotype.name)} cells searched on {about.get('searched_on', 'an unnamed data set')}: {body}"
+    origin = f"{about.get('method', model.genotype.name)} cells searched on {about.get('searched_on', 'an unnamed data set')}: {body}"
     if not shipped.weights(model.name):
-        return found
-    return f"{found}; {shipped.training(model.name)}: {shipped.accuracy(model.name):.2f} % test accuracy"
+        return origin
+    return f"{origin}; {shipped.training(model.name)}: {shipped.accuracy(model.name):.2f} % test accuracy"
 
 
 def _genotype_for(model: Model, given: Any) -> Genotype:
@@ -195,9 +195,9 @@ def _fitted(weights: dict[str, Tensor], net: CellNetwork) -> dict[str, Tensor]:
     body = {key: value for key, value in weights.items() if not key.startswith("aux_head.")}
     heads |= {key: weights[key] for key in heads if key in weights and weights[key].shape == heads[key].shape}
     adapted = {f"{config[layer]}.{kind}" for layer in ("first_conv", "classifier") if config.get(layer) for kind in ("weight", "bias")}
-    expected, found = ({key: value for key, value in one.items() if key not in adapted} for one in (own, body | heads))
+    expected, actual = ({key: value for key, value in one.items() if key not in adapted} for one in (own, body | heads))
     what = f"the weights are not those of {config.get('architecture')} with {net.genotype.name}'s cells in this size"
-    check_fit(expected, found, what, "leave the arguments as they were in training, or use pretrained=False")
+    check_fit(expected, actual, what, "leave the arguments as they were in training, or use pretrained=False")
     file = Path(config.get("file") or "")
     if file.is_file():
         check_cells(file, net.genotype)
@@ -216,12 +216,12 @@ def _register(model: Model) -> None:
 
 
 def _distinct(models: list[Model]) -> dict[str, Model]:
-    found: dict[str, Model] = {}
+    distinct: dict[str, Model] = {}
     for model in models:
-        if model.name in found:
+        if model.name in distinct:
             raise ValueError(f"two genotypes make the model {model.name!r}; rename one of their files in genotypes/")
-        found[model.name] = model
-    return found
+        distinct[model.name] = model
+    return distinct
 
 
 default_cfgs: dict[str, Any] = {}

@@ -79,8 +79,8 @@ def _read(path: Path, identity: dict[str, Any]) -> dict[str, dict[str, Any]]:
         reason = getattr(error, "strerror", None) or f"no file of torch.save with plain values, {type(error).__name__}"
         raise ValueError(f"checkpoint {path} is damaged ({reason}): start again in another folder") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"checkpoint {path} has format {found!r}, this version reads {FORMAT!r}: resume with the version that wrote it")
+        version = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"checkpoint {path} has format {version!r}, this version reads {FORMAT!r}: resume with the version that wrote it")
     known, stages = content.get("identity"), content.get("stages")
     if not isinstance(known, dict) or not isinstance(stages, dict) or not all(map(_is_stage, stages.values())):
         raise ValueError(f"checkpoint {path} is damaged (no identity, or stages without their epochs): start again in another folder")

@@ -187,9 +187,9 @@ def _lock_unused(folder: Path, made: list[Path]) -> Lock:
 
 def _withdraw(folder: Path, worthless: set[str]) -> None:
     """Remove what is in the folder if no file has another name, so that the corrected command can have the folder."""
-    found = sorted(folder.rglob("*"), reverse=True)
-    if all(path.is_dir() or path.name in worthless for path in found):
-        for path in found:
+    entries = sorted(folder.rglob("*"), reverse=True)
+    if all(path.is_dir() or path.name in worthless for path in entries):
+        for path in entries:
             if path.name != LOCK or path.parent != folder:
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 

@@ -73,27 +73,27 @@ def read_lines(path: Path, checked: Callable[[Any], T], remedy: str = RERUN, *, 
     """
     with reading(path, remedy):
         lines = path.read_bytes().splitlines() if path.exists() else []
-    found = list[T]()
+    rows = list[T]()
     for number, line in enumerate(lines, 1):
         try:
             with reading(f"{path}, line {number}", remedy):
-                found.append(checked(parse(line, limit=None)))
+                rows.append(checked(parse(line, limit=None)))
         except ValueError:
             if complete or number < len(lines):
                 raise
-    return found
+    return rows
 
 
 def check_types(value: T) -> T:
     """`value`, a dataclass whose fields came from JSON, if each has the type that is declared; otherwise TypeError."""
     hints = get_type_hints(type(value), include_extras=False)
     for field in dataclasses.fields(value):  # type: ignore[arg-type]
-        found = getattr(value, field.name)
-        if dataclasses.is_dataclass(found):
-            check_types(found)
-        elif not has_type(found, hints[field.name]):
+        actual = getattr(value, field.name)
+        if dataclasses.is_dataclass(actual):
+            check_types(actual)
+        elif not has_type(actual, hints[field.name]):
             expected = getattr(hints[field.name], "__name__", hints[field.name])
-            raise TypeError(f"{field.name!r} is {shown(found)}, not of type {expected}")
+            raise TypeError(f"{field.name!r} is {shown(actual)}, not of type {expected}")
     return value
 
 

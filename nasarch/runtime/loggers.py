@@ -103,8 +103,8 @@ class MlflowLogger:
         except ImportError as error:
             raise ValueError("MlflowLogger needs the package mlflow; run: pip install mlflow") from error
         self.client = MlflowClient(tracking_uri=self.tracking_uri)
-        found = self.client.get_experiment_by_name(self.experiment)
-        number = self.client.create_experiment(self.experiment) if found is None else found.experiment_id
+        experiment = self.client.get_experiment_by_name(self.experiment)
+        number = self.client.create_experiment(self.experiment) if experiment is None else experiment.experiment_id
         self.run_id = self.client.create_run(number, run_name=folder.name).info.run_id
         self.client.log_dict(self.run_id, dict(config), "config.json")
 

@@ -81,8 +81,8 @@ def run_epochs(stage: Stage[Batch, Progress], checkpoint: Checkpoint) -> Iterato
             meter.load_state_dict(state["meter"])
 
     def save(epochs: int, step: int, *, is_over: bool) -> None:
-        place = {"epochs": epochs, "step": step, "is_over": is_over, "meter": meter.state_dict()}
-        state = stage.state_dict(is_over=is_over) | place
+        position = {"epochs": epochs, "step": step, "is_over": is_over, "meter": meter.state_dict()}
+        state = stage.state_dict(is_over=is_over) | position
         if checkpoint.path is not None:
             checkpoint.save(stage.name, state)
 

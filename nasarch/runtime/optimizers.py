@@ -79,5 +79,5 @@ def set_gradients(parameters: Sequence[nn.Parameter], gradients: Sequence[Tensor
             parameter.grad = torch.empty_like(parameter)
         copies.append((parameter.grad, gradient))
     if copies:
-        kept, new = map(list, zip(*copies, strict=True))
-        torch._foreach_copy_(kept, new)
+        targets, new = map(list, zip(*copies, strict=True))
+        torch._foreach_copy_(targets, new)

@@ -81,8 +81,8 @@ class Derivation:
         self._check_feasible(budget, limits, bounded)
         if len(bounded) < 2:
             cost = bounded[0] if bounded else None
-            found = [one for one in front(self.groups, cost, best) if cost is None or one.cost <= limits[cost]]
-            return [self._derived(one.chosen) for one in sorted(found, key=lambda one: -one.score)[:best]]
+            cells = [one for one in front(self.groups, cost, best) if cost is None or one.cost <= limits[cost]]
+            return [self._derived(one.chosen) for one in sorted(cells, key=lambda one: -one.score)[:best]]
         free = self.within(Budget())
         if best == 1 and all(figure <= limit for figure, limit in zip(free[0].figures, budget.limits, strict=True)):
             return free

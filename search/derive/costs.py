@@ -29,7 +29,7 @@ class Figures(NamedTuple):
 
     def minus(self, others: Iterable[Figures]) -> Figures:
         """These figures without the sum of `others`."""
-        return Figures(*(whole - sum(parts) for whole, parts in zip(self, zip(*others, strict=True), strict=True)))
+        return Figures(*(total - sum(parts) for total, parts in zip(self, zip(*others, strict=True), strict=True)))
 
 
 def network_of(space: Space, name: str | None = None) -> Model:

@@ -50,7 +50,7 @@ def _undominated(scores: NDArray[np.float64], costs: NDArray[np.int64], best: in
     if best == 1:
         highest = np.concatenate(([-np.inf], np.maximum.accumulate(ranked)[:-1]))
         return order[ranked > highest]
-    kept, heap = [], list[float]()
+    undominated, heap = [], list[float]()
     for i, score in zip(order.tolist(), ranked.tolist(), strict=True):
         if len(heap) < best:
             heappush(heap, score)
@@ -58,5 +58,5 @@ def _undominated(scores: NDArray[np.float64], costs: NDArray[np.int64], best: in
             heapreplace(heap, score)
         else:
             continue
-        kept.append(i)
-    return np.array(kept, dtype=np.intp)
+        undominated.append(i)
+    return np.array(undominated, dtype=np.intp)

@@ -39,7 +39,7 @@ class Group:
 
 def groups(space: Space, scores: Scores, costs: CostModel, own: Genotype | None = None) -> list[Group]:
     """The groups of all cell kinds and nodes. Where the cell `own` ties with the best alternative, it is the best."""
-    found = []
+    pairs = []
     for z, kind in enumerate(space.kinds):
         for n, node in enumerate(space.inner_nodes):
             subsets, own_edges = scores.subsets[z][n], () if own is None else own.cells[kind].nodes[n]
@@ -52,8 +52,8 @@ def groups(space: Space, scores: Scores, costs: CostModel, own: Genotype | None 
                 items = _preferred([item for subset in part for item in _items(space, scores, z, subset)], own_edges)
                 cost = [[costs.operations[kind, op.operation, op.source < space.inputs] for op in item.edges] for item in items]
                 values = np.array([item.score for item in items])
-                found.append(Group(kind, node, tuple(item.edges for item in items), values, np.array(cost, dtype=np.int64).sum(1)))
-    return found
+                pairs.append(Group(kind, node, tuple(item.edges for item in items), values, np.array(cost, dtype=np.int64).sum(1)))
+    return pairs
 
 
 def _items(space: Space, scores: Scores, z: int, subset: Subset) -> Iterator[Item]:

@@ -36,16 +36,16 @@ def solve(groups: Sequence[Group], limits: Sequence[float], *, best: int = 1, mi
     if bounded:
         constraints.append(LinearConstraint(costs[bounded] / scale[bounded, None], -np.inf, np.array(limits)[bounded] / scale[bounded]))
     objective = -scores if minimize is None else costs[minimize] / scale[minimize]
-    found: list[tuple[int, ...]] = []
-    while len(found) < best:
+    solutions: list[tuple[int, ...]] = []
+    while len(solutions) < best:
         result = milp(objective, integrality=1, bounds=Bounds(0, 1), constraints=constraints, options={"mip_rel_gap": 0})
         if result.x is None:
             break
-        taken = np.flatnonzero(result.x > 0.5)
-        found.append(tuple(int(columns[g][i - starts[g]]) for g, i in enumerate(taken)))
-        excluded = csr_array((np.ones(len(taken)), (np.zeros(len(taken), dtype=int), taken)), shape=(1, len(member)))
+        chosen = np.flatnonzero(result.x > 0.5)
+        solutions.append(tuple(int(columns[g][i - starts[g]]) for g, i in enumerate(chosen)))
+        excluded = csr_array((np.ones(len(chosen)), (np.zeros(len(chosen), dtype=int), chosen)), shape=(1, len(member)))
         constraints.append(LinearConstraint(excluded, -np.inf, len(groups) - 1))
-    return found
+    return solutions
 
 
 def _undominated(group: Group, best: int) -> NDArray[np.intp]:

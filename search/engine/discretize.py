@@ -1,7 +1,8 @@
 """Discretization: architecture weights -> a genotype. Knows ranking, not training.
 
 Two choices are composed: which edges stay (`strongest_edges`, with `Margin`s that say how sure that is) and which operation an edge
-carries (`strongest_operations`: the best one that is not `none`; or one name for all).
+carries (`strongest_operations`: the best one that is not `none`; or one name for all). The score by which a method ranks edges is
+computed in its recipe: `derive` in recipes/pc_darts.py and beside it.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def strongest_operations(space: Space, score_ZEO: Tensor) -> list[list[str]]:
 
 def strongest_scores(space: Space, score_ZEO: Tensor) -> Tensor:
     """[Z, E]: the score of the best operation on every edge, `none` left out; DARTS ranks edges by it."""
-    kept = [o for o, name in enumerate(space.operations) if name != "none"]
-    return score_ZEO.detach()[:, :, kept].amax(2)
+    operations = [o for o, name in enumerate(space.operations) if name != "none"]
+    return score_ZEO.detach()[:, :, operations].amax(2)
 
 
 def one_operation(space: Space, name: str) -> list[list[str]]:

@@ -136,8 +136,8 @@ class SearchStage:
         if update not in self.captured:
             self.captured[update] = Captured(partial(_step, update, self.state), enabled=self.captures)
         sampler = getattr(self.state.net, "sampler", None)
-        drawn = [] if sampler is None else [sampler.draw(PASSES[update]).to(self.device, non_blocking=True)]
-        return self.captured[update](*train, *(() if valid is train else valid), *drawn)
+        channels = [] if sampler is None else [sampler.draw(PASSES[update]).to(self.device, non_blocking=True)]
+        return self.captured[update](*train, *(() if valid is train else valid), *channels)
 
     def report(self, position: Position, means: Sequence[float]) -> Progress:
         """The progress, with the present cell at the end of an epoch; the processes have to agree on the cell."""

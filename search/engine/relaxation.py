@@ -72,8 +72,8 @@ class Relaxation(nn.Module):
             self.register_buffer("members_ZNSE", members.to(self.alpha.dtype), persistent=False)
             self.register_buffer("legal_ZNS", members.any(3), persistent=False)
             equal = self.legal_ZNS / self.legal_ZNS.sum(2, keepdim=True).clamp(min=1)
-            drawn = init_std * torch.randn(members.shape[:3], generator=generator)
-            self.beta = nn.Parameter(drawn if edge_softmax else drawn + equal)
+            initial = init_std * torch.randn(members.shape[:3], generator=generator)
+            self.beta = nn.Parameter(initial if edge_softmax else initial + equal)
 
     def operations(self) -> Tensor:
         """Operation weights [Z, E, O]."""

@@ -65,8 +65,8 @@ def of_edges(space: Space, score_ZE: Tensor, operations_ZEO: Tensor) -> Scores:
         ranked = kept + dropped
         candidates = [e for e in ranked if score_E[e] > -torch.inf]
         chosen = combinations(candidates if len(candidates) >= len(kept) else ranked, len(kept))
-        place = {e: rank for rank, e in enumerate(ranked)}
-        subsets[kind].append([Subset(es, sum(max(score_E[e], LOG_ZERO) - TIE_STEP * place[e] for e in es)) for es in chosen])
+        rank_of = {e: rank for rank, e in enumerate(ranked)}
+        subsets[kind].append([Subset(es, sum(max(score_E[e], LOG_ZERO) - TIE_STEP * rank_of[e] for e in es)) for es in chosen])
     return Scores(list(subsets.values()), operations_ZEO)
 
 

@@ -61,15 +61,15 @@ class Table(NamedTuple):
 
 def _joined(blocks: Sequence[tuple[int, int]], again: Sequence[bool], channels: int) -> tuple[Run, ...]:
     """Blocks as runs, neighbours in one."""
-    found: list[Run] = []
+    runs: list[Run] = []
     for (source, number), known in zip(blocks, again, strict=True):
         new = Run(source, number * channels, (number + 1) * channels, known)
-        last = found[-1] if found else None
+        last = runs[-1] if runs else None
         if last is not None and (last.source, last.stop, last.again) == (source, new.start, known):
-            found[-1] = last._replace(stop=new.stop)
+            runs[-1] = last._replace(stop=new.stop)
         else:
-            found.append(new)
-    return tuple(found)
+            runs.append(new)
+    return tuple(runs)
 
 
 def _of(x: Tensor, run: Run) -> Tensor:
@@ -88,14 +88,14 @@ class _Gathered(Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         like: dict[str, Any] = {"dtype": g.dtype, "device": g.device, "memory_format": torch.channels_last}
-        found = {source: torch.empty(shape, **like) for source, shape in zip(ctx.table.sources, ctx.shapes, strict=True)}
+        gradients = {source: torch.empty(shape, **like) for source, shape in zip(ctx.table.sources, ctx.shapes, strict=True)}
         pieces = g.split([run.stop - run.start for run in ctx.table.runs], dim=1)
         for run, piece in zip(ctx.table.runs, pieces, strict=True):
-            target = _of(found[run.source], run)
+            target = _of(gradients[run.source], run)
             target.add_(piece) if run.again else target.copy_(piece)
         for run in ctx.table.rest:
-            _of(found[run.source], run).zero_()
-        return None, *found.values()
+            _of(gradients[run.source], run).zero_()
+        return None, *gradients.values()
 
 
 def gathered(table: Table, maps: Sequence[Tensor]) -> Tensor:
@@ -152,10 +152,10 @@ class FusedNode(nn.Module):
             if rectified:
                 op[0] = nn.Identity()  # type: ignore[operator]
         self.reads_positive = {i for table in compress(self.reads, self.rectified) for i in table.sources}
-        place = {copy: (g, i) for g, group in enumerate(groups) for i, copy in enumerate(group)}
+        position = {copy: (g, i) for g, group in enumerate(groups) for i, copy in enumerate(group)}
         slots = range(len(edges_NK[0]))
         sizes = [len(group) for group in groups]
-        self.slots = [Table.of([place[Copy(n, k)] for n in range(count)], channels, sizes) for k in slots]
+        self.slots = [Table.of([position[Copy(n, k)] for n in range(count)], channels, sizes) for k in slots]
         self.register_buffer("masks_KN", torch.tensor([[masks_NK[n][k] for n in range(count)] for k in slots]), persistent=False)
         self.drop_together = [len({masks_NK[n][k] for n in range(count)}) == 1 for k in slots]
 
@@ -219,12 +219,12 @@ class FusedCell(nn.Module):
 
 def _masks(edges_NK: Sequence[Sequence[genotype.Op]], drawn: list[int], stride: int, inputs: int) -> list[list[int]]:
     """Which mask each edge has: a network draws one for each edge in its order, but for identities, whose mask is number 0, all ones."""
-    found = []
+    masks = []
     for n, edges in enumerate(edges_NK):
         row = []
         for edge in edges:
             is_identity = edge.operation == "skip_connect" and (stride == 1 or edge.source >= inputs)
             drawn[n] += not is_identity
             row.append(0 if is_identity else drawn[n])
-        found.append(row)
-    return found
+        masks.append(row)
+    return masks

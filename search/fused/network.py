@@ -103,12 +103,12 @@ class FusedNetwork(nn.Module):
 
     def weights_of(self, network: int) -> dict[str, Tensor]:
         """The `state_dict` of one of the networks."""
-        found: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {}
         for name, value in self.state_dict().items():
             parts = self.parts[name]
             pieces = [value] * len(parts) if value.ndim == 0 else value.chunk(len(parts))
-            found |= {part.name: piece.clone() for part, piece in zip(parts, pieces, strict=True) if part.network == network}
-        return found
+            weights |= {part.name: piece.clone() for part, piece in zip(parts, pieces, strict=True) if part.network == network}
+        return weights
 
     def _take(self, states: Sequence[Mapping[str, Tensor]]) -> None:
         own = self.state_dict()

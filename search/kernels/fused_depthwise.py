@@ -54,10 +54,10 @@ class _CopiedDepthwise(Function):
         if torch.is_grad_enabled():  # a gradient of the gradient is asked for: that of PyTorch's operations
             wide = torch.cat([block for block in x.chunk(sources, dim=1) for _ in range(times)], dim=1)
             out = F.conv2d(wide, kernel, None, stride, padding, dilation, len(kernel))
-            found = iter(
+            gradients = iter(
                 torch.autograd.grad(out, [one for one, asked in zip((x, kernel), asks, strict=True) if asked], g, create_graph=True)
             )
-            return *(next(found) if asked else None for asked in asks), *[None] * 5
+            return *(next(gradients) if asked else None for asked in asks), *[None] * 5
         g = g.contiguous(memory_format=torch.channels_last)
         if asks[0]:
             of_x = torch.empty_like(x)

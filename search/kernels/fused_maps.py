@@ -66,8 +66,8 @@ def _sum_kernel(
     inside, first = (n < N)[:, None] & (c < W)[None, :], c // C * (C * TIMES) + c % C
     total = tl.zeros((R, BC), dtype=SUM)
     for copy in range(TIMES):
-        place = n[:, None] * ROW + (first + copy * C)[None, :] * COLUMN
-        total += tl.load(wide + place, mask=inside, other=0.0).to(SUM)
+        offset = n[:, None] * ROW + (first + copy * C)[None, :] * COLUMN
+        total += tl.load(wide + offset, mask=inside, other=0.0).to(SUM)
     tl.store(out + n[:, None] * W + c[None, :], total.to(out.dtype.element_ty), mask=inside)
 
 
@@ -79,9 +79,9 @@ def concatenated(parts: Sequence[Tensor]) -> Tensor:
     out = torch.empty(size, dtype=first.dtype, device=first.device, memory_format=torch.channels_last)
     given, pixels = [pixel_rows(part) for part in parts], out.numel() // ends[-1]
     given, ends = given + given[:1] * (MOST_MAPS - len(given)), ends + ends[-1:] * (MOST_MAPS - len(ends))
-    lying, places = [one[0] for one in given], [number for one in given for number in one[1:]]
+    lying, strides = [one[0] for one in given], [number for one in given for number in one[1:]]
     grid, tile = grid_of(pixels, ends[-1])
-    _concatenate_kernel[grid](*lying, out, pixels, *ends, *places, COUNT=len(parts), **tile)
+    _concatenate_kernel[grid](*lying, out, pixels, *ends, *strides, COUNT=len(parts), **tile)
     return out
 
 
@@ -90,11 +90,11 @@ def spread_sum(full: Sequence[Tensor], taken: Sequence[Tensor]) -> Tensor:
     out = torch.empty(full[0].shape, dtype=full[0].dtype, device=full[0].device, memory_format=torch.channels_last)
     channels = out.shape[1]
     maps = [pixel_rows(one) for few in (full, taken) for one in [*few, *[few[0]] * (MOST_MAPS - len(few))]]
-    lying, places = [one[0] for one in maps], [number for one in maps for number in one[1:]]
+    lying, strides = [one[0] for one in maps], [number for one in maps for number in one[1:]]
     pixels = out.numel() // channels
     grid, tile = grid_of(pixels, channels)
     counts = {"FULL": len(full), "TAKEN": len(taken), "SUM": TYPES[out.dtype]}
-    _spread_sum_kernel[grid](*lying, out, pixels, channels, channels // taken[0].shape[1], *places, **counts, **tile)
+    _spread_sum_kernel[grid](*lying, out, pixels, channels, channels // taken[0].shape[1], *strides, **counts, **tile)
     return out
 
 

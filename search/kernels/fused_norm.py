@@ -70,8 +70,8 @@ class _NormSum(Function):
         if torch.is_grad_enabled():  # a gradient of the gradient is asked for: that of PyTorch's operations
             inputs = [one for one, asked in zip((y, scale), ctx.needs_input_grad, strict=False) if asked]
             out = block_sum(F.batch_norm(y, None, None, scale, None, True, 0.0, ctx.eps), ctx.blocks, relu=ctx.relu)
-            found = iter(torch.autograd.grad(out, inputs, g, create_graph=True))
-            return *(next(found) if asked else None for asked in ctx.needs_input_grad[:2]), None, None, None
+            gradients = iter(torch.autograd.grad(out, inputs, g, create_graph=True))
+            return *(next(gradients) if asked else None for asked in ctx.needs_input_grad[:2]), None, None, None
         g, row, column = pixel_rows(g)
         slope, tile, flags = torch.empty_like(y), tile_of(g.shape[1]), _flags(y, scale, ctx.relu)
         pixels, parts, rows = _parts(y, ctx.blocks)
@@ -139,8 +139,8 @@ def _parts(y: Tensor, blocks: int = 1) -> tuple[int, int, int]:
     """Number of pixels, of their parts, and of the pixels of each part but the last."""
     pixels, width = y.numel() // y.shape[1], y.shape[1] // blocks
     tile = tile_of(width)
-    wanted = max(1, min(MOST_PARTS, PROGRAMS // (blocks * triton.cdiv(width, tile["BC"]))))
-    rows = triton.cdiv(triton.cdiv(pixels, wanted), tile["R"]) * tile["R"]
+    parts = max(1, min(MOST_PARTS, PROGRAMS // (blocks * triton.cdiv(width, tile["BC"]))))
+    rows = triton.cdiv(triton.cdiv(pixels, parts), tile["R"]) * tile["R"]
     return pixels, triton.cdiv(pixels, rows), rows
 
 

@@ -35,20 +35,20 @@ class _Pool(Function):
         b, c, height, width = x.shape
         size = b, c, (height - 1) // stride + 1, (width - 1) // stride + 1
         out = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-        taken = torch.empty(out.numel() if maximum else 1, dtype=torch.uint8, device=x.device)
+        window = torch.empty(out.numel() if maximum else 1, dtype=torch.uint8, device=x.device)
         lying, row, column = pixel_rows(x)
         pixels = out.numel() // c
         grid, tile = grid_of(pixels, c, TILE)
         _pool_kernel[grid](
-            lying, out, taken, pixels, height, width, *size[2:], row, column, C=c, STRIDE=stride, MAX=maximum, SUM=TYPES[x.dtype], **tile
+            lying, out, window, pixels, height, width, *size[2:], row, column, C=c, STRIDE=stride, MAX=maximum, SUM=TYPES[x.dtype], **tile
         )
-        ctx.save_for_backward(x, taken)
+        ctx.save_for_backward(x, window)
         ctx.stride, ctx.maximum = stride, maximum
         return out
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:
-        x, taken = ctx.saved_tensors
+        x, window = ctx.saved_tensors
         if torch.is_grad_enabled():  # a gradient of the gradient is asked for: that of PyTorch's operations
             forms = {"kernel_size": 3, "stride": ctx.stride, "padding": 1}
             y = F.max_pool2d(x, **forms) if ctx.maximum else F.avg_pool2d(x.contiguous(), **forms, count_include_pad=False)
@@ -58,7 +58,7 @@ class _Pool(Function):
         pixels = x.numel() // x.shape[1]
         grid, tile = grid_of(pixels, x.shape[1], TILE)
         _pool_gradient_kernel[grid](
-            lying, taken, of_x, pixels, *x.shape[2:], *g.shape[2:], row, column,
+            lying, window, of_x, pixels, *x.shape[2:], *g.shape[2:], row, column,
             C=x.shape[1], STRIDE=ctx.stride, MAX=ctx.maximum, SUM=TYPES[x.dtype], **tile,
         )  # fmt: skip
         return of_x, None, None
@@ -66,7 +66,7 @@ class _Pool(Function):
 
 @triton.jit(do_not_specialize=SIZES)
 def _pool_kernel(
-    x, out, taken, N, H, W, OH, OW, X_ROW, X_COLUMN,
+    x, out, window, N, H, W, OH, OW, X_ROW, X_COLUMN,
     C: tl.constexpr, STRIDE: tl.constexpr, MAX: tl.constexpr, SUM: tl.constexpr, R: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     n, c = tl.program_id(0) * R + tl.arange(0, R), tl.program_id(1) * BC + tl.arange(0, BC)
@@ -77,15 +77,15 @@ def _pool_kernel(
     for tap in tl.static_range(9):
         i, j = top + tap // 3, left + tap % 3
         seen = inside & ((i >= 0) & (i < H) & (j >= 0) & (j < W))[:, None]
-        place = ((image + i) * W + j)[:, None] * X_ROW + c[None, :] * X_COLUMN
-        value = tl.load(x + place, mask=seen, other=float("-inf") if MAX else 0.0).to(SUM)
+        offset = ((image + i) * W + j)[:, None] * X_ROW + c[None, :] * X_COLUMN
+        value = tl.load(x + offset, mask=seen, other=float("-inf") if MAX else 0.0).to(SUM)
         if MAX:
             larger = (value > result) | (value != value)
             result, position = tl.where(larger, value, result), tl.where(larger, tap, position)
         else:
             result += value
     if MAX:
-        tl.store(taken + n[:, None] * C + c[None, :], position.to(tl.uint8), mask=inside)
+        tl.store(window + n[:, None] * C + c[None, :], position.to(tl.uint8), mask=inside)
     else:
         rows, columns = tl.minimum(top + 3, H) - tl.maximum(top, 0), tl.minimum(left + 3, W) - tl.maximum(left, 0)
         result = result / (rows * columns).to(SUM)[:, None]
@@ -94,7 +94,7 @@ def _pool_kernel(
 
 @triton.jit(do_not_specialize=SIZES)
 def _pool_gradient_kernel(
-    g, taken, of_x, N, H, W, OH, OW, G_ROW, G_COLUMN,
+    g, window, of_x, N, H, W, OH, OW, G_ROW, G_COLUMN,
     C: tl.constexpr, STRIDE: tl.constexpr, MAX: tl.constexpr, SUM: tl.constexpr, R: tl.constexpr, BC: tl.constexpr,
 ):  # fmt: skip
     n, c = tl.program_id(0) * R + tl.arange(0, R), tl.program_id(1) * BC + tl.arange(0, BC)
@@ -108,7 +108,7 @@ def _pool_gradient_kernel(
         read, pixel = inside & seen[:, None], (image + i) * OW + j
         value = tl.load(g + pixel[:, None] * G_ROW + c[None, :] * G_COLUMN, mask=read, other=0.0).to(SUM)
         if MAX:
-            position = tl.load(taken + pixel[:, None] * C + c[None, :], mask=read, other=9).to(tl.int32)
+            position = tl.load(window + pixel[:, None] * C + c[None, :], mask=read, other=9).to(tl.int32)
             total += tl.where(position == tap, value, 0.0)
         else:
             top, left = i * STRIDE - 1, j * STRIDE - 1

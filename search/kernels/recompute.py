@@ -157,9 +157,9 @@ class _Norm(Function):
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale, *statistics = ctx.saved_tensors
         y = _convolution(x, weight, ctx.geometry)
-        wanted = [*ctx.needs_input_grad[:2], False]
-        found = torch.ops.aten.native_batch_norm_backward(g, y, scale, *statistics, ctx.training, ctx.eps, wanted)
-        return *found[:2], None, None, None
+        needs_gradient = [*ctx.needs_input_grad[:2], False]
+        gradients = torch.ops.aten.native_batch_norm_backward(g, y, scale, *statistics, ctx.training, ctx.eps, needs_gradient)
+        return *gradients[:2], None, None, None
 
 
 class _Copied(Function):
@@ -259,7 +259,7 @@ def _in_strips(g: Tensor, x: Tensor, weight: Tensor, geometry: Geometry) -> Tens
     narrow = geometry._replace(padding=(geometry.padding[0], 0))
     strips: list[Tensor] = []
     for start in [*range(0, width - STRIP, STRIP), width - STRIP]:
-        left = width // 2 - start  # the padding that these columns of the kernel see
-        strip = _gradients(g, F.pad(x, (left, STRIP - 1 - left)), weight[..., :STRIP], narrow, mask)[1]
+        padding_left = width // 2 - start  # the padding that these columns of the kernel see
+        strip = _gradients(g, F.pad(x, (padding_left, STRIP - 1 - padding_left)), weight[..., :STRIP], narrow, mask)[1]
         strips.append(strip[..., max(0, len(strips) * STRIP - start) :])
     return torch.cat(strips, dim=3)

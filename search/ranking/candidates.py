@@ -26,26 +26,26 @@ def load_candidates(sources: Sequence[str]) -> list[Candidate]:
     Raises:
         ValueError: one is not there.
     """
-    return [Candidate(name, found.cells) for source in sources for name, found in find_sources(source)]
+    return [Candidate(name, source_model.cells) for source in sources for name, source_model in find_sources(source)]
 
 
-def comparable(found: list[Candidate], least: int = 1) -> list[Candidate]:
+def comparable(candidates: list[Candidate], least: int = 1) -> list[Candidate]:
     """The same candidates, checked.
 
     Raises:
         ValueError: they are fewer than `least`, one of them is there twice, or they are of different spaces.
     """
-    if len(found) < least:
-        count = "1 cell is" if found else "no cells are"
+    if len(candidates) < least:
+        count = "1 cell is" if candidates else "no cells are"
         raise ValueError(f"{count} nothing to select from: `nasarch select` takes two or more, such as runs/a runs/b")
-    names = [candidate.name for candidate in found]
+    names = [candidate.name for candidate in candidates]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"{twice} is there twice: name it once, and take --seeds for more trainings of each")
-    for other in found[1:]:
-        if other.genotype.space != found[0].genotype.space:
-            spaces = f"{found[0].name} is of space {found[0].genotype.space!r}, {other.name} of {other.genotype.space!r}"
+    for other in candidates[1:]:
+        if other.genotype.space != candidates[0].genotype.space:
+            spaces = f"{candidates[0].name} is of space {candidates[0].genotype.space!r}, {other.name} of {other.genotype.space!r}"
             raise ValueError(f"{spaces}: their networks differ in more than the cells; compare cells of one space")
-    return found
+    return candidates
 
 
 def to_facts(cells: Sequence[Candidate]) -> list[dict[str, Any]]:

@@ -54,19 +54,19 @@ def _accuracy_map(accuracies: Mapping[str, float]):  # type: ignore[no-untyped-d
     return figure
 
 
-def scatter(found: Mapping[str, Any], path: Path) -> None:
+def scatter(result: Mapping[str, Any], path: Path) -> None:
     """Write the picture of what pairs.json holds.
 
     Raises:
         ValueError: the file can't be written.
     """
-    save_png(path, _scatter, found)
+    save_png(path, _scatter, result)
 
 
-def _scatter(found: Mapping[str, Any]):  # type: ignore[no-untyped-def]
+def _scatter(result: Mapping[str, Any]):  # type: ignore[no-untyped-def]
     from matplotlib.figure import Figure
 
-    rows = found["pairs"]
+    rows = result["pairs"]
     figure = Figure(figsize=(5.6, 3.9), layout="constrained")
     axes = figure.add_subplot()
     x, y = [row["importance"] for row in rows], [row["mean"] for row in rows]
@@ -75,10 +75,10 @@ def _scatter(found: Mapping[str, Any]):  # type: ignore[no-untyped-def]
         point = (row["importance"], row["mean"])
         axes.annotate(row["pair"], point, xytext=(5, 4), textcoords="offset points", fontsize=7.5, color=INK)
     axes.margins(x=0.08)
-    axes.set_xlabel(f"importance: {found['measure']}", fontsize=8, color=INK)
+    axes.set_xlabel(f"importance: {result['measure']}", fontsize=8, color=INK)
     axes.set_ylabel("accuracy, %", fontsize=8, color=INK)
     axes.tick_params(labelsize=7.5)
-    title = f"{found['method']}, {found['cell']} cell"
-    title += "" if found["tau"] is None else f": Kendall's tau {found['tau']:.2f} (p = {found['p']:.2g})"
+    title = f"{result['method']}, {result['cell']} cell"
+    title += "" if result["tau"] is None else f": Kendall's tau {result['tau']:.2f} (p = {result['p']:.2g})"
     axes.set_title(title, fontsize=9, color=INK, loc="left")
     return figure

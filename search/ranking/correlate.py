@@ -44,7 +44,6 @@ from nasarch.search.runs.run import read_search_result
 from .budget import Budget
 from .charts import scatter
 from .console import prepare, ranking_table, train_candidates
-from .correlations import kendall
 from .origin import in_common
 from .protocol import budget_summary
 from .standings import Standing, standings
@@ -73,11 +72,11 @@ def run(run: str, cell: str, budget: Budget) -> None:
         ranked = standings(train_candidates(task, protocol, "pairs", pairs, seeds, "pairs"))
         if distributed.rank_and_world_size()[0] > 0:
             return
-        found = _correlated(task.facts, ranked) | {"budget": budget_summary(task, protocol)}
-        write_text(task.folder / "pairs.json", as_json(found))
-        scatter(found, task.folder / "pairs.png")
+        result = _correlated(task.facts, ranked) | {"budget": budget_summary(task, protocol)}
+        write_text(task.folder / "pairs.json", as_json(result))
+        scatter(result, task.folder / "pairs.png")
         print_rich(ranking_table(ranked, "pair of edges", f"accuracy on the {len(protocol.val):,} test images"))
-        words = f"{in_words(found)}\n{task.folder / 'pairs.json'}, {task.folder / 'pairs.png'}"
+        words = f"{in_words(result)}\n{task.folder / 'pairs.json'}, {task.folder / 'pairs.png'}"
         console().print(words, soft_wrap=True)
 
 
@@ -170,8 +169,18 @@ def _correlated(facts: dict[str, Any], ranked: Sequence[Standing]) -> dict[str, 
     return {key: facts[key] for key in ("run", "method", "seed", "cell", "measure")} | {"tau": tau, "p": p, "pairs": rows}
 
 
-def in_words(found: dict[str, Any]) -> str:
+def in_words(result: dict[str, Any]) -> str:
     """The correlation for people."""
-    if found["tau"] is None:
+    if result["tau"] is None:
         return "all pairs are equally accurate: nothing to correlate; take a larger budget"
-    return f"Kendall's tau {found['tau']:.3f}, p = {found['p']:.3g}, {len(found['pairs'])} pairs; importance: {found['measure']}"
+    return f"Kendall's tau {result['tau']:.3f}, p = {result['p']:.3g}, {len(result['pairs'])} pairs; importance: {result['measure']}"
+
+
+def kendall(first: Sequence[float], second: Sequence[float]) -> tuple[float | None, float | None]:
+    """Kendall's tau (b, for ties) and its two-sided p-value; None where all values of `second` are the same."""
+    from scipy.stats import kendalltau
+
+    if len(set(second)) < 2:
+        return None, None
+    test = kendalltau(first, second)
+    return float(test.statistic), float(test.pvalue)

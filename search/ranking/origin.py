@@ -29,17 +29,17 @@ def in_common(folders: Iterable[Path], size: int | None) -> dict[str, Any]:
     Raises:
         ValueError: they were searched on different data, or at different sizes and none is given; a config.json is damaged.
     """
-    found = [one for folder in folders if (one := origin(folder)) is not None]
-    if not found:
+    origins = [one for folder in folders if (one := origin(folder)) is not None]
+    if not origins:
         return {"searched": None, "halves": None}
-    first = found[0]
-    for other in found[1:]:
+    first = origins[0]
+    for other in origins[1:]:
         both = f"{_searched(first)}, {_searched(other)}"
         if not _same(first, other):
             raise ValueError(f"{both}: choose among cells of the same data, or give them as files, such as {_file(other)}, with --data")
         if size is None and first["pixels"] != other["pixels"]:
             raise ValueError(f"{both}: name one size for all with --size")
-    alike = all(other["halves"] == first["halves"] for other in found)
+    alike = all(other["halves"] == first["halves"] for other in origins)
     return {"searched": {key: value for key, value in first.items() if key != "halves"}, "halves": first["halves"] if alike else None}
 
 

@@ -100,7 +100,7 @@ def _conclude(task: RankingTask, protocol: EvaluationProtocol, lines: Sequence[L
     stages = {stage: _by_first(lines, stage, seed) for stage in ("one", "both")}
     chosen = selection_verdict(stages["both"], seed, len(protocol.val))
     best = chosen.verdict.winner
-    found = {
+    result = {
         "best": best,
         "verdict": chosen.to_dict(),
         "ends": best_and_worst(stages["one"], seed, count),
@@ -109,10 +109,10 @@ def _conclude(task: RankingTask, protocol: EvaluationProtocol, lines: Sequence[L
         "paths": [_row(one.name, stages, seed) for one in stages["one"]],
         "budget": budget_summary(task, protocol),
     }
-    words = _summary(found, chosen, stages["one"], seed)
+    words = _summary(result, chosen, stages["one"], seed)
     remarks = "".join(f"- {line}\n" for line in (summary_line(task, protocol), *words))
     text = f"{markdown({'one': stages['one'], 'two': stages['both']}, seed, count)}\n{remarks}"
-    write_text(task.folder / "paths.json", as_json(found))
+    write_text(task.folder / "paths.json", as_json(result))
     write_text(task.folder / "table.md", text)
     accuracy_map({line["name"]: line["accuracy"] for line in first}, task.folder / "map.png")
     files = ", ".join(str(task.folder / name) for name in ("paths.json", "table.md", "map.png"))
@@ -170,9 +170,9 @@ def noise(lines: Sequence[Line]) -> dict[str, Any]:
     }
 
 
-def _summary(found: dict[str, Any], chosen: SelectionVerdict, ranked: Sequence[Standing], seed: int) -> list[str]:
+def _summary(result: dict[str, Any], chosen: SelectionVerdict, ranked: Sequence[Standing], seed: int) -> list[str]:
     """Summary of the ranking, a line each."""
-    spread, top, bottom = found["noise"], ranked[0], ranked[-1]
+    spread, top, bottom = result["noise"], ranked[0], ranked[-1]
     ends = f"{top.name} {top.accuracies[seed]:.2f} % down to {bottom.name} {bottom.accuracies[seed]:.2f} %"
     deviation = f"standard deviation of all {len(ranked)} paths {spread['all']:.2f} points"
     if spread["within"] is not None:
@@ -180,7 +180,7 @@ def _summary(found: dict[str, Any], chosen: SelectionVerdict, ranked: Sequence[S
     return [
         f"stage one, seed {seed}: {ends}",
         deviation,
-        f"stage one, {gap_in_words(found['ends'])}",
+        f"stage one, {gap_in_words(result['ends'])}",
         f"stage two, {chosen}",
     ]
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from nasarch.compute import device_name, keep_freed_memory, pick_device, set_tf32
 from nasarch.data.dataset import Dataset, Images, split_indices
 from nasarch.data.image_files import Files
-from nasarch.data.split import read_split
+from nasarch.data.split_files import read_split
 from nasarch.models.stem import IMAGENET_STEM_SIZE
 from nasarch.runtime import distributed
 from nasarch.runtime.recorded_data import with_recorded_data

@@ -26,7 +26,8 @@ from .budget import Budget
 from .candidates import comparable, from_facts, load_candidates, origins, to_facts
 from .console import prepare, ranking_table, train_candidates
 from .protocol import EvaluationProtocol, budget_summary
-from .standings import Standing, standings, verdict
+from .significance import verdict
+from .standings import Standing, standings
 from .task import Facts, RankingTask, ranking_task
 from .tournament import Candidate
 
@@ -50,8 +51,8 @@ def _facts(sources: Sequence[str], budget: Budget) -> Facts:
 def _conclude(task: RankingTask, protocol: EvaluationProtocol, cells: Sequence[Candidate], ranked: Sequence[Standing]) -> None:
     tested = verdict(ranked, len(protocol.val))
     budget = budget_summary(task, protocol)
-    found = {"verdict": tested.to_dict(), "ranking": [one.to_dict() for one in ranked], "budget": budget}
-    write_text(task.folder / "ranking.json", as_json(found))
+    result = {"verdict": tested.to_dict(), "ranking": [one.to_dict() for one in ranked], "budget": budget}
+    write_text(task.folder / "ranking.json", as_json(result))
     winner = next(cell.genotype for cell in cells if cell.name == tested.winner)
     about = winner.to_dict()["provenance"]
     chosen = {"by": "nasarch select", "verdict": tested.to_dict(), "ranking": [one.to_dict() for one in ranked], "budget": budget}

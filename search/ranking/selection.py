@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .standings import Standing, Verdict, verdict
+from .significance import Verdict, verdict
+from .standings import Standing
 
 
 def by_other_seeds(ranked: Sequence[Standing], first: int) -> list[Standing]:
@@ -84,21 +85,21 @@ def selection_verdict(ranked: Sequence[Standing], first: int, images: int) -> Se
     others = by_other_seeds(ranked, first)
     seeds = tuple(sorted(others[0].accuracies)) if others else ()
     if len(others) > 1:
-        found = verdict(others, images, of=len(ranked))
+        tested = verdict(others, images, of=len(ranked))
     else:
-        found = Verdict(winner=(others or ranked)[0].name, seeds=len(seeds), clear=None)
-    return SelectionVerdict(verdict=found, selected_by=first, evaluated_by=seeds, of=len(ranked))
+        tested = Verdict(winner=(others or ranked)[0].name, seeds=len(seeds), clear=None)
+    return SelectionVerdict(verdict=tested, selected_by=first, evaluated_by=seeds, of=len(ranked))
 
 
-def gap_in_words(found: Mapping[str, Any]) -> str:
+def gap_in_words(result: Mapping[str, Any]) -> str:
     """Best minus worst, for people."""
-    (first,), count = found["selected_by"], len(found["best"])
+    (first,), count = result["selected_by"], len(result["best"])
     ends = "best minus worst" if count == 1 else f"best {count} minus worst {count}"
-    selected = f"{ends}: {found['by_seed'][str(first)]:.2f} points by seed {first}, which selected them"
-    if found["mean"] is None:
+    selected = f"{ends}: {result['by_seed'][str(first)]:.2f} points by seed {first}, which selected them"
+    if result["mean"] is None:
         return f"{selected}; no other seed evaluated, so luck is in it: take --seeds 3 or more"
-    spread = "" if found["std"] is None else f" +- {found['std']:.2f}"
-    return f"{selected}; {found['mean']:.2f}{spread} by {seeds_in_words(found['evaluated_by'])}, which did not"
+    spread = "" if result["std"] is None else f" +- {result['std']:.2f}"
+    return f"{selected}; {result['mean']:.2f}{spread} by {seeds_in_words(result['evaluated_by'])}, which did not"
 
 
 def seeds_in_words(seeds: Sequence[int]) -> str:

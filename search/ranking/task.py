@@ -46,9 +46,9 @@ def ranking_task(command: str, budget: Budget, facts: Callable[[], Facts]) -> Ra
         return task._replace(budget=moved_data(task.budget, budget, Budget()))
     if budget.output.out is None and distributed.rank_and_world_size()[1] > 1:
         raise ValueError("several processes work into one folder: name it with --out DIR, on a disk that all of them see")
-    found = facts()
-    budget = replace(budget.complete(), dataset=_data_of_searches(budget.dataset, found.get("searched") or {}))
-    return RankingTask(command, budget, found, budget.output.out)
+    task_facts = facts()
+    budget = replace(budget.complete(), dataset=_data_of_searches(budget.dataset, task_facts.get("searched") or {}))
+    return RankingTask(command, budget, task_facts, budget.output.out)
 
 
 def _data_of_searches(options: DataOptions, searched: Facts) -> DataOptions:

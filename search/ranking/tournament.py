@@ -220,7 +220,7 @@ def _run(task: RankingTask, protocol: EvaluationProtocol, group: TrainingGroup, 
     with stopping_at_signals(checkpoint):
         for progress in fit(learner, batches, checkpoint):
             report(group, progress)
-    found = _evaluated(protocol, learner)
+    accuracies = _evaluated(protocol, learner)
     seconds = round((time.perf_counter() - start) / len(nets), 3)
     lines = [
         {
@@ -233,7 +233,7 @@ def _run(task: RankingTask, protocol: EvaluationProtocol, group: TrainingGroup, 
             "networks_in_group": len(nets),
             "seconds": seconds,
         }
-        for candidate, net, (accuracy, loss) in zip(group.candidates, nets, found, strict=True)
+        for candidate, net, (accuracy, loss) in zip(group.candidates, nets, accuracies, strict=True)
     ]
     if wrong := _diverged(lines):
         raise ValueError(wrong)

@@ -38,7 +38,7 @@ class Cost(NamedTuple):
 
     def over(self, other: Cost) -> tuple[float, ...]:
         """The ratio of each count to the other's."""
-        return tuple(mine / theirs for mine, theirs in zip(self, other, strict=True))
+        return tuple(own / divisor for own, divisor in zip(self, other, strict=True))
 
 
 class Costs(NamedTuple):

@@ -38,8 +38,10 @@ def given_candidates(space: Space, origin: str) -> Tensor:
     cells = Genotype.load(folder / "genotype.json") if is_run else resolve(origin)
     nodes = {len(cell.nodes) for cell in cells.cells.values()}
     if cells.space != space.name or nodes != {space.nodes}:
-        found = f"space {cells.space!r} with {max(nodes)} inner nodes"
-        raise ValueError(f"--operations-from {origin}: its cells are of {found}, searched are {space.nodes} of {space.name!r}: set --nodes")
+        actual = f"space {cells.space!r} with {max(nodes)} inner nodes"
+        raise ValueError(
+            f"--operations-from {origin}: its cells are of {actual}, searched are {space.nodes} of {space.name!r}: set --nodes"
+        )
     names_ZE: list[list[str]] | None = None
     if is_run:
         weights_ZEO = ArchitectureWeights.load(folder / "weights.json", "give the folder of a finished search").operations_ZEO

@@ -42,13 +42,15 @@ def reproduce(row: Name = "", *, options: Annotated[ReproduceOptions, tyro.conf.
     from .run import resumed
     from .stages import commands
 
-    found, options = resumed(options) if options.output.resume is not None else (find(row), options)
-    if row not in ("", found.name):
-        raise ValueError(f"{options.output.resume} is of row {found.name}, not of {row}: leave the row out, or run it in another folder")
+    paper_row, options = resumed(options) if options.output.resume is not None else (find(row), options)
+    if row not in ("", paper_row.name):
+        raise ValueError(
+            f"{options.output.resume} is of row {paper_row.name}, not of {row}: leave the row out, or run it in another folder"
+        )
     if json:
-        print_json(to_dict(found))
+        print_json(to_dict(paper_row))
     elif options.dry_run:
-        folder = options.output.resume or options.output.out or Path("runs") / f"reproduce-{found.name.replace('/', '-')}"
-        print_text(*(command_line(*command.arguments()) for command in commands(found, options, folder)))
+        folder = options.output.resume or options.output.out or Path("runs") / f"reproduce-{paper_row.name.replace('/', '-')}"
+        print_text(*(command_line(*command.arguments()) for command in commands(paper_row, options, folder)))
     else:
-        yield from run_row(found, options)
+        yield from run_row(paper_row, options)

@@ -200,8 +200,8 @@ def retained(run: Run, kind: str) -> list[tuple[str, ...]]:
 def _path(stage: str, end: int) -> Callable[[Results], Values]:
     def values(results: Results) -> Values:
         paths = results.json("search", "paths.json").get("paths", [])
-        found = sorted(max(path[stage]["accuracies"].values()) for path in paths if stage in path)
-        return [found[end]] if found else None
+        accuracies = sorted(max(path[stage]["accuracies"].values()) for path in paths if stage in path)
+        return [accuracies[end]] if accuracies else None
 
     return values
 

@@ -67,9 +67,9 @@ class ReproduceOptions:
         """The flags that --set gives a stage."""
         words = list[str]()
         for change in self.changes:
-            found = CHANGE.fullmatch(change)
-            assert found is not None
-            of, name, value = found.groups()
+            match = CHANGE.fullmatch(change)
+            assert match is not None
+            of, name, value = match.groups()
             if of == stage:
                 words += [f"--{name}", *([] if value is None else value.split())]
         return tuple(words)

@@ -107,7 +107,7 @@ def _conclude(row: Row, options: ReproduceOptions, folder: Path, todo: Sequence[
     """Write and show what was measured beside what is reported."""
     results = Results(row, options, folder)
     figures, stages = measure(results), budgets(row, results)
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         "row": row.name,
         "place": row.place,
         "notes": list(row.notes),
@@ -117,7 +117,7 @@ def _conclude(row: Row, options: ReproduceOptions, folder: Path, todo: Sequence[
         "commands": [command_line(*command.words) for command in todo],
         **environment(pick_device(options.machine.device)),
     }
-    write_text(folder / RESULT, as_json(found))
+    write_text(folder / RESULT, as_json(result))
     words = [f"{stage.stage}: {stage.words()}" for stage in stages]
     write_text(folder / "table.md", markdown(row, figures, words))
     shown = console()

@@ -64,12 +64,14 @@ def read_settings(file: Path) -> tuple[Any, Options]:
         ValueError: a name or a value that `nasarch search --config` would refuse, too.
     """
     method, values = method_of(pathlib.Path(file))
-    found, usual = with_values(defaults(method, values), values, str(file)), to_dict(SearchOptions())
-    usual.pop("data")  # whose default depends on the preset
+    settings, default_options = with_values(defaults(method, values), values, str(file)), to_dict(SearchOptions())
+    default_options.pop("data")  # whose default depends on the preset
     options = {
-        name: value for name, value in to_dict(found.options).items() if name in Options.__annotations__ and value != usual.get(name)
+        name: value
+        for name, value in to_dict(settings.options).items()
+        if name in Options.__annotations__ and value != default_options.get(name)
     }
-    return found.settings, options  # type: ignore[return-value]
+    return settings.settings, options  # type: ignore[return-value]
 
 
 def search(settings: Any, *, loggers: Sequence[Logger] = (), **options: Unpack[Options]) -> Run:
@@ -105,8 +107,8 @@ def search_epochs(settings: Any, *, loggers: Sequence[Logger] = (), **options: U
         raise ValueError(f"search has no option {unknown!r}; legal are {', '.join(Options.__annotations__)}")
     default = defaults(method, options)
     job = with_values(default.options, options, "search")
-    usual = to_dict(default.options) | {"preset": None, "space": SearchOptions().space}  # with which the command begins
-    changes = [*flags_of(vars(default.settings), vars(settings)), *flags_of(usual, to_dict(job))]
+    default_options = to_dict(default.options) | {"preset": None, "space": SearchOptions().space}  # with which the command begins
+    changes = [*flags_of(vars(default.settings), vars(settings)), *flags_of(default_options, to_dict(job))]
     given = {name for name, value in vars(settings).items() if value != getattr(default.settings, name)}
     with planned(method, settings, job, default.settings, given, command_line("search", method, *changes)) as (plan, folder):
         if distributed.is_main():

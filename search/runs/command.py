@@ -16,7 +16,7 @@ from nasarch.compute import keep_freed_memory
 from nasarch.console import command_line
 from nasarch.data.dataset import Dataset
 from nasarch.data.options import DataOptions
-from nasarch.data.split import read_split
+from nasarch.data.split_files import read_split
 from nasarch.runtime.claim import claimed, identifier
 from nasarch.runtime.recorded_data import moved_data, with_recorded_data
 from nasarch.search.engine.context import SearchContext

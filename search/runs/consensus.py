@@ -60,16 +60,16 @@ def _agreement(
     return Agreement(size, edges, operations, sum(chances) / len(chances))
 
 
-def _choices(found: SearchResult) -> list[Margin]:
+def _choices(result: SearchResult) -> list[Margin]:
     """The nodes that choose among their edges; all nodes where every edge is given."""
-    return [margin for margin in found.margins if margin.dropped is not None] or found.margins
+    return [margin for margin in result.margins if margin.dropped is not None] or result.margins
 
 
 def _shared(first: SearchResult, second: SearchResult) -> tuple[float, float]:
     """The share of edges, and of edges with their operations, that both cells have, over the nodes that choose."""
     edges, operations, count = 0, 0, 0
     for margin in _choices(first):
-        cells = [found.genotype.cells[margin.kind] for found in (first, second)]
+        cells = [result.genotype.cells[margin.kind] for result in (first, second)]
         a, b = (set(cell.nodes[margin.node - cell.inputs]) for cell in cells)
         edges += len({op.source for op in a} & {op.source for op in b})
         operations += len(a & b)

@@ -88,7 +88,7 @@ def derive(
         ValueError: no cell is within the budget (names the smallest figure), or the folder can't be written.
     """
     derivation = searched.derivation(network)
-    found, (free,) = derivation.within(budget, best), derivation.within(Budget())
+    cells, (free,) = derivation.within(budget, best), derivation.within(Budget())
     shared = {
         "by": "nasarch derive",
         "network": derivation.model.name,
@@ -96,14 +96,14 @@ def derive(
         "optimum without budget": _facts(free, free),
     }
     with new_folder(out, replace=replace) as folder:
-        for i, one in enumerate(found):
+        for i, one in enumerate(cells):
             genotype = searched.genotype(one, shared | _facts(one, free))
             for name in ["genotype.json"] * (i == 0) + [f"cell-{i + 1}.json"] * (best > 1):
                 genotype.save(folder / name)
             if i == 0:
                 draw(genotype, folder / "cell.png")
-        write_text(folder / "derivation.json", as_json(shared | {"cells": [_facts(one, free) for one in found]}))
-    return [free, *found]
+        write_text(folder / "derivation.json", as_json(shared | {"cells": [_facts(one, free) for one in cells]}))
+    return [free, *cells]
 
 
 def _facts(one: Derived, free: Derived) -> dict[str, Any]:
@@ -116,9 +116,9 @@ def figures(one: Derived) -> str:
     return f"{macs / 1e6:.1f} {UNITS[0]}, {params / 1e6:.2f} {UNITS[1]}, {skips} {UNITS[2]}"
 
 
-def summary(found: list[Derived], out: Path) -> Iterator[str]:
+def summary(derived: list[Derived], out: Path) -> Iterator[str]:
     """Lines on what `derive` wrote."""
-    free, *cells = found
+    free, *cells = derived
     yield f"optimum without budget: {figures(free)}; score {free.score:.6f}"
     for i, one in enumerate(cells):
         path = out / (f"cell-{i + 1}.json" if len(cells) > 1 else "genotype.json")

@@ -78,13 +78,13 @@ def _provenance(runs: Sequence[Genotype], rows: Sequence[Agreement]) -> dict[str
     sources = [run.to_dict()["provenance"]["source"] for run in runs]
     shared = {key: value for key, value in sources[0].items() if key not in ("seed", "seconds")}
     note = f"the cell of the mean weights of {len(runs)} runs"
-    whole = {
+    provenance = {
         "note": note,
         "seeds": [source["seed"] for source in sources],
         "seconds": round(sum(source["seconds"] for source in sources), 1),
     }
     halves = {"agreement of halves": [row._asdict() for row in rows]} if rows else {}
-    return runs[0].to_dict()["provenance"] | {"source": shared | whole | halves}
+    return runs[0].to_dict()["provenance"] | {"source": shared | provenance | halves}
 
 
 def combine(runs: Sequence[Path], out: Path, *, stability_only: bool = False) -> None:

@@ -55,13 +55,13 @@ class Timeline(NamedTuple):
 
 def spans(values: Iterable[str | None]) -> list[Span]:
     """The stretches of equal values, of the first epoch on; None is left out."""
-    found, first = [], 1
+    epochs, first = [], 1
     for value, group in groupby(values):
         count = len(list(group))
         if value is not None:
-            found.append(Span(value, first, first + count - 1))
+            epochs.append(Span(value, first, first + count - 1))
         first += count
-    return found
+    return epochs
 
 
 def kept_edges(space: Space, kind: str, cells: Mapping[int, Genotype], epochs: int) -> dict[Edge, list[Span]]:

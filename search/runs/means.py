@@ -32,12 +32,12 @@ def means(cells: Sequence[Genotype]) -> Mapping[str, Mean]:
     of the one for ImageNet (14 cells, 48 channels), where there is one.
     """
     counts = [skips(genotype) for genotype in cells]
-    found = {f"skip connections, {kind}": Mean.of([count[kind] for count in counts]) for kind in counts[0]}
+    table = {f"skip connections, {kind}": Mean.of([count[kind] for count in counts]) for kind in counts[0]}
     if len(counts[0]) > 1:
-        found["skip connections, all"] = Mean.of([sum(count.values()) for count in counts])
-    found["parameters"] = Mean.of([_parameters(genotype) for genotype in cells])
+        table["skip connections, all"] = Mean.of([sum(count.values()) for count in counts])
+    table["parameters"] = Mean.of([_parameters(genotype) for genotype in cells])
     costs = [cost for genotype in cells if (cost := imagenet_multi_adds(genotype)) is not None]
-    return found | ({"multi-adds": Mean.of(costs)} if costs else {})
+    return table | ({"multi-adds": Mean.of(costs)} if costs else {})
 
 
 def _parameters(cells: Genotype) -> float:

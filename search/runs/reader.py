@@ -203,9 +203,9 @@ def _space(path: Path, config: Mapping[str, Any], genotypes: Sequence[Genotype])
     """The space of the cells, or that of the config; older ones don't name it."""
     if genotypes:
         cells = genotypes[-1].cells.values()
-        found = SPACES[genotypes[-1].space].with_nodes(max(len(cell.nodes) for cell in cells))
+        space = SPACES[genotypes[-1].space].with_nodes(max(len(cell.nodes) for cell in cells))
         names = (config.get("space") or {}).get("operations")
-        return found if names is None else found.with_operations(names)
+        return space if names is None else space.with_operations(names)
     about = config.get("space") or {"name": DARTS.name, "nodes": config["settings"].get("nodes", DARTS.nodes)}
     with reading(f"{path}: space {shown(about)} is unknown; legal are {', '.join(SPACES)}", MEND):
         typed_keys(about, name=str, nodes=int)
@@ -225,10 +225,10 @@ def read_margins(path: Path, remedy: str = MEND) -> list[Margin]:
 
 def _margin(row: Any) -> Margin:
     typed_keys(row, kind=str, node=int, weights=list, kept=list)
-    found = Margin(**row | {"weights": tuple(row["weights"]), "kept": tuple(row["kept"])})
-    sources = [*found.kept, *([] if found.dropped is None else [found.dropped])]
-    if not all(map(_is_number, (*found.weights, found.node, 0 if found.lead is None else found.lead))):
+    margin = Margin(**row | {"weights": tuple(row["weights"]), "kept": tuple(row["kept"])})
+    sources = [*margin.kept, *([] if margin.dropped is None else [margin.dropped])]
+    if not all(map(_is_number, (*margin.weights, margin.node, 0 if margin.lead is None else margin.lead))):
         raise TypeError("weights, node and lead are numbers")
-    if any(source not in range(found.node) for source in sources):
-        raise TypeError(f"node {found.node} can't read {sources}")
-    return found
+    if any(source not in range(margin.node) for source in sources):
+        raise TypeError(f"node {margin.node} can't read {sources}")
+    return margin

@@ -73,10 +73,10 @@ def with_values(options: T, values: Mapping[str, Any], source: str) -> T:
     Raises:
         ValueError: an unknown name, or a value of another type or out of its range: names the value, what is legal and the remedy.
     """
-    left = dict(values)
-    changed = _changed(options, left, source)
-    if left:
-        name = next(iter(left))
+    remaining = dict(values)
+    changed = _changed(options, remaining, source)
+    if remaining:
+        name = next(iter(remaining))
         known = _names(options)
         close = difflib.get_close_matches(str(name), known, n=1)
         hint = f"did you mean {close[0]}?" if close else "remove it;"
@@ -84,16 +84,16 @@ def with_values(options: T, values: Mapping[str, Any], source: str) -> T:
     return changed
 
 
-def _changed(options: T, left: dict[str, Any], source: str) -> T:
+def _changed(options: T, remaining: dict[str, Any], source: str) -> T:
     """With those of the values `left` that it has fields for, which are removed there."""
     part: Any = options
     changes, hints = dict[str, Any](), get_type_hints(type(part))
     for name in vars(part):
         value = getattr(part, name)
         if _is_flat(part, name):
-            changes[name] = _changed(value, left, source)
-        elif name in left:
-            given = left.pop(name)
+            changes[name] = _changed(value, remaining, source)
+        elif name in remaining:
+            given = remaining.pop(name)
             if is_dataclass(value):
                 if not isinstance(given, Mapping):
                     raise ValueError(f"{source}: {name} = {shown(given)}: choose a table of {', '.join(_names(value))}")

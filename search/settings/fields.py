@@ -89,4 +89,4 @@ def from_dict(kind: type[T], values: Mapping[str, Any]) -> T:
 
 
 def _of(settings: Any, scaling: Scaling) -> list[str]:
-    return [name for name, found in field_metadata(type(settings)).items() if scaling in found]
+    return [name for name, metadata in field_metadata(type(settings)).items() if scaling in metadata]

@@ -35,8 +35,8 @@ def only(space: Space, *names: str) -> Tensor:
         ValueError: an operation is not one of the space's candidates.
     """
     space.check_operations(names)
-    kept = torch.tensor([name in names for name in space.operations])
-    return all_candidates(space) & kept
+    allowed = torch.tensor([name in names for name in space.operations])
+    return all_candidates(space) & allowed
 
 
 def on(space: Space, edges: Mapping[str, Iterable[int]]) -> Tensor:
@@ -49,9 +49,9 @@ def on(space: Space, edges: Mapping[str, Iterable[int]]) -> Tensor:
 
 def winners(weight_ZEO: Tensor, candidates_ZEO: Tensor, groups_GO: Tensor) -> Tensor:
     """The candidate of the greatest weight in each group of operations, on every edge that has one: a mask [Z, E, O]."""
-    kept = torch.zeros_like(candidates_ZEO)
+    selected = torch.zeros_like(candidates_ZEO)
     for group_O in groups_GO:
         members = candidates_ZEO & group_O
         best = weight_ZEO.masked_fill(~members, -torch.inf).argmax(2, keepdim=True)
-        kept |= torch.zeros_like(kept).scatter(2, best, True) & members
-    return kept
+        selected |= torch.zeros_like(selected).scatter(2, best, True) & members
+    return selected

@@ -72,13 +72,13 @@ def measure(source: str, data: Dataset, *, batch_size: int, device: Any, workers
 
     from .evaluate import evaluate
 
-    found = find_source(source)
-    if not found.pretrained:
+    model_source = find_source(source)
+    if not model_source.pretrained:
         raise ValueError(f"{source} has no trained weights: give the folder of a training, or of a model that has some")
     if data.test is None:
         raise ValueError(f"data {data.name!r} has no test part: add one (folders train/ and test/)")
-    net = timm.create_model(found.source, pretrained=True)
-    check_data(found, net.pretrained_cfg, data)
+    net = timm.create_model(model_source.source, pretrained=True)
+    check_data(model_source, net.pretrained_cfg, data)
     scaled = replace(data, statistics=(tuple(net.pretrained_cfg["mean"]), tuple(net.pretrained_cfg["std"])))
     score = evaluate(net.to(device), data.test, scaled, batch_size=batch_size, device=device, workers=workers)
     return {

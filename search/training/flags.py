@@ -1,4 +1,7 @@
-"""The flags of `nasarch train`: the settings of the training, whose defaults the recipe sets, and the run options."""
+"""The flags of `nasarch train`: the settings of the training, whose defaults the recipe sets, and the run options.
+
+The fields themselves: `Training` in recipes.py (settings) and `TrainOptions` in options.py (data, machine, output).
+"""
 
 from __future__ import annotations
 

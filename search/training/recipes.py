@@ -37,18 +37,15 @@ lr * e / n; the papers' code takes lr * (e + 1) / n and reaches it in epoch n - 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, NamedTuple
 
 from nasarch.cells.space import DARTS, NATS
 from nasarch.ranges import Count, Fraction, Positive, Range, check_ranges
-from nasarch.runtime.schedules import Schedule, cosine
+from nasarch.runtime.schedules import Rate, Schedule, cosine, exponential, in_stairs, linear
 
-Rate = Callable[[float], float]  # of the epochs done
 NONE_OR_MORE = Range("0 (for none) or more", lambda value: 0 <= value < math.inf)
 NETWORKS = {"cifar": (20, 36), "imagenet": (14, 48), "nats": (5, 16)}  # cells (of a stage) and channels, by stem or space
-STAIRS = 5  # of a warm-up at least, as many as the papers' has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,31 +128,6 @@ class Training:
     def drop_path_rate(self) -> Schedule:
         """By epoch: rate * e / E (Zoph et al. 2018)."""
         return lambda epoch: self.drop_path * epoch / self.epochs
-
-
-def linear(start: float, epochs: int, tail: float = 0.0) -> Schedule:
-    """start * (1 - e / L), L = (1 - tail) * E; from epoch L on start * (E - e) / (5 * L)."""
-    line = epochs * (1 - tail)
-
-    def rate(epoch: int) -> float:
-        in_tail = tail > 0 and epoch > line - 1e-6  # epoch 245 of 250, too, whichever way 250 * (1 - 0.02) is rounded
-        return start * (epochs - epoch) / (5 * line) if in_tail else start - start * epoch / line
-
-    return rate
-
-
-def exponential(start: float, decay: float, epochs: int) -> Schedule:
-    """start * decay^(e / E)."""
-    return lambda epoch: start * decay ** (epoch / epochs)
-
-
-def in_stairs(schedule: Schedule, epochs: float) -> Rate:
-    """The schedule after a warm-up of `epochs`: n stairs of equal length, s / n of the schedule's first value on the s-th.
-
-    n is the number of epochs, so that stair s is epoch s - 1 (Goyal et al. 2017; PC-DARTS' code), but at least five.
-    """
-    stairs = max(STAIRS, round(epochs))
-    return lambda done: schedule(0) * (int(done * stairs / epochs) + 1) / stairs if done < epochs else schedule(int(done))
 
 
 class Recipe(NamedTuple):

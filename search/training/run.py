@@ -207,9 +207,9 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
     totals: dict[str, Any] = {"runs": len(results), "seeds": [result["seed"] for result in results]}
     for key in ("top1", "top5", "loss"):
         values = [result["test"][key] for result in results if result["test"] and result["test"][key] is not None]
-        whole = len(values) == len(results)
+        is_complete = len(values) == len(results)
         totals[key] = {
-            "mean": statistics.fmean(values) if whole else None,
-            "std": statistics.stdev(values) if whole and len(values) > 1 and all(map(math.isfinite, values)) else None,
+            "mean": statistics.fmean(values) if is_complete else None,
+            "std": statistics.stdev(values) if is_complete and len(values) > 1 and all(map(math.isfinite, values)) else None,
         }
     return totals

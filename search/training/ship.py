@@ -103,14 +103,14 @@ def _score(run: Path, name: str, state: dict[str, Tensor]) -> Score:
 
 def _command(words: str) -> str:
     """Without the folders of the machine that it ran on."""
-    parts, kept = shlex.split(words), list[str]()
+    parts, words_kept = shlex.split(words), list[str]()
     while parts:
         part = parts.pop(0)
         if part in ("--out", "--resume"):
             parts = parts[1:]
         elif not part.startswith(("--out=", "--resume=")):
-            kept.append(part)
-    return shlex.join(kept)
+            words_kept.append(part)
+    return shlex.join(words_kept)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -41,12 +41,12 @@ def load_weights(net: CellNetwork, path: Path, class_names: Sequence[str] = ()) 
         rows = torch.tensor([stated.index(name) for name in class_names])
         weights |= {key: weights[key][rows] for key in weights if key.removeprefix("aux_head.") in ("fc.weight", "fc.bias")}
     own = {key: value for key, value in net.state_dict().items() if key.startswith("aux_head.")}
-    taken = (own | weights) if own else {key: value for key, value in weights.items() if not key.startswith("aux_head.")}
-    check_fit(net, taken, str(path))
+    loaded = (own | weights) if own else {key: value for key, value in weights.items() if not key.startswith("aux_head.")}
+    check_fit(net, loaded, str(path))
     if cells is not None:
         check_same(net, cells, f"{path} holds weights")
     check_cells(file, net.genotype)
-    net.load_state_dict(taken)
+    net.load_state_dict(loaded)
 
 
 def stated_classes(path: Path) -> tuple[str, ...]:
@@ -85,10 +85,10 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     if file.suffix == ".safetensors" or not file.is_file():
         return read_weights(file), None
     try:
-        found: dict[str, Any] = load_state_dict(str(file))
-        if "stages" not in found:
-            return found, None
-        state = found["stages"]["training"]
+        state_dict: dict[str, Any] = load_state_dict(str(file))
+        if "stages" not in state_dict:
+            return state_dict, None
+        state = state_dict["stages"]["training"]
         return state["net"], state.get("cells")
     except (OSError, RuntimeError, ValueError, TypeError, AttributeError, KeyError, EOFError, UnpicklingError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

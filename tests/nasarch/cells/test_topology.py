@@ -15,7 +15,8 @@ from nasarch.cli.main import main
 from nasarch.search.ranking import paths as rank_paths
 from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.selection import SelectionVerdict
-from nasarch.search.ranking.standings import Verdict, standings
+from nasarch.search.ranking.significance import Verdict
+from nasarch.search.ranking.standings import standings
 from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, Line
 

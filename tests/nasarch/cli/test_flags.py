@@ -10,7 +10,7 @@ import pytest
 
 from nasarch.cli.main import main
 from nasarch.data import load
-from nasarch.data import split as data_split
+from nasarch.data import split_files as data_split
 from nasarch.export import benchmark, verify
 from nasarch.export.detection import export as ssd_folder
 from nasarch.export.detection import predict

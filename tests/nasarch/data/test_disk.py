@@ -286,7 +286,7 @@ def test_files_that_do_not_fit_together_are_refused(
 def test_a_subset_of_files_keeps_places_labels_and_names_together() -> None:
     files = Files(places(), torch.tensor([0, 1, 0]), ("a", "b", "c"), (8, 8), (9, 9))
     part = files.subset(torch.tensor([2, 0]))
-    assert part.places == (places()[2], places()[0]) and part.labels.tolist() == [0, 0] and part.names == ("c", "a")
+    assert part.entries == (places()[2], places()[0]) and part.labels.tolist() == [0, 0] and part.names == ("c", "a")
     assert (part.size, part.frame, len(part)) == ((8, 8), (9, 9), 2)
 
 

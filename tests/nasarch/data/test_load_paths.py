@@ -117,7 +117,7 @@ def test_formats_without_loss_are_read_exactly(format: str, tmp_path: Path) -> N
 def test_files_in_a_tar_are_read_at_their_offsets(tmp_path: Path) -> None:
     files = {f"{label}/{i}.png": bytes([i]) * (i + 1) for label in "ab" for i in range(4)}
     parts, _, _ = find_parts(as_tar(tmp_path / "x.tar", files))
-    for name, place in zip(parts[0].names, parts[0].places, strict=True):
+    for name, place in zip(parts[0].names, parts[0].entries, strict=True):
         assert place.read() == files[name] and place.length == len(files[name]) and str(place) == f"{tmp_path / 'x.tar'}: {name}"
     in_folder = File(str(as_tree(tmp_path / "x", files)), "b/3.png")
     assert in_folder.read() == files["b/3.png"] and in_folder.length == 4 and str(in_folder) == str(tmp_path / "x" / "b/3.png")
@@ -174,7 +174,7 @@ def test_photographs_with_an_exif_orientation_are_counted_and_shown_as_timm_show
     assert data.source == f"6 images of d/train, 6 images of d/val; {remark}" and f"{remark}\n" in capsys.readouterr().err
     own = ImageDataset(str(root), ReaderImageFolder(str(root / "train"), input_key=f".{kind}"))
     part = data.train
-    pixels = part.pixels if isinstance(part, Images) else decoding.decode(part.places, (8, 8), resize=False)[0]
+    pixels = part.pixels if isinstance(part, Images) else decoding.decode(part.entries, (8, 8), resize=False)[0]
     for number in range(6):
         assert np.array_equal(np.asarray(own[number][0]).transpose(2, 0, 1), pixels[number].numpy())
 

@@ -16,8 +16,7 @@ from nasarch.models.network import CellNetwork
 from nasarch.search.engine.result import ArchitectureWeights, SearchResult
 from nasarch.search.ranking import tournament
 from nasarch.search.ranking.charts import scatter
-from nasarch.search.ranking.correlate import _correlated, in_words, pairs
-from nasarch.search.ranking.correlations import kendall
+from nasarch.search.ranking.correlate import _correlated, in_words, kendall, pairs
 from nasarch.search.ranking.standings import Standing
 from nasarch.search.runs.reader import Run, read_run
 from nasarch.search.training.learner import Learner

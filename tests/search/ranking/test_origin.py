@@ -12,7 +12,7 @@ import torch
 from nasarch.cells.topology import unified
 from nasarch.data.dataset import Images, split_indices
 from nasarch.data.load import listing, load
-from nasarch.data.split import read_split, write_split
+from nasarch.data.split_files import read_split, write_split
 from nasarch.runtime.options import MachineOptions, updated
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.ranking.budget import Budget

@@ -17,7 +17,8 @@ from nasarch.models.zoo import CIFAR, IMAGENET, NATS_BENCH
 from nasarch.runtime.options import MachineOptions, to_dict
 from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.protocol import balanced, default_networks_per_group, evaluation_protocol
-from nasarch.search.ranking.standings import Verdict, by_chance, markdown, rivals, standings, verdict
+from nasarch.search.ranking.significance import Verdict, by_chance, rivals, verdict
+from nasarch.search.ranking.standings import markdown, standings
 from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, training_groups
 from nasarch.search.training.recipes import RECIPES

@@ -21,7 +21,7 @@ from nasarch.search.engine.hessian import largest_eigenvalue
 from nasarch.search.engine.updates import OptimizerSettings, initial_state
 from nasarch.search.ranking.budget import Budget
 from nasarch.search.ranking.commands import rank_paths
-from nasarch.search.ranking.standings import LEVEL
+from nasarch.search.ranking.significance import LEVEL
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts
 from nasarch.search.runs.options import SearchOptions
 from nasarch.search.settings.dots import DotsStage

@@ -12,7 +12,7 @@ import pytest
 from nasarch.cells.space import DARTS, NATS
 from nasarch.cli.main import main
 from nasarch.data.options import DataOptions
-from nasarch.data.split import write_split
+from nasarch.data.split_files import write_split
 from nasarch.runtime.options import to_dict, updated
 from nasarch.search.engine.context import SearchContext
 from nasarch.search.recipes import darts, dots, edarts, ftso, pc_darts

@@ -15,10 +15,11 @@ from timm.scheduler import CosineLRScheduler
 
 from nasarch.models.profile import count_parameters
 from nasarch.models.zoo import MODELS
+from nasarch.runtime.schedules import linear
 from nasarch.search.training.colour_jitter import jittered, turned
 from nasarch.search.training.learner import sgd
 from nasarch.search.training.options import TrainOptions
-from nasarch.search.training.recipes import RECIPES, Training, linear, recipe, remarks_on, with_scaled_lr
+from nasarch.search.training.recipes import RECIPES, Training, recipe, remarks_on, with_scaled_lr
 
 
 def test_the_rate_falls_as_a_cosine() -> None:

@@ -1,4 +1,6 @@
-"""A split of a data set on disk: lists of image names that any tool can read, and a record by which nasarch knows them again.
+"""Files of a split: lists of image names that any tool can read, and a record by which nasarch knows them again.
+
+The images of each part are drawn by `split_indices` in dataset.py.
 
 | file | holds |
 |---|---|

@@ -14,7 +14,7 @@ from nasarch.cli.commands import split
 from nasarch.data.dataset import Dataset
 from nasarch.data.image_files import Listing
 from nasarch.data.load import listing, load
-from nasarch.data.split import read_split, write_split
+from nasarch.data.split_files import read_split, write_split
 from tests.helpers.datasets import as_tar, as_tree, dataset, encoded
 
 FRACTIONS = (0.5, 0.2)
