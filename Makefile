@@ -2,12 +2,13 @@
 # make test      installs what the tests need; lints, checks types, runs the tests
 # make slow      the tests that take minutes as well
 # make test-oldest  installs the oldest declared versions of all packages into .venv-oldest; runs the demo and the tests there
+# make docs      builds the documentation into site/, without network; warnings and broken links are errors
 # make mutants  puts small faults into a copy, one by one, and tells which of them the tests notice
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-oldest slow mutants lint types clean
+.PHONY: demo test test-oldest slow mutants lint types docs clean
 
 demo: .venv/demo
 	$(BIN)/python -m nasarch demo
@@ -25,6 +26,11 @@ test-oldest:
 slow: .venv/dev
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow"
 
+docs: .venv/docs
+	rm -rf site
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site
+	$(BIN)/python docs/check.py site
+
 mutants: .venv/dev
 	$(BIN)/python -m tests.mutants
 
@@ -39,10 +45,11 @@ types: .venv/dev
 	MYPYPATH=build/types $(BIN)/mypy -p nasarch
 
 .venv/dev: EXTRAS := [dev]
-.venv/demo .venv/dev: pyproject.toml
+.venv/docs: EXTRAS := [docs]
+.venv/demo .venv/dev .venv/docs: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --editable ".$(EXTRAS)"
 	touch $@
 
 clean:
-	rm -rf .venv .venv-oldest build
+	rm -rf .venv .venv-oldest build site docs/reference/commands

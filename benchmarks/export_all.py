@@ -1,4 +1,4 @@
-"""Every model of the zoo as ONNX: is the file right, and how large is it? Prints the table of docs/export.md.
+"""Every model of the zoo as ONNX: is the file right, and how large is it? Prints the table of docs/export/all_models.md.
 
 Each model is exported at its own size, with the weights that `nasarch export onnx NAME` gives it (the package's, or random ones), into a
 temporary folder, and refused as there if its logits are not PyTorch's. Difference and what is allowed are in units of how much a logit

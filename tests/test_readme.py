@@ -44,7 +44,7 @@ def test_is_short_and_its_links_exist() -> None:
 
 
 def test_the_examples_in_the_docs_are_those_of_the_readme_or_run() -> None:
-    for page, runs in (("search.md", False), ("models.md", True)):
+    for page, runs in (("searches.md", False), ("models.md", True)):
         text = (ROOT / "docs" / page).read_text(encoding="utf-8")
         found = re.findall(r"```(?:python|bash)\n(.*?)```", text, re.DOTALL)
         assert found
@@ -57,9 +57,9 @@ def test_the_examples_in_the_docs_are_those_of_the_readme_or_run() -> None:
 
 def test_the_examples_from_python_run_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "python.md").read_text(encoding="utf-8"), re.DOTALL)
+    found = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "searches_python.md").read_text(encoding="utf-8"), re.DOTALL)
     for block in found:
-        exec(compile(block, "python.md", "exec"), {})
+        exec(compile(block, "searches_python.md", "exec"), {})
     assert len(found) == 6 and sorted(path.name for path in Path("runs").iterdir()) == ["a", "again", "b", "c"]
 
 

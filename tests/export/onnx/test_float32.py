@@ -226,7 +226,7 @@ def test_the_example_of_the_documentation_prepares_images_as_timm_does(
 ) -> None:
     model: Any = with_statistics(timm.create_model("ftso_nats_cifar", cells=1, channels=8), 16)
     configure(model, interpolation=interpolation, crop_pct=1.0, input_size=(3, 16, 16))
-    text = (Path(__file__).parents[3] / "docs" / "export.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[3] / "docs" / "export" / "server.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"```python\n(import json.*?)```", text, re.DOTALL)
     export_onnx(model, tmp_path / "model.onnx")
     picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8))
