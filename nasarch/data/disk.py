@@ -22,7 +22,7 @@ from .image_files import File, Files
 from .sampler import Draws, EpochSampler
 from .workers import forking, ignore_interrupts
 
-MOST_WORKERS = 8  # by default
+MAX_WORKERS = 8  # by default
 
 
 class Task(NamedTuple):
@@ -63,7 +63,7 @@ class DiskSource:
 
     Args:
         scale: of random resized crops; None for the centres.
-        workers: processes; 0 decodes in this one; None takes one for each core, `MOST_WORKERS` at most.
+        workers: processes; 0 decodes in this one; None takes one for each core, `MAX_WORKERS` at most.
 
     Raises:
         ValueError: a negative number of workers.
@@ -144,7 +144,7 @@ class DiskSource:
 
 def default_workers() -> int:
     """A process for each core that may be used, not too many."""
-    return min(cores(), MOST_WORKERS)
+    return min(cores(), MAX_WORKERS)
 
 
 def _tasks(files: Files, order: EpochSampler, cropped: bool) -> Iterator[Task]:

@@ -23,12 +23,12 @@ def divided(x: Tensor, sizes: Sequence[int]) -> tuple[Tensor, ...]:
     """The inverse, views of x [B, C, H, W] with these numbers of channels."""
     if len(sizes) == 1:
         return (x,)
-    is_fused = device.FUSED_JOINS and device.has_triton(x) and len(sizes) <= device.MOST_MAPS and min(sizes) > 0
+    is_fused = device.FUSED_JOINS and device.has_triton(x) and len(sizes) <= device.MAX_MAPS and min(sizes) > 0
     return _Divided.apply(x, sizes) if is_fused else x.split(list(sizes), dim=1)
 
 
 def _is_fused(parts: Sequence[Tensor]) -> bool:
-    is_possible = len(parts) <= device.MOST_MAPS and len({part.dtype for part in parts}) == 1 and all(part.numel() for part in parts)
+    is_possible = len(parts) <= device.MAX_MAPS and len({part.dtype for part in parts}) == 1 and all(part.numel() for part in parts)
     return is_possible and device.FUSED_JOINS and device.has_triton(parts[0])
 
 

@@ -18,7 +18,7 @@ from nasarch.runtime.captured import is_captured
 FUSED = False  # BN of blocks, poolings and copies: faster, but their test on a GPU has not passed yet
 FUSED_JOINS = False  # concatenation and sums of a node
 FUSED_DEPTHWISE = False  # depthwise convolutions of copies
-MOST_MAPS = 4  # that a kernel joins or adds
+MAX_MAPS = 4  # that a kernel joins or adds
 
 
 def on_cuda(x: Tensor) -> bool:

@@ -20,7 +20,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .device import MOST_MAPS
+from .device import MAX_MAPS
 from .fused_norm import TYPES, grid_of, pixel_rows
 
 
@@ -78,7 +78,7 @@ def concatenated(parts: Sequence[Tensor]) -> Tensor:
     size = len(first), ends[-1], *first.shape[2:]
     out = torch.empty(size, dtype=first.dtype, device=first.device, memory_format=torch.channels_last)
     given, pixels = [pixel_rows(part) for part in parts], out.numel() // ends[-1]
-    given, ends = given + given[:1] * (MOST_MAPS - len(given)), ends + ends[-1:] * (MOST_MAPS - len(ends))
+    given, ends = given + given[:1] * (MAX_MAPS - len(given)), ends + ends[-1:] * (MAX_MAPS - len(ends))
     lying, strides = [one[0] for one in given], [number for one in given for number in one[1:]]
     grid, tile = grid_of(pixels, ends[-1])
     _concatenate_kernel[grid](*lying, out, pixels, *ends, *strides, COUNT=len(parts), **tile)
@@ -89,7 +89,7 @@ def spread_sum(full: Sequence[Tensor], taken: Sequence[Tensor]) -> Tensor:
     """The sum of up to four maps [B, C, H, W], and of up to four [B, C / K, H, W] on every K-th channel, without a gradient."""
     out = torch.empty(full[0].shape, dtype=full[0].dtype, device=full[0].device, memory_format=torch.channels_last)
     channels = out.shape[1]
-    maps = [pixel_rows(one) for few in (full, taken) for one in [*few, *[few[0]] * (MOST_MAPS - len(few))]]
+    maps = [pixel_rows(one) for few in (full, taken) for one in [*few, *[few[0]] * (MAX_MAPS - len(few))]]
     lying, strides = [one[0] for one in maps], [number for one in maps for number in one[1:]]
     pixels = out.numel() // channels
     grid, tile = grid_of(pixels, channels)

@@ -30,7 +30,7 @@ from .batch_norm import block_sum
 
 TILE = 4096  # entries of a map that a program holds at a time
 PROGRAMS = 528  # four for each multiprocessor of an H200
-MOST_PARTS = 512  # of the pixels
+MAX_PARTS = 512  # of the pixels
 COUNTS = ["N", "ROWS", "parts"]  # whose values make no other kernels
 LARGEST = 2**31 - 1  # entries of a map: kernels count in 32 bits
 TYPES = {torch.float64: tl.float64, torch.float32: tl.float32, torch.bfloat16: tl.float32, torch.float16: tl.float32}  # of sums
@@ -90,7 +90,7 @@ def _column_sums(parts: Tensor) -> Tensor:
     _, rows, channels = parts.shape
     out = torch.empty(2, channels, dtype=parts.dtype, device=parts.device)
     grid = (triton.cdiv(channels, 8), 2)
-    _column_sum_kernel[grid](parts, out, channels, rows, PARTS=MOST_PARTS, BC=8)
+    _column_sum_kernel[grid](parts, out, channels, rows, PARTS=MAX_PARTS, BC=8)
     return out
 
 
@@ -107,7 +107,7 @@ def _statistics(y: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     settings = _settings(norm.eps, norm.momentum, y.device)
     _combine_kernel[(triton.cdiv(channels, 8),)](
         means, deviations, _or(mean, means), _or(var, means), statistics, settings, pixels, channels, rows, parts,
-        TRACKED=mean is not None, PARTS=MOST_PARTS, BC=8, SUM=TYPES[y.dtype],
+        TRACKED=mean is not None, PARTS=MAX_PARTS, BC=8, SUM=TYPES[y.dtype],
     )  # fmt: skip
     return statistics[0], statistics[1]
 
@@ -139,7 +139,7 @@ def _parts(y: Tensor, blocks: int = 1) -> tuple[int, int, int]:
     """Number of pixels, of their parts, and of the pixels of each part but the last."""
     pixels, width = y.numel() // y.shape[1], y.shape[1] // blocks
     tile = tile_of(width)
-    parts = max(1, min(MOST_PARTS, PROGRAMS // (blocks * triton.cdiv(width, tile["BC"]))))
+    parts = max(1, min(MAX_PARTS, PROGRAMS // (blocks * triton.cdiv(width, tile["BC"]))))
     rows = triton.cdiv(triton.cdiv(pixels, parts), tile["R"]) * tile["R"]
     return pixels, triton.cdiv(pixels, rows), rows
 

@@ -30,7 +30,7 @@ class _SpreadAdd(Function):
         if (
             device.FUSED_JOINS
             and device.has_triton(full[0])
-            and max(ctx.counts) <= device.MOST_MAPS
+            and max(ctx.counts) <= device.MAX_MAPS
             and len({one.dtype for one in maps}) == 1
         ):
             from .fused_maps import spread_sum
