@@ -21,6 +21,7 @@ suppress_warnings = ["myst.header"]  # included pages begin at the level of thei
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+smartquotes = False
 default_role = "literal"  # docstrings write code in single backticks
 maximum_signature_line_length = 60
 napoleon_google_docstring = True

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import inspect
 import re
+from dataclasses import is_dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, get_type_hints
 
 from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+from sphinx.util.inspect import stringify_signature
 
 
 def as_markdown(docstring: str) -> list[str]:
     """A docstring in Markdown: each paragraph under `Note:` is an item of a list."""
     text = inspect.cleandoc(docstring)
-    text = re.sub(r"\nNote:\n((?:    .*\n?)+)", lambda note: "\n- " + " ".join(note[1].split()) + "\n", text)
+    text = re.sub(r"^Note:\n((?:    .*\n?)+)", lambda note: "- " + " ".join(note[1].split()) + "\n", text, flags=re.MULTILINE)
     return text.splitlines()
 
 
@@ -62,7 +64,17 @@ def _process(_app: Sphinx, _what: str, _name: str, _object: Any, _options: Any, 
     lines[:] = as_restructured(lines)
 
 
+def _signature(_app: Sphinx, _what: str, _name: str, value: Any, _options: Any, _signature: str, returned: str) -> tuple[str, str] | None:
+    """The arguments of a dataclass by their plain types, without the ranges that are checked."""
+    if not (isinstance(value, type) and is_dataclass(value)):
+        return None
+    types, plain = get_type_hints(value), inspect.signature(value)
+    parameters = [parameter.replace(annotation=types[name]) for name, parameter in plain.parameters.items()]
+    return stringify_signature(plain.replace(parameters=parameters), unqualified_typehints=True, show_return_annotation=False), returned
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("module-docstring", ModuleDocstring)
     app.connect("autodoc-process-docstring", _process, priority=400)  # before napoleon, whose markup is not escaped
+    app.connect("autodoc-process-signature", _signature)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
