@@ -96,8 +96,8 @@ def _figure(genotype: Genotype) -> Figure:
     """The cells one below the other, each under its heading."""
     from matplotlib.figure import Figure
 
-    panels = {kind: lay_out(arrows(cell), cell.inputs, cell.live_concat, _text_width) for kind, cell in genotype.cells.items()}
-    headings = [_text_width(_title(genotype, kind), TITLE, "bold") + MARGIN + _text_width(NOTES.get(kind, "")) for kind in panels]
+    panels = {kind: lay_out(arrows(cell), cell.inputs, cell.live_concat, text_width) for kind, cell in genotype.cells.items()}
+    headings = [text_width(_title(genotype, kind), TITLE, "bold") + MARGIN + text_width(NOTES.get(kind, "")) for kind in panels]
     width = 2 * MARGIN + max(*headings, *(panel.width for panel in panels.values()))
     height = MARGIN / 2 + sum(HEADING + panel.height + 1.5 * MARGIN for panel in panels.values())
     figure = Figure(figsize=(width, height), facecolor="white")
@@ -122,7 +122,7 @@ def _heading(figure: Figure, genotype: Genotype, kind: str, y: float) -> None:
     title = _title(genotype, kind)
     for x, words, size, weight, colour in (
         (MARGIN, title, TITLE, "bold", INK),
-        (2 * MARGIN + _text_width(title, TITLE, "bold"), NOTES.get(kind, ""), FONT, "normal", WIRE),
+        (2 * MARGIN + text_width(title, TITLE, "bold"), NOTES.get(kind, ""), FONT, "normal", WIRE),
     ):
         position = (x / figure.get_figwidth(), y / figure.get_figheight())
         figure.text(*position, words, fontsize=size, fontweight=weight, color=colour, va="baseline", parse_math=False)
@@ -196,7 +196,7 @@ def _family(operation: str) -> Family:
 
 
 @lru_cache(1000)
-def _text_width(text: str, size: float = FONT, weight: str = "normal") -> float:
+def text_width(text: str, size: float = FONT, weight: str = "normal") -> float:
     """Inches that `text` takes."""
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath

@@ -8,21 +8,33 @@ from typing import Annotated, Literal
 import tyro
 
 from nasarch.console import print_text
-from nasarch.ranges import Count, Positive, at_least
+from nasarch.ranges import Count, Positive, Range, at_least
 
 Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
 OneRun = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Network = Literal["nas_224", "nas_cifar", "nas_bench_201"]
+Port = Annotated[int, Range("0 (a free one) to 65535", lambda value: 0 <= value <= 65535)]
 Out = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")]
 
 
-def report(runs: Runs, *, out: Path | None = None) -> None:
+def report(runs: Runs, *, out: Path | None = None, watch: bool = False, port: Port | None = None) -> None:
     """Write an HTML report on searches: settings, curves, architecture weights over time, cells, margins, stability, cost.
 
     Args:
         runs: Folders of searches, finished or not, or of several seeds; several are compared. Or the folder of a row that was reproduced.
         out: Folder of the report and its images (default: report/ in the folder of the first run).
+        watch: Write nothing; serve the report to browsers on this machine while the searches run, and renew it after every epoch.
+        port: Port of --watch (default: a free one).
     """
+    if watch:
+        from .watch import watch_report
+
+        if out is not None:
+            raise ValueError("--watch writes no files: leave out --out, or --watch")
+        watch_report(runs, port or 0)
+        return
+    if port is not None:
+        raise ValueError("--port is the port of --watch: add --watch, or leave it out")
     from .report import write_report
 
     print_text(f"wrote {write_report(runs, out)}")

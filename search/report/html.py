@@ -1,54 +1,47 @@
-"""A page of HTML from plain values: text, tables and pictures in one file. Knows no search.
+"""A page of HTML from plain values: text, tables, charts and cells in one file. Knows no search.
 
-Everything that is given is escaped, pictures are embedded as data URIs: the page has no scripts and asks no network for anything.
+Everything that is given is escaped. The page asks no network for anything; the one script that may run in it is report.js, which shows
+the values of charts, plays the cells of the epochs, and renews a page that `nasarch report --watch` serves.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import NewType
 
-from nasarch.atomic import atomic_path
+from nasarch.atomic import write_text
+from nasarch.drawing.svg import CSS as CELL_CSS
+from nasarch.drawing.svg import element, escape, number
+
+from .charts import Chart
+from .panels import LETTER, SHAPES, Pen
 
 Html = NewType("Html", str)
-
-CSS = """
-:root { color-scheme: light dark; --ink: #1f2933; --soft: #5b6874; --rule: #d5dbe1; --ground: #ffffff; --link: #1f5fa8; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e8ec; --soft: #a3afba; --rule: #3a444d; --ground: #14181c; --link: #8ab8f0; }
-}
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1rem; max-width: 70rem; color: var(--ink); background: var(--ground);
-  font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; }
-h1 { font-size: 1.6rem; line-height: 1.25; margin: 0.5rem 0; overflow-wrap: anywhere; }
-h2 { font-size: 1.3rem; margin: 2.5rem 0 0.5rem; padding-top: 0.6rem; border-top: 2px solid var(--rule); overflow-wrap: anywhere; }
-h3 { font-size: 1.05rem; margin: 1.6rem 0 0.4rem; }
-p, figcaption { max-width: 46rem; margin: 0.4rem 0; }
-figcaption, .soft { color: var(--soft); font-size: 0.9rem; }
-a { color: var(--link); }
-nav a { display: inline-block; margin: 0.15rem 0.9rem 0.15rem 0; }
-figure { margin: 0.8rem 0; }
-.wide { overflow-x: auto; -webkit-overflow-scrolling: touch; }
-.wide img { display: block; width: auto; max-width: none; background: #ffffff; border-radius: 6px; }
-@media (min-width: 46rem) { .wide img { max-width: 100%; height: auto; } }
-table { border-collapse: collapse; font-size: 0.9rem; }
-th, td { padding: 0.28rem 0.8rem 0.28rem 0; border-bottom: 1px solid var(--rule); text-align: left; vertical-align: top; }
-thead th { color: var(--soft); font-weight: 600; white-space: nowrap; }
-tbody th { font-weight: 600; white-space: nowrap; }
-td { overflow-wrap: anywhere; min-width: 5rem; }
-td.number, th.number { min-width: 0; text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums; }
-summary { cursor: pointer; color: var(--link); margin: 0.5rem 0; }
-"""
+HERE = Path(__file__).parent
+SCRIPT = (HERE / "report.js").read_text(encoding="utf-8")
+CHART_CSS = (HERE / "chart.css").read_text(encoding="utf-8") + CELL_CSS
+STYLE = CHART_CSS + (HERE / "page.css").read_text(encoding="utf-8")
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    f"script-src 'sha256-{base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()}'"
+)
 
 
-def page(title: str, parts: Iterable[Html]) -> str:
-    """The whole file."""
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
+def page(title: str, parts: Iterable[Html], *, state: str | None = None) -> str:
+    """The whole file; `state` names the content of a page that a server renews."""
+    head = f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{escape(POLICY)}">'
+    head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
     body = "\n".join([f"<h1>{escape(title)}</h1>", *parts])
-    return f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}\n<style>{CSS}</style></head>\n<body>\n{body}\n</body>\n</html>\n'
+    main = element("main", f"\n{body}\n", data_state=state)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>{head}\n<style>{STYLE}</style></head>\n'
+        f"<body>\n{main}\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
+    )
 
 
 def heading(words: str, *, level: int = 3, anchor: str | None = None) -> Html:
@@ -78,10 +71,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: It
     right = set(numbers)
     head = "".join(f'<th scope="col"{_number(i in right)}>{escape(words)}</th>' for i, words in enumerate(headings))
     lines = []
-    for number, row in enumerate(rows):
+    for row_number, row in enumerate(rows):
         cells = [f"<td{_number(i in right)}>{escape(words)}</td>" for i, words in enumerate(row)]
-        if number < len(links):
-            cells[0] = f'<td><a href="#{escape(links[number])}">{escape(row[0])}</a></td>'
+        if row_number < len(links):
+            cells[0] = f'<td><a href="#{escape(links[row_number])}">{escape(row[0])}</a></td>'
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return Html(f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>')
 
@@ -96,15 +89,113 @@ def folded(words: str, *parts: Html) -> Html:
 
 
 class Album:
-    """The pictures of a page: each is written as a file into `folder` and comes back as HTML with the same bytes in it."""
+    """The pictures of a page: each is HTML, and also a file in `folder` (where there is one) for use elsewhere."""
 
-    def __init__(self, folder: Path, prefix: str = "") -> None:
+    def __init__(self, folder: Path | None, prefix: str = "") -> None:
         self.folder, self.prefix = folder, prefix
 
-    def picture(self, name: str, png: bytes, words: str) -> Html:
-        """The PNG `name`.png with `words` below it, which are also read out instead of it."""
-        with atomic_path(self.folder / f"{self.prefix}{name}.png") as temporary:
-            temporary.write_bytes(png)
-        data = base64.b64encode(png).decode("ascii")
-        image = f'<img alt="{escape(words)}" src="data:image/png;base64,{data}">'
-        return Html(f'<figure><div class="wide">{image}</div><figcaption>{escape(words)}</figcaption></figure>')
+    def chart(self, name: str, chart: Chart, words: str) -> Html:
+        """A chart, also as the file `name`.svg, with `words` below it. Its panels are one stop of the tab key."""
+        self._write(name, chart_file(chart))
+        keys = "".join(f"<li>{_key(pen, chart.bars)}{escape(label)}</li>" for label, pen in chart.legend)
+        keys += '<li><i class="swatch"></i>warm-up: the weights alone are trained</li>' if chart.warmup else ""
+        parts = [element("p", escape(chart.heading), class_="heading")] if chart.heading else []
+        parts += [f'<ul class="legend">{keys}</ul>'] if keys else []
+        panels = []
+        for index, panel in enumerate(chart.panels):
+            place = f' style="--row:{panel.row};--column:{panel.column}"' if panel.row else ""
+            panels.append(panel.svg.replace("<svg", f'<svg tabindex="{-1 if index else 0}"{place}', 1))
+        least = f"--min:{number(max(panel.size.width for panel in chart.panels))}px"
+        grid = f'<div class="panels{" grid" if chart.columns else ""}" style="{least};--columns:{chart.columns}">'
+        return self._figure(name, f"{''.join(parts)}{grid}{''.join(panels)}</div>", words)
+
+    def cells(self, name: str, cells: Mapping[str, str], words: str) -> Html:
+        """Cells as <svg> elements under their headings, also as the file `name`.svg, with `words` below them."""
+        self._write(name, _stack([(title, svg, *_size(svg)) for title, svg in cells.items()]))
+        return self._figure(name, _cells(cells), words)
+
+    def animation(self, name: str, cells: Mapping[str, str], captions: Sequence[str], words: str) -> Html:
+        """Cells with a state for each of the `captions`, under a slider and a button; the last state is shown first."""
+        last = len(captions) - 1
+        player = (
+            f'<div class="player" hidden data-captions="{escape(json.dumps(captions))}"><button type="button">Play</button>'
+            f'<input type="range" min="0" max="{last}" value="{last}" step="1" aria-label="Epoch" aria-valuetext="{escape(captions[-1])}">'
+            f"<output>{escape(captions[-1])}</output></div>"
+        )
+        return self._figure(name, player + _cells(cells), words)
+
+    def _figure(self, name: str, content: str, words: str) -> Html:
+        return Html(f'<figure id="{escape(self.prefix + name)}">{content}<figcaption>{escape(words)}</figcaption></figure>')
+
+    def _write(self, name: str, svg: str) -> None:
+        if self.folder is not None:
+            write_text(self.folder / f"{self.prefix}{name}.svg", svg)
+
+
+def _key(pen: Pen, bar: bool) -> str:
+    """The sample of a line or a bar in a legend."""
+    line = f'<path class="line {pen.dashes}" stroke-width="{pen.width}" d="M1 6H27"/><path class="marks" d="M14 6{SHAPES[pen.marker]}"/>'
+    sample = f'<rect class="bar {pen.dashes}" x="1" y="1" width="26" height="10" rx="2"/>' if bar else line
+    return f'<svg class="key {pen.colour}" viewBox="0 0 28 12" width="28" height="12" aria-hidden="true">{sample}</svg>'
+
+
+def _cells(cells: Mapping[str, str]) -> str:
+    each = "".join(f'<div><p class="heading">{escape(title)}</p><div class="wide">{svg}</div></div>' for title, svg in cells.items())
+    return f'<div class="cells">{each}</div>'
+
+
+# --- files -------------------------------------------------------------------------------------------------------------------
+
+
+def chart_file(chart: Chart) -> str:
+    """A chart as an SVG file, light, with its heading and its legend above the grid of its panels."""
+    columns = chart.columns or min(2, len(chart.panels))
+    width, height = (max(getattr(panel.size, side) for panel in chart.panels) for side in ("width", "height"))
+    total, y, parts = columns * width, 8.0, list[str]()
+    if chart.heading:
+        parts.append(f'<text x="6" y="16" class="title">{escape(chart.heading)}</text>')
+        y = 26.0
+    x = 6.0
+    for label, pen in chart.legend:
+        room = 44 + LETTER * len(label)
+        x, y = (6.0, y + 16) if x > 6 and x + room > total else (x, y)
+        parts.append(
+            f'<g transform="translate({number(x)} {number(y)})">{_key(pen, chart.bars)}<text x="34" y="10">{escape(label)}</text></g>'
+        )
+        x += room
+    y += 22 if chart.legend else 0
+    for index, panel in enumerate(chart.panels):
+        row, column = (panel.row - 1, (panel.column or 1) - 1) if panel.row else divmod(index, columns)
+        position = f'x="{number(column * width)}" y="{number(y + row * height)}"'
+        size = f'{position} width="{number(panel.size.width)}" height="{number(panel.size.height)}"'
+        parts.append(panel.svg.replace("<svg", f"<svg {size}", 1))
+    rows = max((panel.row for panel in chart.panels if panel.row), default=-(-len(chart.panels) // columns))
+    return _file(f'<g class="panel">{"".join(parts)}</g>', total, y + rows * height)
+
+
+def _stack(pictures: Sequence[tuple[str, str, float, float]]) -> str:
+    """Pictures one below the other, each under its title; given with their widths and heights."""
+    y, parts = 0.0, []
+    for title, svg, _, height in pictures:
+        parts.append(
+            f'<text x="4" y="{number(y + 18)}" class="title">{escape(title)}</text>' + svg.replace("<svg", f'<svg y="{number(y + 26)}"', 1)
+        )
+        y += height + 36
+    width = max(max(width, LETTER * 1.3 * len(title)) for title, _, width, _ in pictures)
+    return _file(f'<g class="panel">{"".join(parts)}</g>', width, y)
+
+
+def _size(svg: str) -> tuple[float, float]:
+    width, height = re.search(r' width="(\d+)" height="(\d+)"', svg).groups()  # type: ignore[union-attr]
+    return float(width), float(height)
+
+
+def _file(content: str, width: float, height: float) -> str:
+    """An SVG file on a white background, with its colours written out, as programs other than browsers need them."""
+    light = re.sub(r"@media[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", CHART_CSS)
+    colours = dict(re.findall(r"--([\w-]+):\s*([^;}]+)", light))
+    style = re.sub(r":root\s*\{[^}]*\}\s*", "", light)
+    style = re.sub(r"var\(--([\w-]+)\)", lambda found: colours[found[1]], style)
+    size = f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}"'
+    background = f'<rect width="{number(width)}" height="{number(height)}" fill="white"/>'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{style}</style>{background}{content}</svg>\n'

@@ -1,4 +1,4 @@
-"""`nasarch report RUN [RUN ...]`: one self-contained page on one or several searches, and its pictures as files beside it.
+"""`nasarch report RUN [RUN ...]`: one self-contained page on one or several searches, and its pictures as SVG files beside it.
 
 A run has its sections (sections.py); several are compared first: figures, curves, how often each edge was kept, what the papers report.
 The folder of `nasarch reproduce` has a page on the whole row (reproduction.py).
@@ -15,18 +15,19 @@ from typing import Any
 import tyro
 
 from nasarch.atomic import write_text
-from nasarch.drawing.png import render_png
+from nasarch.cells.genotype import Genotype
+from nasarch.drawing.svg import SharedLayout
 from nasarch.runtime.progress import duration
 from nasarch.search.runs.history import Span, Timeline, kept_counts, node_name
 from nasarch.search.runs.means import means as mean_rows
 from nasarch.search.runs.reader import Run, find_runs
 
 from . import charts
-from .charts import Panel
+from .charts import Metric
 from .consensus import consensus_section
 from .html import Album, Html, contents, heading, page, paragraph, table
 from .reproduction import is_reproduction, page_of_row
-from .sections import brief, sections
+from .sections import brief, kind_title, sections
 from .summary import last, memory, paper_row, skips_now
 
 MANY = 5  # runs whose sections make a page of 3 MB
@@ -34,23 +35,31 @@ NAMES = tyro.conf.arg(metavar="RUN [RUN ...]")
 
 
 def write_report(runs: Sequence[Path], out: Path | None = None) -> Path:
-    """Write index.html, with all pictures in it, and the same pictures as PNG files into `out` (by default the first run's report/).
+    """Write index.html, with all pictures in it, and the same pictures as SVG files into `out` (by default the first run's report/).
 
     Raises:
         ValueError: a folder holds no search, a file in it is damaged, or `out` can't be written.
     """
     folder = out if out is not None else runs[0] / "report" if runs else Path()
+    write_text(folder / "index.html", page(*parts_of_report(runs, folder)))
+    return folder / "index.html"
+
+
+def parts_of_report(runs: Sequence[Path], out: Path | None) -> tuple[str, list[Html]]:
+    """Title and parts of the page on the runs; its pictures are also written into the folder `out`, if there is one.
+
+    Raises:
+        ValueError: a folder holds no search, a file in it is damaged, or `out` can't be written.
+    """
     if len(runs) == 1 and is_reproduction(runs[0]):
-        write_text(folder / "index.html", page(*page_of_row(runs[0], folder)))
-        return folder / "index.html"
+        return page_of_row(runs[0], out)
     found = find_runs(runs)
     one, *others = found
     if others:
-        parts = [*_several(found, runs, folder)]
+        parts = [*_several(found, runs, out)]
     else:
-        parts = [heading(f"Seed {one.config['seed']}, {one.state}", level=2), *sections(one, Album(folder))]
-    write_text(folder / "index.html", page(_title(found), parts))
-    return folder / "index.html"
+        parts = [heading(f"Seed {one.config['seed']}, {one.state}", level=2), *sections(one, Album(out))]
+    return _title(found), parts
 
 
 def _title(runs: Sequence[Run]) -> str:
@@ -60,7 +69,7 @@ def _title(runs: Sequence[Run]) -> str:
     return f"{len(runs)} searches: {', '.join(methods)}"
 
 
-def _several(runs: Sequence[Run], folders: Sequence[Path], folder: Path) -> Iterator[Html]:
+def _several(runs: Sequence[Run], folders: Sequence[Path], folder: Path | None) -> Iterator[Html]:
     """The comparison, the consensus that is in one of the folders, then every run."""
     plain = [run.label for run in runs]  # with the folder where method and seed don't tell runs apart
     labels = [label if plain.count(label) == 1 else f"{label} ({run.folder})" for run, label in zip(runs, plain, strict=True)]
@@ -68,6 +77,7 @@ def _several(runs: Sequence[Run], folders: Sequence[Path], folder: Path) -> Iter
     yield contents(dict(zip(anchors, labels, strict=True)))
     yield from _table(runs, labels, anchors)
     yield from _curves(runs, labels, Album(folder))
+    yield from _cells(runs, labels, Album(folder))
     yield from _stability(runs)
     yield from consensus_section(folders, Album(folder))
     if len(runs) > MANY:
@@ -115,13 +125,37 @@ def _mean_skips(runs: Sequence[Run]) -> str:
 
 
 def _curves(runs: Sequence[Run], labels: Sequence[str], album: Album) -> Iterator[Html]:
-    """Loss and accuracy of all runs in one picture."""
+    """Loss and accuracy of all runs in one chart, and the figures of their cells, where they are known."""
     epochs = max(run.epochs for run in runs)
     if epochs == 0:
         return
-    panels = [Panel(key, {label: run.column(key) for run, label in zip(runs, labels, strict=True)}) for key in ("loss", "accuracy")]
-    png = render_png(charts.curves, panels, Timeline((Span("", 1, epochs),), ()))
-    yield album.picture("runs", png, "Loss and accuracy of every run, by epoch over all its stages.")
+    named = list(zip(labels, runs, strict=True))
+    metrics = [Metric(key, {label: run.column(key) for label, run in named}) for key in ("loss", "accuracy")]
+    metrics.append(Metric("multi-adds as nas_224, millions", {label: run.column("multi_adds") for label, run in named}))
+    for kind in dict.fromkeys(kind for run in runs for kind in run.space.kinds):
+        lines = {label: run.skips().get(kind, []) for label, run in named}
+        metrics.append(Metric(f"skip connections, {kind} cell", lines, counts=True))
+    shown = [metric for metric in metrics if any(value is not None for line in metric.lines.values() for value in line)]
+    chart = charts.curves(shown, Timeline((Span("", 1, epochs),), ()))
+    yield album.chart("runs", chart, "Metrics of every run, by epoch over all its stages.")
+
+
+def _cells(runs: Sequence[Run], labels: Sequence[str], album: Album) -> Iterator[Html]:
+    """The last cell of each run, kind by kind; runs of one space share a layout, and what all of them have is marked."""
+    groups: dict[tuple[str, int], list[tuple[str, Genotype]]] = {}
+    for run, label in zip(runs, labels, strict=True):
+        if run.last_cell is not None:
+            groups.setdefault((run.space.name, run.space.nodes), []).append((label, run.last_cell))
+    groups = {space: cells for space, cells in groups.items() if len(cells) > 1}
+    if groups:
+        yield heading("Cells side by side", level=2)
+    for (name, nodes), cells in groups.items():
+        for kind in cells[0][1].cells:
+            layout = SharedLayout([cell.cells[kind] for _, cell in cells])
+            common = set.intersection(*({*frame.items()} for frame in layout.frames))
+            pictures = {label: layout.svg(i, f"{label}: {kind} cell", bold=common) for i, (label, _) in enumerate(cells)}
+            share = f"{len(common)} of {len(layout.slots)} edges that occur are in all {len(cells)} cells with the same operation"
+            yield album.cells(f"cells-{name}-{nodes}-{kind}", pictures, f"{kind_title(kind)}: {share}; they have thick outlines.")
 
 
 def _stability(runs: Sequence[Run]) -> Iterator[Html]:

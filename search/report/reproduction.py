@@ -6,14 +6,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from nasarch.drawing.png import render_png
 from nasarch.runtime.json_files import CONFIG, read_json, read_lines, read_object, reading, typed_keys
 from nasarch.runtime.run_folder import METRICS, RESULT
 from nasarch.search.runs.history import Span, Timeline
 from nasarch.search.runs.reader import MEND, Run, find_runs
 
 from . import charts
-from .charts import Panel
+from .charts import Metric
 from .html import Album, Html, facts, folded, heading, paragraph, table
 from .sections import brief, sections
 
@@ -28,7 +27,7 @@ def is_reproduction(folder: Path) -> bool:
     return isinstance(config, dict) and "row" in config
 
 
-def page_of_row(folder: Path, out: Path) -> tuple[str, list[Html]]:
+def page_of_row(folder: Path, out: Path | None) -> tuple[str, list[Html]]:
     """Title and parts of the page on the row in `folder`, whose pictures go to `out`.
 
     Raises:
@@ -52,7 +51,7 @@ def _figures(folder: Path, config: Mapping[str, Any]) -> Iterator[Html]:
         yield folded("Commands", *(paragraph(words) for words in result["commands"]))
 
 
-def _search(folder: Path, config: Mapping[str, Any], out: Path) -> Iterator[Html]:
+def _search(folder: Path, config: Mapping[str, Any], out: Path | None) -> Iterator[Html]:
     """The searches, or that which the row went on from."""
     searched = Path(config["options"].get("from_run") or folder / "search")
     runs = find_runs([searched]) if _holds_searches(searched) else list[Run]()
@@ -67,17 +66,17 @@ def _holds_searches(folder: Path) -> bool:
     return any("method" in read_object(path, MEND) for path in configs)
 
 
-def _training(folder: Path, out: Path) -> Iterator[Html]:
+def _training(folder: Path, out: Path | None) -> Iterator[Html]:
     """Loss, accuracy and learning rate of every training by epoch, and its test."""
     files = {path.parent: path for path in sorted((folder / "train").rglob(METRICS))}
     lines = {path.name if len(files) > 1 else "training": read_lines(file, typed_keys) for path, file in files.items()}
     if not lines or not all(lines.values()):
         return
     yield heading("Training", level=2)
-    panels = [Panel(key.replace("_", " "), {label: [line.get(key) for line in rows] for label, rows in lines.items()}) for key in CURVES]
+    metrics = [Metric(key.replace("_", " "), {label: [line.get(key) for line in rows] for label, rows in lines.items()}) for key in CURVES]
     epochs = max(map(len, lines.values()))
-    png = render_png(charts.curves, panels, Timeline((Span("", 1, epochs),), ()))
-    yield Album(out).picture("training", png, "Loss and accuracy on the training images, and learning rate, by epoch of each training.")
+    chart = charts.curves(metrics, Timeline((Span("", 1, epochs),), ()))
+    yield Album(out).chart("training", chart, "Loss and accuracy on the training images, and learning rate, by epoch of each training.")
     tests = [(path.stem, read_object(path, images=int, top1=float, loss=float)) for path in sorted((folder / "test").glob("*.json"))]
     if tests:
         rows = [(name, f"{one['top1']:.2f} %", f"{one['loss']:.4f}", f"{one['images']:,}") for name, one in tests]

@@ -11,23 +11,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from nasarch.cells.genotype import Genotype
-from nasarch.drawing.draw import draw
-from nasarch.drawing.png import render_png, with_palette
+from nasarch.drawing.svg import SharedLayout
+from nasarch.drawing.text import NOTES
 from nasarch.runtime.progress import duration
 from nasarch.search.recipes.dots import FREE, PARAMETRIC
 from nasarch.search.runs.history import Span, Timeline, kept_edges, node_name, retained_edges, retained_operations
 from nasarch.search.runs.reader import Run
 
 from . import charts
-from .charts import Panel
+from .charts import Metric
 from .html import Album, Html, facts, folded, heading, paragraph, table
-from .summary import memory, setting, summary
+from .summary import figure, memory, setting, summary
 
 EIGENVALUE = "largest eigenvalue"
 
@@ -62,13 +59,16 @@ def _cell(run: Run, album: Album) -> Iterator[Html]:
         ended = run.genotype is not None
         yield heading("The cell that was found" if ended else "The present cell")
         words = f"{cell.name}, the cells that were found" if ended else f"{cell.name}, the cells that epoch {run.epochs} would give"
-        yield album.picture("cell", picture(cell), words)
+        yield album.cells("cell", cell_pictures(cell), words)
 
 
-def picture(genotype: Genotype) -> bytes:
-    """The cells as a PNG."""
-    with TemporaryDirectory() as folder:
-        return with_palette(draw(genotype, Path(folder) / "cell.png").read_bytes())
+def cell_pictures(genotype: Genotype) -> dict[str, str]:
+    """The cells as <svg> elements under their headings."""
+    return {kind_title(kind): SharedLayout([cell]).svg(0, f"{genotype.name}: {kind} cell") for kind, cell in genotype.cells.items()}
+
+
+def kind_title(kind: str) -> str:
+    return f"{kind} cell ({NOTES[kind]})" if kind in NOTES else f"{kind} cell"
 
 
 def _rows(settings: Mapping[str, Any], stage: str = "") -> Iterator[tuple[str, str]]:
@@ -98,10 +98,10 @@ def _settings(run: Run) -> Iterator[Html]:
 
 
 def _curves(run: Run, album: Album) -> Iterator[Html]:
-    panels = [panel for key, title in CURVES if (panel := _panel(run, key, title)) is not None]
+    metrics = [metric for key, title in CURVES if (metric := _metric(run, key, title)) is not None]
     yield heading("Curves")
     words = "Loss and accuracy are means over the training images of the epoch."
-    yield album.picture("curves", render_png(charts.curves, panels, run.timeline), words)
+    yield album.chart("curves", charts.curves(metrics, run.timeline), words)
 
 
 CURVES = (
@@ -113,11 +113,11 @@ CURVES = (
 )
 
 
-def _panel(run: Run, key: str, title: str) -> Panel | None:
-    """A panel of one figure; None if it is missing, or a temperature that stays."""
+def _metric(run: Run, key: str, title: str) -> Metric | None:
+    """A metric of one line; None if it is missing, or a temperature that stays."""
     line = run.column(key)
     values = {value for value in line if value is not None}
-    return None if not values or (key == "temperature" and len(values) == 1) else Panel(title, {"": line}, log=key == "temperature")
+    return None if not values or (key == "temperature" and len(values) == 1) else Metric(title, {"": line}, log=key == "temperature")
 
 
 def _skips(run: Run, album: Album) -> Iterator[Html]:
@@ -125,7 +125,7 @@ def _skips(run: Run, album: Album) -> Iterator[Html]:
     if any(value is not None for line in lines.values() for value in line):
         yield heading("Skip connections")
         words = "Skip connections of the cell that each epoch would give; eDARTS (Table II) counts them, since DARTS tends to collect them."
-        yield album.picture("skips", render_png(charts.curves, [Panel("skip connections", lines, counts=True)], run.timeline), words)
+        yield album.chart("skips", charts.curves([Metric("skip connections", lines, counts=True)], run.timeline), words)
 
 
 def _eigenvalue(run: Run, album: Album) -> Iterator[Html]:
@@ -136,12 +136,12 @@ def _eigenvalue(run: Run, album: Album) -> Iterator[Html]:
             "The eigenvalue of largest magnitude of the loss' Hessian in the architecture parameters, after each epoch (FTSO Fig. 4c), on "
             f"the same {_measured_images(run)} each time: of those that train the architecture, or of all in a stage where all train both."
         )
-        yield album.picture("eigenvalue", render_png(charts.curves, [Panel(EIGENVALUE, {"": line})], run.timeline), words)
+        yield album.chart("eigenvalue", charts.curves([Metric(EIGENVALUE, {"": line})], run.timeline), words)
     if len(run.measured) > run.epochs:
         values, timeline = [at["eigenvalue"] for at in run.measured], Timeline.of(run.measured)
         words = "The same by iteration, as often as --hessian-every asked for it (FTSO Fig. 4d)."
-        png = render_png(charts.curves, [Panel(EIGENVALUE, {"": values})], timeline, "measurement")
-        yield album.picture("eigenvalue-by-iteration", png, words)
+        chart = charts.curves([Metric(EIGENVALUE, {"": values})], timeline, "measurement")
+        yield album.chart("eigenvalue-by-iteration", chart, words)
 
 
 def _measured_images(run: Run) -> str:
@@ -160,15 +160,15 @@ def _operation_weights(run: Run, album: Album) -> Iterator[Html]:
                 continue
             for z, kind in enumerate(run.space.kinds):
                 arguments = (run.space, _title(run, kind, stage), [tables.operations[z] for tables in run.weights])
-                png = render_png(charts.operation_weights, *arguments, run.timeline.of_stage(stage))
+                chart = charts.operation_weights(*arguments, run.timeline.of_stage(stage))
                 words = f"Operation weights on every edge of the {kind} cell in the stage {stage.value!r}; all panels have one scale."
-                yield album.picture(_name("operations", run, kind, stage), png, words)
+                yield album.chart(_name("operations", run, kind, stage), chart, words)
                 plain = [tables.unannealed for tables in run.weights]
                 if all(plain[stage.first - 1 : stage.last]):
                     title = f"{_title(run, kind, stage)}, without annealing"
                     tables_TEO = [table[z] if table else own.operations[z] for table, own in zip(plain, run.weights, strict=True)]
-                    png = render_png(charts.operation_weights, run.space, title, tables_TEO, run.timeline.of_stage(stage))
-                    yield album.picture(_name("unannealed", run, kind, stage), png, "The same at temperature 1 (DOTS Fig. 3b).")
+                    chart = charts.operation_weights(run.space, title, tables_TEO, run.timeline.of_stage(stage))
+                    yield album.chart(_name("unannealed", run, kind, stage), chart, "The same at temperature 1 (DOTS Fig. 3b).")
 
 
 def _retained_operations(run: Run) -> Iterator[Html]:
@@ -199,9 +199,9 @@ def _edge_weights(run: Run, album: Album) -> Iterator[Html]:
                 continue
             for z, kind in enumerate(run.space.kinds):
                 arguments = (run.space, _title(run, kind, stage), [tables.edges[z] for tables in run.weights], _kept(run, kind))
-                png = render_png(charts.edge_weights, *arguments, run.timeline.of_stage(stage))
+                chart = charts.edge_weights(*arguments, run.timeline.of_stage(stage))
                 words = f"Edge weights into each node of the {kind} cell in the stage {stage.value!r}; every panel has its own scale."
-                yield album.picture(_name("edges", run, kind, stage), png, words)
+                yield album.chart(_name("edges", run, kind, stage), chart, words)
 
 
 def _title(run: Run, kind: str, stage: Span) -> str:
@@ -227,9 +227,11 @@ def _changes(run: Run, album: Album) -> Iterator[Html]:
     if not run.cells:
         return
     yield heading("The cell as it changed")
+    if len(run.cells) > 1:
+        yield _animation(run, album)
     histories = {kind: kept_edges(run.space, kind, run.cells, run.epochs) for kind in run.space.kinds}
     words = "Edges and operations of the cell that each epoch would give."
-    yield album.picture("changes", render_png(charts.changes, run.space, histories, run.timeline), words)
+    yield album.chart("changes", charts.changes(run.space, histories, run.timeline), words)
     rows = [
         (kind, str(edge.target), node_name(run.space, edge.source), "; ".join(map(_stretch, stretches)))
         for kind, history in histories.items()
@@ -246,9 +248,21 @@ def _changes(run: Run, album: Album) -> Iterator[Html]:
     if run.step_cells:
         rows = [(str(epoch), str(step), kind, _nodes(cell, kind)) for (epoch, step), cell in run.step_cells.items() for kind in cell.cells]
         yield folded("the cell by iteration (FTSO Fig. 3c)", table(("epoch", "step", "cell", "nodes"), rows, numbers=(0, 1)))
-    pictures = [album.picture(f"epoch-{n}", picture(replace(run.cells[n], name=f"epoch {n}")), f"Epoch {n}") for n in _moments(run)]
-    if pictures:
-        yield folded("pictures of the cell at first and midway", *pictures)
+
+
+def _animation(run: Run, album: Album) -> Html:
+    """The cells of all epochs in one layout, with the stage and the main metrics of each epoch."""
+    epochs, layouts = sorted(run.cells), {}
+    for kind in run.space.kinds:
+        layouts[kind_title(kind)] = SharedLayout([run.cells[epoch].cells[kind] for epoch in epochs]).animation(f"{kind} cell by epoch")
+    captions = []
+    for epoch in epochs:
+        line = run.metrics[epoch - 1]
+        stage = f", stage {line['stage']!r}" if len(run.timeline.stages) > 1 else ""
+        warmup = ", warm-up" if line["warmup"] else ""
+        captions.append(f"epoch {epoch} of {run.epochs}{stage}{warmup}: loss {figure(line['loss'])}, accuracy {figure(line['accuracy'])}")
+    words = "Cell that each epoch would give; edges that the epoch before did not have, or with another operation, have thick outlines."
+    return album.animation("cells-by-epoch", layouts, captions, words)
 
 
 def _nodes(genotype: Genotype, kind: str) -> str:
@@ -262,15 +276,6 @@ def _nodes(genotype: Genotype, kind: str) -> str:
 def _stretch(span: Span) -> str:
     when = f"{span.first}" if span.first == span.last else f"{span.first}-{span.last}"
     return f"{when} {span.value}"
-
-
-def _moments(run: Run) -> list[int]:
-    """The first and a middle epoch, as far as their cells are known and differ from each other and from the last, shown elsewhere."""
-    epochs = sorted(run.cells)
-    chosen: dict[Genotype | None, int] = {run.last_cell: 0}
-    for epoch in (epochs[0], epochs[len(epochs) // 2]):
-        chosen.setdefault(run.cells[epoch], epoch)
-    return [epoch for epoch in chosen.values() if epoch]
 
 
 def _margins(run: Run) -> Iterator[Html]:
@@ -290,13 +295,13 @@ def _margins(run: Run) -> Iterator[Html]:
 
 def _cost(run: Run, album: Album) -> Iterator[Html]:
     speed, most = run.column("images_per_second"), run.column("memory")
-    panels = [
-        Panel(title, {"": line})
+    metrics = [
+        Metric(title, {"": line})
         for title, line in (("images/s", speed), ("peak memory so far, MB", most))
         if any(value is not None for value in line)
     ]
-    if panels:
+    if metrics:
         yield heading("Cost")
         known = [f"{name}: {value}" for name, value in (("time", duration(run.seconds)), ("peak memory", memory(run))) if value]
         yield paragraph(f"{'; '.join(known)}. {run.config.get('device', '')}" if known else str(run.config.get("device", "")))
-        yield album.picture("cost", render_png(charts.curves, panels, run.timeline), "Speed and memory, by epoch.")
+        yield album.chart("cost", charts.curves(metrics, run.timeline), "Speed and memory, by epoch.")

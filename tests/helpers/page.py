@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import base64
 from html.parser import HTMLParser
 from pathlib import Path
 
 
 class Page(HTMLParser):
-    """Headings, texts, pictures and links of a page; checks that all tags are closed."""
+    """Headings, texts, figures and links of a page; checks that all tags are closed. Texts of pictures are apart."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.open: list[str] = []
         self.headings: list[str] = []
         self.words: list[str] = []
+        self.in_pictures: list[str] = []
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.feed(path.read_text(encoding="utf-8"))
         assert not self.open
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -30,7 +30,9 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open and self.open[-1] in ("h1", "h2", "h3"):
             self.headings.append(data)
-        if "style" not in self.open:
+        if "svg" in self.open:
+            self.in_pictures.append(data)
+        elif not {"style", "script"} & {*self.open}:
             self.words.append(data)
 
     @property
@@ -38,7 +40,10 @@ class Page(HTMLParser):
         return "\n".join(self.words)
 
     @property
-    def pictures(self) -> list[bytes]:
-        sources = [attributes["src"] or "" for tag, attributes in self.tags if tag == "img"]
-        assert all(source.startswith("data:image/png;base64,") for source in sources)
-        return [base64.b64decode(source.partition(",")[2]) for source in sources]
+    def figures(self) -> list[str]:
+        """The names of the figures."""
+        return [attributes["id"] or "" for tag, attributes in self.tags if tag == "figure"]
+
+    def all(self, attribute: str) -> list[str]:
+        """The values of an attribute."""
+        return [attributes[attribute] or "" for _, attributes in self.tags if attribute in attributes]

@@ -7,12 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
-from matplotlib.figure import Figure
-
 from nasarch.cells.genotype import Cell, Genotype, Op
-from nasarch.search.report import consensus, report, sections
 from nasarch.search.report.report import write_report
+from tests.helpers.chart_file import charts_in
 from tests.helpers.page import Page
 from tests.helpers.stages import epochs
 
@@ -97,23 +94,11 @@ def write(folder: Path, *, seed: int = 0, figures: Mapping[str, Sequence[Any]] =
 
 
 class Album:
-    """The figures of a report by the names of their files, and its page."""
+    """The charts of a report by the names of their files, and its page."""
 
     def __init__(self, folders: Sequence[Path], out: Path) -> None:
-        figures: list[Figure] = []
-
-        def png(chart: Any, *arguments: Any) -> bytes:
-            figures.append(chart(*arguments))
-            return str(len(figures) - 1).encode()
-
-        with pytest.MonkeyPatch.context() as patch:
-            for room in (consensus, report, sections):
-                patch.setattr(room, "render_png", png)
-            patch.setattr(sections, "picture", lambda cell: f"cell {cell.name} {cell.cells['normal'].nodes[0][0].operation}".encode())
-            self.page = Page(write_report(folders, out))
-        contents = {path.stem: path.read_bytes().decode() for path in out.glob("*.png")}
-        self.figures = {name: figures[int(words)] for name, words in contents.items() if not words.startswith("cell")}
-        self.cells = {name: words for name, words in contents.items() if words.startswith("cell")}
+        self.page = Page(write_report(folders, out))
+        self.charts = charts_in(out)
 
     def after(self, words: str) -> str:
         """What stands beside a heading of a table."""

@@ -60,5 +60,5 @@ def test_a_search_writes_them_and_its_report_shows_them(tmp_path: Path) -> None:
     page = write_report([run], tmp_path / "report").read_text()
     for words in ("Operations retained in each group", "the edges that each node retains, by epoch", "DOTS Fig. 3b"):
         assert words in page
-    names = {path.name for path in (tmp_path / "report").rglob("*.png")}
-    assert {"unannealed-normal-1.png", "unannealed-reduction-2.png"} <= names
+    names = {path.name for path in (tmp_path / "report").rglob("*.svg")}
+    assert {"unannealed-normal-1.svg", "unannealed-reduction-2.svg"} <= names

@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from matplotlib.colors import to_hex
 
 from nasarch.cells.space import NATS
 from nasarch.search.report import charts
-from nasarch.search.report.charts import Panel
+from nasarch.search.report.charts import Metric
+from nasarch.search.report.html import Album
 from nasarch.search.report.panels import cycle_pen
-from nasarch.search.report.sections import _panel
+from nasarch.search.report.sections import _metric
 from nasarch.search.runs.history import Timeline
 from nasarch.search.runs.reader import find_runs, read_run
-from tests.helpers.reported import FIGURES, Album, cells, write
+from tests.helpers.chart_file import drawn, numbers
+from tests.helpers.reported import FIGURES, cells, write
+from tests.helpers.reported import Album as ReportAlbum
 from tests.helpers.stages import epochs
 
 
@@ -103,56 +105,52 @@ def test_edges_that_are_in_or_out_have_no_weights_to_draw(tmp_path: Path) -> Non
     for line in lines:
         line["edges"] = [[0.0, 1.0, 1.0, 0.0, 1.0]] * 2
     (folder / "weights.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    album = Album([folder], tmp_path / "report")
+    album = ReportAlbum([folder], tmp_path / "report")
     assert album.page.text.count("operations alone have weights, edges have none") == 2
-    assert not [name for name in album.figures if name.startswith("edges")]
+    assert not [name for name in album.page.figures if name.startswith("edges")]
 
 
 # ---- panels
 
 
-def test_a_temperature_that_stays_has_no_panel(tmp_path: Path) -> None:
+def test_a_temperature_that_stays_has_no_metric(tmp_path: Path) -> None:
     still = read_run(
         write(tmp_path / "run", figures=FIGURES | {"temperature": [1.0] * 4, "learning_rate": [0.1] * 4, "multi_adds": [None] * 4})
     )
-    assert _panel(still, "temperature", "T") is None and _panel(still, "multi_adds", "M") is None
-    assert _panel(still, "learning_rate", "rate") == Panel("rate", {"": [0.1] * 4}, log=False)
+    assert _metric(still, "temperature", "T") is None and _metric(still, "multi_adds", "M") is None
+    assert _metric(still, "learning_rate", "rate") == Metric("rate", {"": [0.1] * 4}, log=False)
     falls = read_run(write(tmp_path / "falls"))
-    assert _panel(falls, "temperature", "T") == Panel("T", {"": FIGURES["temperature"]}, log=True)
+    assert _metric(falls, "temperature", "T") == Metric("T", {"": FIGURES["temperature"]}, log=True)
 
 
 @pytest.mark.parametrize(
     ("values", "scale"), [([10.0, 1.0], "linear"), ([10.1, 1.0], "log"), ([5.0, 0.0], "linear"), ([5.0, -1.0], "linear")]
 )
 def test_a_scale_is_logarithmic_from_more_than_a_decade_on(values: list[float], scale: str) -> None:
-    (axes,) = charts.curves([Panel("T", {"": values}, log=True)], Timeline.of(epochs("a", "a"))).axes
-    assert axes.get_yscale() == scale
-    (axes,) = charts.curves([Panel("T", {"": values})], Timeline.of(epochs("a", "a"))).axes
-    assert axes.get_yscale() == "linear"
+    (panel,) = drawn(charts.curves([Metric("T", {"": values}, log=True)], Timeline.of(epochs("a", "a")))).panels
+    assert panel.scale == scale
+    (panel,) = drawn(charts.curves([Metric("T", {"": values})], Timeline.of(epochs("a", "a")))).panels
+    assert panel.scale == "linear"
 
 
 @pytest.mark.parametrize(
     ("values", "limits"), [([0.1, 1.0], (-0.06, 1.06)), ([0.5, 1.0], (0.47, 1.03)), ([0.39, 1.0], (-0.06, 1.06)), ([], (-0.06, 1.06))]
 )
 def test_weights_begin_at_zero_unless_all_lie_far_from_it(values: list[float], limits: tuple[float, float]) -> None:
-    assert charts._limits(values) == pytest.approx(limits)
+    assert charts.weight_limits(values) == pytest.approx(limits)
 
 
 def test_a_stage_of_one_epoch_is_a_dot_and_long_lines_have_none() -> None:
-    for stages, markers in (
-        (["a", "b", "b"], ["o", "o"]),
-        (["a"] * 17 + ["b"], ["None", "o"]),
-        (["a"] * 16, ["o"]),
-        (["a"] * 17, ["None"]),
-    ):
-        axes = charts.curves([Panel("x", {"": [1.0] * len(stages)})], Timeline.of(epochs(*stages))).axes[0]
-        assert [line.get_marker() for line in axes.lines if to_hex(line.get_color()) != charts.RULE] == markers
+    for stages, marked in ((["a", "b", "b"], [1, 2, 3]), (["a"] * 17 + ["b"], [18]), (["a"] * 16, [*range(1, 17)]), (["a"] * 17, [])):
+        (panel,) = drawn(charts.curves([Metric("x", {"": [1.0] * len(stages)})], Timeline.of(epochs(*stages)))).panels
+        marks = [numbers(mark)[0] for part in panel.part("", "marks") for mark in part.attrib["d"].split("M")[1:]]
+        assert [round(panel.epoch(x)) for x in marks] == marked
 
 
 def test_grey_ground_is_explained_where_there_is_some() -> None:
     for warmup, noted in (((1,), True), ((), False)):
-        figure = charts.curves([Panel("x", {"": [1.0, 2.0]})], Timeline.of(epochs("a", "a", warmup=warmup)))
-        assert any("grey: warm-up" in text.get_text() for text in figure.texts) == noted
+        chart = charts.curves([Metric("x", {"": [1.0, 2.0]})], Timeline.of(epochs("a", "a", warmup=warmup)))
+        assert ("warm-up: the weights alone are trained" in Album(None).chart("x", chart, "")) == noted
 
 
 def test_twenty_one_lines_can_be_told_apart() -> None:
@@ -163,5 +161,6 @@ def test_twenty_one_lines_can_be_told_apart() -> None:
 
 def test_names_of_stages_stand_above_where_there_are_several() -> None:
     for stages, names in ((["a", "b", "b"], {"a": 1.0, "b": 2.5}), (["a", "a"], {})):
-        axes = charts.curves([Panel("x", {"": [1.0] * len(stages)})], Timeline.of(epochs(*stages))).axes[0]
-        assert {text.get_text(): text.get_position()[0] for text in axes.texts} == names
+        (panel,) = drawn(charts.curves([Metric("x", {"": [1.0] * len(stages)})], Timeline.of(epochs(*stages)))).panels
+        found = {text.text: round(panel.epoch(float(text.attrib["x"])), 1) for text in panel.elements("soft")}
+        assert found == names

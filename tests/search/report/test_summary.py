@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from nasarch.cells.genotype import resolve
 from nasarch.cells.space import DARTS, NATS
 from nasarch.runtime.progress import duration, to_all
 from nasarch.search.engine.result import Margin
+from nasarch.search.report.charts import Metric, curves
 from nasarch.search.report.html import Album, contents, facts, folded, heading, page, paragraph, table
 from nasarch.search.report.summary import figure, setting
 from nasarch.search.runs.history import Span, Timeline, kept_counts, node_name, operation_count
@@ -126,10 +128,19 @@ def test_a_table_has_numbers_at_the_right_and_links_in_its_first_column() -> Non
     )
 
 
-def test_a_picture_is_a_file_and_the_same_bytes_in_the_page(tmp_path: Path) -> None:
-    shown = Album(tmp_path / "new", "run-1-").picture("cell", b"PNG", 'a "cell"')
-    assert (tmp_path / "new" / "run-1-cell.png").read_bytes() == b"PNG"
+def test_a_picture_is_a_file_and_in_the_page(tmp_path: Path) -> None:
+    svg = '<svg width="10" height="4"><path d="M0 0"/></svg>'
+    shown = Album(tmp_path / "new", "run-1-").cells("cell", {"<a>": svg}, 'a "cell"')
+    assert svg.removeprefix("<svg") in (tmp_path / "new" / "run-1-cell.svg").read_text()
     assert shown == (
-        '<figure><div class="wide"><img alt="a &quot;cell&quot;" src="data:image/png;base64,UE5H"></div>'
+        f'<figure id="run-1-cell"><div class="cells"><div><p class="heading">&lt;a&gt;</p><div class="wide">{svg}</div></div></div>'
         "<figcaption>a &quot;cell&quot;</figcaption></figure>"
     )
+    assert Album(None, "run-1-").cells("cell", {"<a>": svg}, 'a "cell"') == shown
+
+
+def test_a_chart_is_one_stop_of_the_tab_key() -> None:
+    chart = curves([Metric(name, {"a": [1.0], "<b>": [2.0]}) for name in "xyz"], Timeline.of(epochs("one")))
+    shown = Album(None).chart("loss", chart, "words")
+    assert re.findall('tabindex="(.*?)"', shown) == ["0", "-1", "-1"]
+    assert re.findall("</svg>(.*?)</li>", shown) == ["a", "&lt;b&gt;"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from nasarch.search.report import report, sections
 from nasarch.search.runs.reader import read_run
 from tests.helpers.page import Page
 from tests.helpers.reported import FIGURES, MARGINS, Album, cells, write
-from tests.helpers.table_values import values
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +105,38 @@ def test_a_row_of_the_comparison_is_that_of_its_run(compared: Album) -> None:
 
 
 def test_the_curves_of_all_runs_lie_in_one_picture(compared: Album) -> None:
-    loss, accuracy = compared.figures["runs"].axes
-    assert (loss.get_ylabel(), accuracy.get_ylabel()) == ("loss", "accuracy")
-    assert values(loss) == [([1, 2, 3, 4], FIGURES["loss"]), ([1, 2, 3, 4], [4.0, 3.0, 2.0, 1.0])]
-    assert [text.get_text() for text in compared.figures["runs"].legends[0].get_texts()] == ["DOTS, seed 3", "DOTS, seed 10"]
+    chart = compared.charts["runs"]
+    loss, accuracy, multi_adds, normal, reduction = chart.panels
+    assert [panel.title for panel in (loss, accuracy, multi_adds)] == ["loss", "accuracy", "multi-adds as nas_224, millions"]
+    assert loss.lines == {"DOTS, seed 3": FIGURES["loss"], "DOTS, seed 10": [4.0, 3.0, 2.0, 1.0]}
+    assert list(map(len, loss.strokes("DOTS, seed 3"))) == [4]
+    assert list(chart.legend) == ["DOTS, seed 3", "DOTS, seed 10"]
+    assert {name: loss.style(name) for name in loss.lines} == chart.legend
+    assert normal.lines == {"DOTS, seed 3": [1, 2, 3, 4], "DOTS, seed 10": [1, 1, 1, 1]} and reduction.title.endswith("reduction cell")
+
+
+def test_the_cells_of_all_runs_stand_side_by_side(compared: Album) -> None:
+    """Both runs found the same cells: all that they have is common."""
+    assert "Cells side by side" in compared.page.headings
+    assert {"cells-darts-2-normal", "cells-darts-2-reduction"} < {*compared.page.figures}
+    assert (
+        "normal cell: 4 of 4 edges that occur are in all 2 cells with the same operation; they have thick outlines." in compared.page.text
+    )
+    labels = compared.page.all("aria-label")
+    assert {"DOTS, seed 3: normal cell", "DOTS, seed 10: normal cell"} < {*labels}
+
+
+def test_what_all_cells_have_is_marked(tmp_path: Path) -> None:
+    """The other cell has another operation on the first edge of the normal cell, and no edge 1 -> 3 but 0 -> 3."""
+    folders = [write(tmp_path / "a"), write(tmp_path / "b", seed=1)]
+    first = json.loads((folders[1] / "genotype.json").read_text())
+    first["cells"]["normal"]["nodes"] = [[["sep_conv_3x3", 0], ["skip_connect", 1]], [["skip_connect", 2], ["skip_connect", 0]]]
+    (folders[1] / "genotype.json").write_text(json.dumps(first))
+    page = Album(folders, tmp_path / "report").page
+    assert "normal cell: 2 of 5 edges that occur are in all 2 cells with the same operation" in page.text
+    classes = [attributes["class"] or "" for tag, attributes in page.tags if tag == "g" and "edge" in (attributes.get("class") or "")]
+    bold = [name.split()[1] for name in classes if "bold" in name]
+    assert bold == ["op-skip"] * 4 + ["op-sep"] * 8  # two edges of each normal cell, all four of each reduction cell
 
 
 def test_stability_counts_how_often_each_edge_was_kept(compared: Album) -> None:
@@ -141,6 +169,7 @@ def test_more_than_five_runs_have_short_sections(count: int, shown: str, tmp_pat
     for name in ("sections", "brief"):
         monkeypatch.setattr(report, name, stub(name))
     monkeypatch.setattr(report, "_curves", lambda *given: [])
+    monkeypatch.setattr(report, "_cells", lambda *given: [])
     runs = [write(tmp_path / f"{seed}", seed=seed) for seed in range(count)]
     page = Page(report.write_report(runs, tmp_path / "out"))
     prefix = "run-{}-" if count > 1 else ""
