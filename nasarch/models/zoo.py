@@ -32,7 +32,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, is_model_pr
 from torch import Tensor, nn
 
 from nasarch.cells.genotype import Genotype, names, resolve
-from nasarch.cells.space import DARTS, NATS
+from nasarch.cells.space import DARTS, NATS, Space
 
 from . import shipped
 from .network import CellNetwork, Features
@@ -229,6 +229,19 @@ MODELS = _distinct([model for stem in names() for model in _models_of(stem)])
 GENERIC = _distinct([*_generic()])
 for _model in (*MODELS.values(), *GENERIC.values()):
     _register(_model)
+
+
+def network_of(space: Space, name: str | None = None) -> Model:
+    """The generic network for cells of `space`: by default the ImageNet network, for cells of NATS-Bench theirs.
+
+    Raises:
+        ValueError: there is no such network, or it takes cells of another space.
+    """
+    name = name or ("nas_bench_201" if space.name == NATS.name else "nas_224")
+    legal = [model.name for model in GENERIC.values() if model.network.space == space.name]
+    if name not in legal:
+        raise ValueError(f"network {name!r}; cells of space {space.name!r} make {' or '.join(legal)}: choose one of them")
+    return GENERIC[name]
 
 
 def check_pretrained(name: str) -> None:

@@ -13,9 +13,9 @@ from itertools import product
 from typing import NamedTuple
 
 from nasarch.cells.genotype import Cell, Genotype, Op
-from nasarch.cells.space import NATS, Space
+from nasarch.cells.space import Space
 from nasarch.models.cost import edge_cost, network_cost
-from nasarch.models.zoo import GENERIC, Model
+from nasarch.models.zoo import Model
 
 SKIP = "skip_connect"
 
@@ -30,19 +30,6 @@ class Figures(NamedTuple):
     def minus(self, others: Iterable[Figures]) -> Figures:
         """These figures without the sum of `others`."""
         return Figures(*(total - sum(parts) for total, parts in zip(self, zip(*others, strict=True), strict=True)))
-
-
-def network_of(space: Space, name: str | None = None) -> Model:
-    """The network that a budget is for: by default the ImageNet network, for cells of NATS-Bench theirs.
-
-    Raises:
-        ValueError: there is no such network, or it takes cells of another space.
-    """
-    name = name or ("nas_bench_201" if space.name == NATS.name else "nas_224")
-    legal = [model.name for model in GENERIC.values() if model.network.space == space.name]
-    if name not in legal:
-        raise ValueError(f"network {name!r}; cells of space {space.name!r} make {' or '.join(legal)}: choose one of them")
-    return GENERIC[name]
 
 
 def figures(model: Model, genotype: Genotype) -> Figures:

@@ -16,8 +16,8 @@ import random
 from collections.abc import Sequence
 
 from nasarch.atomic import write_text
-from nasarch.cells.genotype import Cell, Genotype, Op
-from nasarch.cells.space import SPACES, Space
+from nasarch.cells.random_cells import random_cells
+from nasarch.cells.space import SPACES
 from nasarch.console import console, print_rich
 from nasarch.models.zoo import MODELS
 from nasarch.runtime import distributed
@@ -59,16 +59,3 @@ def _field(sources: Sequence[str], drawn: int, seed: int) -> list[Candidate]:
     generator, space = random.Random(seed), SPACES[candidates[0].genotype.space]
     names_of_random = [f"random {i + 1}" for i in range(drawn)]
     return comparable(candidates + [Candidate(name, random_cells(space, generator, name)) for name in names_of_random])
-
-
-def random_cells(space: Space, generator: random.Random, name: str) -> Genotype:
-    """Cells drawn uniformly: the sources of each node, and an operation other than `none` on each edge that it keeps."""
-    operations = [operation for operation in space.operations if operation != "none"]
-    cells = {}
-    for kind in space.kinds:
-        nodes = []
-        for j in space.inner_nodes:
-            sources = sorted(generator.sample(range(j), min(j, space.kept_edges or j)))
-            nodes.append(tuple(Op(generator.choice(operations), i) for i in sources))
-        cells[kind] = Cell(tuple(nodes), space.concat(), space.inputs)
-    return Genotype(name, space.name, cells, {"method": "random"})

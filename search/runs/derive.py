@@ -19,10 +19,10 @@ from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import Space
 from nasarch.console import command_line
 from nasarch.drawing.draw import draw
+from nasarch.models.zoo import network_of
 from nasarch.runtime.json_files import CONFIG, check_types, reading
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.derive.budget import UNITS, Budget, Derivation, Derived
-from nasarch.search.derive.costs import network_of
 from nasarch.search.engine.result import ArchitectureWeights
 from nasarch.search.recipes.methods import Method, titled
 from nasarch.search.settings.fields import from_dict

@@ -14,8 +14,9 @@ import torch
 from nasarch.cells.genotype import Genotype, Op
 from nasarch.cells.space import DARTS, NATS, Space
 from nasarch.models.profile import count_parameters, multi_adds
+from nasarch.models.zoo import network_of
 from nasarch.search.derive.budget import Budget, Derivation, Derived
-from nasarch.search.derive.costs import CostModel, Figures, figures, network_of
+from nasarch.search.derive.costs import CostModel, Figures, figures
 from nasarch.search.derive.front import front
 from nasarch.search.derive.groups import Group
 from nasarch.search.derive.program import solve

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import DARTS, NATS, Space
+from nasarch.models.zoo import network_of
 from nasarch.search.derive.budget import Budget, Derivation
-from nasarch.search.derive.costs import network_of
 from nasarch.search.engine.discretize import strongest_subsets
 from nasarch.search.engine.result import ArchitectureWeights
 from nasarch.search.engine.scores import Scores

@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from nasarch.cells.genotype import Genotype, resolve
+from nasarch.cells.random_cells import random_cells
 from nasarch.cells.space import DARTS, NATS
 from nasarch.cells.topology import cell, chain, unified
 from nasarch.cli.main import COMMANDS, main
@@ -29,7 +30,7 @@ from nasarch.runtime.options import MachineOptions, OutputOptions
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.ranking import compare, console, select
 from nasarch.search.ranking.budget import Budget
-from nasarch.search.ranking.compare import ZOO, random_cells
+from nasarch.search.ranking.compare import ZOO
 from nasarch.search.ranking.protocol import EvaluationProtocol
 from nasarch.search.ranking.task import RankingTask
 from nasarch.search.ranking.tournament import Candidate, Line
