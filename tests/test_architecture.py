@@ -28,6 +28,7 @@ ROOMS = {  # each may import the rooms before it; those of search and export may
         "models",
         "data",
         "runtime",
+        "gallery",
         "cli",
         "__main__",
     ],

@@ -1,4 +1,4 @@
-"""The commands on genotypes, models and data: models, show, diff, draw, profile, split. PyTorch is imported when one of them runs."""
+"""The commands on genotypes, models and data: models, show, diff, draw, gallery, profile, split. PyTorch is imported when they run."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nasarch.ranges import Seed
 Pattern = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="PATTERN")]
 Source = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
 ModelOrRun = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE|RUN")]
+Sources = Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE|RUN")]
 Picture = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="FILE")]
 Data = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
 Folder = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")]
@@ -96,6 +97,18 @@ def draw(source: Source, *, out: Picture) -> None:
     from nasarch.models.catalogue import find
 
     print_text(f"wrote {draw(find(source), out)}")
+
+
+def gallery(sources: Sources = (), *, out: Folder) -> None:
+    """Write a gallery of cells: pages with pictures, figures, charts and comparisons. They open from the disk and send no request.
+
+    Args:
+        sources: Cells beside those of the zoo: model names, genotype files (.json), or folders of searches or trainings.
+        out: Folder to write (a new one); open index.html there.
+    """
+    from nasarch.gallery.pages import write_gallery
+
+    print_text(write_gallery(out, sources))
 
 
 def profile(

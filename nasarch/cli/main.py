@@ -49,6 +49,7 @@ COMMANDS: dict[str, Command | Group] = {
     "show": Command("nasarch.cli.commands:show", "Show a genotype: provenance, models and their cost, reported results, cells."),
     "diff": Command("nasarch.cli.commands:diff", "Compare the cells of two genotypes: distance, edges, parameters, multi-adds."),
     "draw": Command("nasarch.cli.commands:draw", "Draw the cells of a genotype (.svg, .png, .pdf)."),
+    "gallery": Command("nasarch.cli.commands:gallery", "Write a gallery of cells: web pages that open offline."),
     "profile": Command("nasarch.cli.commands:profile", "Measure a model: parameters, multi-adds, activation memory, latency."),
     "bench": Command("nasarch.export.commands:bench", "Benchmark a model in PyTorch, torch.compile and onnxruntime (float32, int8)."),
     "run": Command("nasarch.cli.script:command", "Run a Python script with the models registered: timm's validate.py.", parses=True),

@@ -33,7 +33,10 @@ class Arrow(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A rectangle around (x, y). `kind` is input, node, operation or output; `node` the node that it is or leads to (-1: the output)."""
+    """A rectangle around (x, y). `kind` is input, node, operation or output; `node` the node that it is or leads to (-1: the output).
+
+    `edge` is the index of an operation's arrow.
+    """
 
     kind: str
     label: str
@@ -42,18 +45,21 @@ class Box(NamedTuple):
     y: float
     width: float
     height: float
+    edge: int | None = None
 
 
 class Wire(NamedTuple):
     """A curve through `points`, level at each of them: the tensor of node `source`, or what `operation` made of it.
 
-    `arrives` says that it ends at a box and not where the same tensor goes on.
+    `arrives` says that it ends at a box and not where the same tensor goes on. `edge` is the index of the arrow whose operation it enters
+    or leaves; None for a wire that several share, or that leads to the output.
     """
 
     source: int
     operation: str | None
     arrives: bool
     points: tuple[tuple[float, float], ...]
+    edge: int | None = None
 
 
 class Layout(NamedTuple):
@@ -148,7 +154,7 @@ def _box(item: Item, arrows: Sequence[Arrow], inputs: int, grid: _Grid) -> Box:
     x, width = grid.left[item.layer] + grid.width[item.layer] / 2, grid.width[item.layer]
     if item.kind == "operation":
         arrow = arrows[item.number]
-        return Box("operation", arrow.operation, arrow.target, x, grid.y[item], width, BOX_HEIGHT)
+        return Box("operation", arrow.operation, arrow.target, x, grid.y[item], width, BOX_HEIGHT, item.number)
     kind = "input" if item.number < inputs else "node"
     return Box(kind, str(item.number), item.number, x, grid.y[item], width, NODE_SIZE)
 
@@ -165,4 +171,5 @@ def _wire(link: Link, arrows: Sequence[Arrow], grid: _Grid) -> Wire:
     sides = (grid.left[a.layer],) if a.kind == "pass" else ()
     points = [(x, grid.y[a]) for x in (*sides, grid.left[a.layer] + grid.width[a.layer])] + [(grid.left[b.layer], grid.y[b])]
     made = arrows[a.number] if a.kind == "operation" else Arrow("", a.number, -1)
-    return Wire(made.source, made.operation or None, b.kind != "pass", tuple(points))
+    edge = next((item.number for item in link if item.kind == "operation"), None)
+    return Wire(made.source, made.operation or None, b.kind != "pass", tuple(points), edge)

@@ -146,21 +146,21 @@ class SharedLayout:
         wires = self.layout.wires
         for source in sorted({wire.source for wire in wires}):
             tensor = [wire for wire in wires if wire.source == source and wire.operation is None]
-            yield from ((self._readers(wire), element("path", class_="halo", d=_curve(wire))) for wire in tensor)
-            yield from ((self._readers(wire), _line(wire)) for wire in tensor)
+            yield from ((self._readers(wire), element("path", class_="halo", d=wire_curve(wire))) for wire in tensor)
+            yield from ((self._readers(wire), wire_line(wire)) for wire in tensor)
         for box in self.layout.boxes:
             if box.kind == "operation":
                 slot = self.slots[int(box.label)]
                 name = frame.get(slot, "")
-                made = "".join(_line(wire) for wire in wires if wire.operation == box.label)
+                made = "".join(wire_line(wire) for wire in wires if wire.operation == box.label)
                 thick = " bold" if (slot, name) in bold else ""
                 yield (
                     {int(box.label)},
-                    element("g", made, _rect(box), _text(box, escape(name)), class_=f"edge {family_class(name)}{thick}"),
+                    element("g", made, box_outline(box), box_label(box, escape(name)), class_=f"edge {family_class(name)}{thick}"),
                 )
             else:
                 label = OUTPUT if box.kind == "output" else INPUTS[self.inputs][box.node] if box.kind == "input" else box.label
-                yield self._into(box.node) if box.kind == "node" else set(), _rect(box) + _text(box, node_label(label))
+                yield self._into(box.node) if box.kind == "node" else set(), box_outline(box) + box_label(box, node_label(label))
 
     def _readers(self, wire: Wire) -> set[int]:
         """Slots of the operations that the tensor of a wire goes to; for the way to the output those of the edges into its node."""
@@ -192,24 +192,27 @@ def _json(value: object) -> str:
     return json.dumps(value, separators=(",", ":"))
 
 
-def _rect(box: Box) -> str:
+def box_outline(box: Box) -> str:
+    """Rectangle of a box."""
     width, height = box.width * DPI, box.height * DPI
     radius = 6.0 if box.kind in ("input", "output") else height / 2
     return element("rect", x=box.x * DPI - width / 2, y=box.y * DPI - height / 2, width=width, height=height, rx=radius)
 
 
-def _text(box: Box, label: str) -> str:
+def box_label(box: Box, label: str) -> str:
+    """Text in the middle of a box; `label` is markup."""
     return element("text", label, x=box.x * DPI, y=box.y * DPI + 4.2)
 
 
-def _line(wire: Wire) -> str:
-    """The curve, and its arrowhead where it ends at a box."""
+def wire_line(wire: Wire) -> str:
+    """Curve of a wire, and its arrowhead where it ends at a box."""
     x, y = (number(DPI * value) for value in wire.points[-1])
     head = element("path", class_="head", d=f"M{x} {y}l-7-3.5v7z") if wire.arrives else ""
-    return element("path", d=_curve(wire)) + head
+    return element("path", d=wire_curve(wire)) + head
 
 
-def _curve(wire: Wire) -> str:
+def wire_curve(wire: Wire) -> str:
+    """Path data of a wire."""
     points = [(DPI * x, DPI * y) for x, y in wire.points]
     d = f"M{number(points[0][0])} {number(points[0][1])}"
     for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):

@@ -1,0 +1,1 @@
+"""A gallery of cells: static pages that open offline."""
