@@ -61,11 +61,7 @@ def faults(site: Path) -> Iterator[str]:
             target = (path.parent / unquote(address)).resolve() if address else path.resolve()
             if not target.exists():
                 yield f"{where}: links to {url}, which does not exist"
-            elif (
-                fragment
-                and target.suffix == ".html"
-                and unquote(fragment) not in pages[site.resolve() / target.relative_to(site.resolve())].ids
-            ):
+            elif fragment and target in pages and unquote(fragment) not in pages[target].ids:
                 yield f"{where}: links to {url}, which has no such anchor"
     for path in sorted(site.rglob("*.css")):
         for url in REMOTE.findall(path.read_text(encoding="utf-8")):
