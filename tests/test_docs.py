@@ -185,7 +185,7 @@ def test_the_check_of_the_site_finds_what_is_wrong(tmp_path: Path) -> None:
     assert [*check.faults(tmp_path)] == [] and check.main(str(tmp_path)) == 0
     (tmp_path / "b.html").write_text(
         '<script src="https://cdn.org/a.js"></script><link rel="stylesheet" href="//fonts.org/a.css"><img src="c.png">'
-        '<p style="background: url(https://x.org/a.png)"><style>@import "https://x.org/b.css";</style><a href="c.html">c</a>'
+        '<p id="other" style="background: url(https://x.org/a.png)"><style>@import "https://x.org/b.css";</style><a href="c.html">c</a>'
     )
     (tmp_path / "c.css").write_text("@font-face { src: url('https://fonts.org/b.woff') }")
     assert [*check.faults(tmp_path)] == [
