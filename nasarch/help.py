@@ -28,7 +28,7 @@ GROUPS: Mapping[str, Sequence[str]] = {
         "epochs warmup batch_size lr lr_end momentum weight_decay clip arch_lr arch_weight_decay arch_betas rate_warmup iterations "
         "operator_epochs start decay schedule tail nesterov scale scale_lr ema seed seeds runs consensus trainings searches"
     ).split(),
-    "machine": "device amp tf32 capture deterministic threads networks_per_group".split(),
+    "machine": "device amp tf32 capture deterministic recompute threads networks_per_group".split(),
     "output": (
         "out resume name tensorboard json markdown record nats_table max_macs hessian hessian_every hessian_images config test dry_run "
         "results"

@@ -41,6 +41,7 @@ from nasarch.search.kernels.fast_depthwise import use_fast_depthwise
 
 from .colour_jitter import jittered
 from .recipes import Training
+from .recomputation import recompute_activations
 from .weights import check_fit, check_same
 
 STAGE = "training"  # its name in the checkpoint
@@ -97,6 +98,7 @@ class Learner:
         precision: autocast type of the network's arithmetic; None for that of the weights. float16 is trained with loss scaling.
         steps: number of steps in an epoch, for a warm-up of the learning rate within one; without it the rate changes by the epoch.
         capture: record the steps as CUDA graphs and replay them, where the network is on CUDA.
+        recompute: recompute activations in the backward pass instead of keeping them.
     """
 
     def __init__(
@@ -109,10 +111,12 @@ class Learner:
         precision: torch.dtype | None = None,
         steps: int | None = None,
         capture: bool = False,
+        recompute: bool = False,
     ) -> None:
         self.device = next(net.parameters()).device
         self.is_channels_last = self.device.type == "cpu" and precision is None
-        self.net = use_fast_depthwise(net.to(memory_format=torch.channels_last)) if self.is_channels_last else net
+        net = use_fast_depthwise(net.to(memory_format=torch.channels_last)) if self.is_channels_last else net
+        self.net = recompute_activations(net) if recompute else net
         self.settings, self.seed, self.precision, self.steps = settings, seed, precision, steps
         self.optimizer = sgd(net, settings)
         self.ema = ModelEmaV3(net, settings.ema, use_warmup=True) if settings.ema else None

@@ -131,6 +131,7 @@ def _learner(plan: TrainPlan, seed: int, *, fresh: bool, steps: int | None = Non
         precision=AUTOCAST_DTYPES[plan.job.amp],
         steps=steps,
         capture=plan.job.machine.capture,
+        recompute=plan.job.recompute,
     )
 
 
