@@ -29,6 +29,7 @@ ROOMS = {  # each may import the rooms before it; those of search and export may
         "data",
         "runtime",
         "gallery",
+        "latency",
         "cli",
         "__main__",
     ],

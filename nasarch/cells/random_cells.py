@@ -1,4 +1,4 @@
-"""Random cells of a search space."""
+"""Cells of a search space, drawn at random or all with one operation."""
 
 from __future__ import annotations
 
@@ -19,3 +19,10 @@ def random_cells(space: Space, generator: random.Random, name: str) -> Genotype:
             nodes.append(tuple(Op(generator.choice(operations), i) for i in sources))
         cells[kind] = Cell(tuple(nodes), space.concat(), space.inputs)
     return Genotype(name, space.name, cells, {"method": "random"})
+
+
+def uniform_cells(space: Space) -> Genotype:
+    """Cells of the form that a search finds: each node reads the first nodes, by the first operation other than `none`."""
+    operation = next(name for name in space.operations if name != "none")
+    nodes = tuple(tuple(Op(operation, i) for i in range(space.kept_edges or j)) for j in space.inner_nodes)
+    return Genotype("uniform", space.name, dict.fromkeys(space.kinds, Cell(nodes, space.concat(), space.inputs)))

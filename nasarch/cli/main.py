@@ -51,6 +51,7 @@ COMMANDS: dict[str, Command | Group] = {
     "draw": Command("nasarch.cli.commands:draw", "Draw the cells of a genotype (.svg, .png, .pdf)."),
     "gallery": Command("nasarch.cli.commands:gallery", "Write a gallery of cells: web pages that open offline."),
     "profile": Command("nasarch.cli.commands:profile", "Measure a model: parameters, multi-adds, activation memory, latency."),
+    "measure": Command("nasarch.cli.measure:measure", "Measure a latency table of a network's operations, for derive and pareto."),
     "bench": Command("nasarch.export.commands:bench", "Benchmark a model in PyTorch, torch.compile and onnxruntime (float32, int8)."),
     "run": Command("nasarch.cli.script:command", "Run a Python script with the models registered: timm's validate.py.", parses=True),
     "demo": Command("nasarch.cli.demo:demo", "Search, train, test and export on the embedded digits, in about two minutes."),

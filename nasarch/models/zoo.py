@@ -81,6 +81,11 @@ class Model(NamedTuple):
     data: Data
     genotype: Genotype | None
 
+    @property
+    def skeleton(self) -> dict[str, Any]:
+        """Stem, cells, channels and image size as arguments of `network_cost` and `edge_cost`."""
+        return {name: getattr(self.network, name) for name in ("stem", "cells", "channels", "size")}
+
 
 def _models_of(stem: str) -> Iterator[Model]:
     genotype = resolve(stem)

@@ -9,24 +9,25 @@ from typing import Annotated, NamedTuple
 
 from nasarch.cells.genotype import Cell, Genotype
 from nasarch.cells.space import Space
+from nasarch.latency.table import LatencyTable
 from nasarch.models.zoo import Model
 from nasarch.ranges import Positive, at_least, check_ranges
 from nasarch.search.engine.scores import Scores
 
-from .costs import CostModel, Figures
+from .costs import MICROSECONDS, CostModel, Figures
 from .front import front
 from .groups import Group, cells_of, groups
 from .program import solve
 
 MILLION = 1e6
-FLAGS = ("--max-macs", "--max-params", "--max-skips")
-UNITS = ("M multi-adds", "M parameters", "skip connections in the normal cell")
-SCALES = (MILLION, MILLION, 1)
+FLAGS = ("--max-macs", "--max-params", "--max-skips", "--max-latency-ms")
+UNITS = ("M multi-adds", "M parameters", "skip connections in the normal cell", "ms predicted latency")
+SCALES = (MILLION, MILLION, 1, MICROSECONDS)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Limits of a network: millions of multi-adds and of parameters, and skip connections of its normal cell; None for none.
+    """Limits of a network: millions of multi-adds and of parameters, skip connections of its normal cell, milliseconds; None for none.
 
     Raises:
         ValueError: a limit out of its range.
@@ -35,6 +36,7 @@ class Budget:
     max_macs: Positive | None = None
     max_params: Positive | None = None
     max_skips: Annotated[int, at_least(0)] | None = None
+    max_latency_ms: Positive | None = None  # predicted
 
     def __post_init__(self) -> None:
         check_ranges(self, flags=True)
@@ -48,11 +50,12 @@ class Budget:
 
 
 class Derived(NamedTuple):
-    """Cells of a derivation, their score (`nasarch.search.engine.scores`), and the figures of the network."""
+    """Cells of a derivation, their score (`nasarch.search.engine.scores`), the network's figures and, if measured, latency."""
 
     cells: Mapping[str, Cell]
     score: float
     figures: Figures
+    measured_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -65,9 +68,9 @@ class Derivation:
     fixed: Figures
 
     @classmethod
-    def of(cls, space: Space, scores: Scores, model: Model, own: Genotype | None = None) -> Derivation:
-        """Of the scores of a method; the search's `own` cell wins among equal ones."""
-        costs = CostModel.of(space, model)
+    def of(cls, space: Space, scores: Scores, model: Model, own: Genotype | None = None, table: LatencyTable | None = None) -> Derivation:
+        """Of the scores of a method, with latencies of `table`; the search's `own` cell wins among equal ones."""
+        costs = CostModel.of(space, model, table)
         return cls(space, model, groups(space, scores, costs, own), costs.fixed)
 
     def within(self, budget: Budget, best: int = 1) -> list[Derived]:

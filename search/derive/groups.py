@@ -28,7 +28,7 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """The alternatives of a node, or of an edge that is given: scores [I] and costs [I, C] (multi-adds, parameters, skip connections)."""
+    """The alternatives of a node, or of an edge that is given: scores [I] and costs [I, C], as `Figures`."""
 
     kind: str
     node: int

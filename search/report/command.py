@@ -14,6 +14,7 @@ Runs = Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="
 OneRun = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 Network = Literal["nas_224", "nas_cifar", "nas_bench_201"]
 Port = Annotated[int, Range("0 (a free one) to 65535", lambda value: 0 <= value <= 65535)]
+LatencyFile = Annotated[Path, tyro.conf.arg(metavar="TABLE")]
 Out = Annotated[Path, tyro.conf.arg(name="out", aliases=["-o"], metavar="DIR")]
 
 
@@ -60,6 +61,8 @@ def derive(
     max_macs: Positive | None = None,
     max_params: Positive | None = None,
     max_skips: Annotated[int, at_least(0)] | None = None,
+    max_latency_ms: Positive | None = None,
+    latency: LatencyFile | None = None,
     network: Network | None = None,
     best: Count = 1,
 ) -> None:
@@ -71,14 +74,26 @@ def derive(
         max_macs: Limit of multi-adds in millions.
         max_params: Limit of parameters in millions.
         max_skips: Limit of skip connections in the normal cell.
+        max_latency_ms: Limit of the latency in milliseconds, measured on this machine (with --latency TABLE).
+        latency: Latency table of the network, by `nasarch measure`.
         network: Network that the limits are for (default: nas_224, 14 cells of 48 channels; of cells of NATS-Bench theirs).
         best: Number of cells, the best ones within the limits, for `nasarch select`.
     """
+    from nasarch.latency.measure import measure_cells
+    from nasarch.latency.table import LatencyTable
+    from nasarch.models.zoo import network_of
     from nasarch.search.derive.budget import Budget
     from nasarch.search.runs import derive
 
-    budget = Budget(max_macs=max_macs, max_params=max_params, max_skips=max_skips)
-    found = derive.derive(derive.Searched.load(run), budget, out, network=network, best=best)
+    budget = Budget(max_macs=max_macs, max_params=max_params, max_skips=max_skips, max_latency_ms=max_latency_ms)
+    if max_latency_ms is not None and latency is None:
+        raise ValueError(f"--max-latency-ms {max_latency_ms:g} needs --latency TABLE: `nasarch measure -o latency.json` makes a table")
+    table = None if latency is None else LatencyTable.load(latency)
+    searched = derive.Searched.load(run)
+    measure = None if table is None else measure_cells(table, network_of(searched.space, network))
+    found = derive.derive(searched, budget, out, network=network, best=best, table=table, measure=measure)
+    if table is not None:
+        print_text(f"latency: {table.conditions}{'' if measure else '; predicted only, since this machine has another processor'}")
     print_text("\n".join(derive.summary(found, out)))
 
 
@@ -86,7 +101,8 @@ def pareto(
     runs: Runs,
     *,
     out: Out,
-    cost: Literal["multi_adds", "parameters"] = "multi_adds",
+    cost: Literal["multi_adds", "parameters", "latency"] = "multi_adds",
+    latency: LatencyFile | None = None,
     network: Network | None = None,
 ) -> None:
     """Compute the Pareto front of searches: the best cell for every budget, as a table, a chart and genotypes.
@@ -94,9 +110,14 @@ def pareto(
     Args:
         runs: Folders of finished searches, or of several seeds (the mean of their weights).
         out: Folder to write, a new one.
-        cost: Cost of a cell.
+        cost: Cost of a cell; latency is the predicted one (with --latency TABLE).
+        latency: Latency table of the network, by `nasarch measure`.
         network: Network that the cost is of (default: nas_224, 14 cells of 48 channels; of cells of NATS-Bench theirs).
     """
+    from nasarch.latency.table import LatencyTable
+
     from .pareto import write_fronts
 
-    write_fronts(runs, out, cost=cost, network=network)
+    if cost == "latency" and latency is None:
+        raise ValueError("--cost latency needs --latency TABLE: `nasarch measure -o latency.json` makes a table")
+    write_fronts(runs, out, cost=cost, network=network, table=None if latency is None else LatencyTable.load(latency))

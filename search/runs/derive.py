@@ -4,7 +4,7 @@
 |---|---|
 | genotype.json, cell.png | the cell of the greatest score within the budget, with its provenance |
 | cell-1.json, cell-2.json, ... | with `--best K`: the K best cells, for `nasarch select` |
-| derivation.json | network, budget, score and figures of the cells and of the optimum without a budget |
+| derivation.json | network, budget, score and figures of the cells and of the optimum without a budget; measured latencies |
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from nasarch.cells.genotype import Genotype
 from nasarch.cells.space import Space
 from nasarch.console import command_line
 from nasarch.drawing.draw import draw
+from nasarch.latency.table import LatencyTable
 from nasarch.models.zoo import network_of
 from nasarch.runtime.json_files import CONFIG, check_types, reading
 from nasarch.runtime.run_folder import as_json
 from nasarch.search.derive.budget import UNITS, Budget, Derivation, Derived
+from nasarch.search.derive.costs import MICROSECONDS
+from nasarch.search.derive.measured import MeasureCells, within_measured
 from nasarch.search.engine.result import ArchitectureWeights
 from nasarch.search.recipes.methods import Method, titled
 from nasarch.search.settings.fields import from_dict
@@ -68,10 +71,10 @@ class Searched:
             return cls(method=method, settings=settings, space=first.space, weights=tables[0], like=first.genotype, cells=first.genotype)
         return cls(method=method, settings=settings, space=first.space, weights=mean(tables), like=first.genotype)
 
-    def derivation(self, network: str | None = None) -> Derivation:
-        """All cells that the weights can give, with the figures of a network (`network_of`)."""
+    def derivation(self, network: str | None = None, table: LatencyTable | None = None) -> Derivation:
+        """All cells that the weights can give, with the figures of a network (`network_of`), and latencies of `table`."""
         scores = self.method.scores(self.space, self.settings, self.weights)
-        return Derivation.of(self.space, scores, network_of(self.space, network), self.cells)
+        return Derivation.of(self.space, scores, network_of(self.space, network), self.cells, table)
 
     def genotype(self, derived: Derived, how: dict[str, Any]) -> Genotype:
         """The cells of a derivation, with the search's provenance and `how` they were derived."""
@@ -80,19 +83,36 @@ class Searched:
 
 
 def derive(
-    searched: Searched, budget: Budget, out: Path, *, network: str | None = None, best: int = 1, replace: bool = False
+    searched: Searched,
+    budget: Budget,
+    out: Path,
+    *,
+    network: str | None = None,
+    best: int = 1,
+    replace: bool = False,
+    table: LatencyTable | None = None,
+    measure: MeasureCells | None = None,
 ) -> list[Derived]:
     """Write the best cells within the budget to the folder `out`, a new one unless `replace`; returns the optimum without one and them.
 
+    Args:
+        table: latencies, which `budget.max_latency_ms` needs.
+        measure: measures networks as a whole (`within_measured`); without it the limit is one of the predicted latency alone.
+
     Raises:
-        ValueError: no cell is within the budget (names the smallest figure), or the folder can't be written.
+        ValueError: no cell is within the budget (names the smallest figure), the table is of another network, or the folder can't be
+            written.
     """
-    derivation = searched.derivation(network)
-    cells, (free,) = derivation.within(budget, best), derivation.within(Budget())
+    derivation = searched.derivation(network, table)
+    if budget.max_latency_ms is not None and measure is not None:
+        free, *cells = within_measured(derivation, budget, best, measure)
+    else:
+        cells, (free,) = derivation.within(budget, best), derivation.within(Budget())
     shared = {
         "by": "nasarch derive",
         "network": derivation.model.name,
-        "budget": asdict(budget),
+        "budget": {name: limit for name, limit in asdict(budget).items() if name != "max_latency_ms" or limit is not None},
+        **({} if table is None else {"latency": table.conditions}),
         "optimum without budget": _facts(free, free),
     }
     with new_folder(out, replace=replace) as folder:
@@ -107,13 +127,20 @@ def derive(
 
 
 def _facts(one: Derived, free: Derived) -> dict[str, Any]:
-    return {"score": round(one.score, DIGITS), "below the optimum": round(free.score - one.score, DIGITS), **one.figures._asdict()}
+    return {"score": round(one.score, DIGITS), "below the optimum": round(free.score - one.score, DIGITS)} | figure_facts(one)
+
+
+def figure_facts(one: Derived) -> dict[str, Any]:
+    """The figures by name, for a file, with the measured latency if there is one."""
+    return one.figures.facts() | ({} if one.measured_ms is None else {"measured_latency_ms": round(one.measured_ms, 4)})
 
 
 def figures(one: Derived) -> str:
-    """Multi-adds, parameters and skip connections in words."""
-    macs, params, skips = one.figures
-    return f"{macs / 1e6:.1f} {UNITS[0]}, {params / 1e6:.2f} {UNITS[1]}, {skips} {UNITS[2]}"
+    """Multi-adds, parameters, skip connections and latency in words."""
+    macs, params, skips, latency = one.figures
+    words = f"{macs / 1e6:.1f} {UNITS[0]}, {params / 1e6:.2f} {UNITS[1]}, {skips} {UNITS[2]}"
+    words += f", {latency / MICROSECONDS:.3g} {UNITS[3]}" if latency else ""
+    return words if one.measured_ms is None else f"{words}, {one.measured_ms:.3g} ms measured"
 
 
 def summary(derived: list[Derived], out: Path) -> Iterator[str]:

@@ -78,6 +78,8 @@ QUICK += [
     ["gather", "--wrong"],
     ["derive", "--help"],
     ["pareto", "--wrong"],
+    ["measure", "--help"],
+    ["measure", "--rounds", "2"],
     ["rank-paths", "--epochs", "0"],
     ["correlate", "--help"],
     ["select", "--help"],
