@@ -166,7 +166,7 @@ class SharedLayout:
         """Slots of the operations that the tensor of a wire goes to; for the way to the output those of the edges into its node."""
         x, y = wire.points[-1]
         readers = [box for box in self.layout.boxes if box.kind == "operation" and self.slots[int(box.label)].source == wire.source]
-        beyond = [box for box in readers if box.x - box.width / 2 > x - 1e-6 and (not wire.arrives or _is_end(box, x, y))]
+        beyond = [box for box in readers if (_is_end(box, x, y) if wire.arrives else box.x - box.width / 2 > x + 1e-6)]
         to_output = wire.source in self.concat and not (wire.arrives and beyond)
         return {int(box.label) for box in beyond} | (self._into(wire.source) if to_output else set())
 

@@ -12,7 +12,7 @@ from nasarch.search.runs.history import Span, Timeline, node_name
 from .panels import Axes, Line, Panel, Pen, Size, cycle_pen, describe, limits, pen_of
 
 WIDE = Size(360, 196, left=48, top=24)
-SMALL = Size(214, 154, left=40, top=26)
+SMALL = Size(214, 154, left=47, top=26)
 MEDIUM = Size(270, 174, left=46, top=26)
 STAGES = 14  # pixels of the names of stages
 ROW, BAR = 19.0, 15.0  # heights of a row of bars and of a bar
@@ -76,7 +76,7 @@ def operation_weights(space: Space, title: str, tables_TEO: Sequence[Sequence[Se
     for e, edge in enumerate(space.edges):
         axes = Axes(SMALL, timeline, y)
         axes.time(names=False)
-        axes.values(3)
+        axes.values()
         for o in sorted(shown, key=lambda o: space.operations[o] != "none"):
             axes.line(space.operations[o], lines[e, o], pen_of(space.operations[o]))
         words = "; ".join(describe([(space.operations[o], lines[e, o]) for o in shown], timeline))

@@ -49,6 +49,11 @@ def heading(words: str, *, level: int = 3, anchor: str | None = None) -> Html:
     return Html(f"<h{level}{identifier}>{escape(words)}</h{level}>")
 
 
+def anchor(name: str) -> Html:
+    """The target of a link of `contents`."""
+    return Html(f'<span id="{escape(name)}"></span>')
+
+
 def paragraph(words: str, *, soft: bool = False) -> Html:
     kind = ' class="soft"' if soft else ""
     return Html(f"<p{kind}>{escape(words)}</p>")

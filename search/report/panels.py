@@ -80,17 +80,18 @@ class Scale(NamedTuple):
         return self.start + (a - b) / (c - b) * (self.end - self.start)
 
     def ticks(self, count: int, *, whole: bool = False) -> list[float]:
-        """About `count` round values: multiples of 1, 2 or 5 times a power of ten."""
+        """At least `count` round values where there are as many: multiples of 1, 2 or 5 times a power of ten."""
         if self.log:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
             found = [m * 10.0**p for p in powers for m in (1, 2, 5) if self.low <= m * 10.0**p <= self.high]
             return found[:: max(1, len(found) // count)]
-        rough = (self.high - self.low) / count
-        power = 10.0 ** math.floor(math.log10(rough))
-        step = next(m * power for m in (1, 2, 5, 10) if m * power >= rough * 0.999)
-        step = max(step, 1.0) if whole else step
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [k * step for k in range(first, last + 1)]
+        power = 10.0 ** math.floor(math.log10(self.high - self.low))
+        for step in (power * share for share in (5, 2, 1, 0.5, 0.2, 0.1)):
+            step = max(step, 1.0) if whole else step
+            found = [k * step for k in range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)]
+            if len(found) >= count:
+                break
+        return found
 
 
 def limits(values: Sequence[float]) -> tuple[float, float]:
@@ -152,7 +153,7 @@ class Axes:
             for stage in self.timeline.stages:
                 room = self.x(stage.last + 0.5) - self.x(stage.first - 0.5)
                 self.text((self.x(stage.first) + self.x(stage.last)) / 2, top - 4, shorten(stage.value, room), "middle soft")
-        ticks = self.x.ticks(6 if size.width > 250 else 4, whole=True) if self.labels is None else [*range(1, len(self.labels) + 1)]
+        ticks = self.x.ticks(4 if size.width > 250 else 3, whole=True) if self.labels is None else [*range(1, len(self.labels) + 1)]
         for value in ticks:
             self.text(self.x(value), bottom + 14, f"{value:g}" if self.labels is None else self.labels[round(value) - 1], "middle")
         marks = "".join(f"M{number(self.x(value))} {number(bottom)}v3" for value in ticks)
@@ -160,7 +161,7 @@ class Axes:
             element("path", class_="axis", d=f"M{number(size.left)} {number(top)}V{number(bottom)}H{number(self.right)}{marks}")
         )
 
-    def values(self, count: int = 4, *, whole: bool = False) -> None:
+    def values(self, count: int = 3, *, whole: bool = False) -> None:
         """Ticks of the vertical axis, with grid lines."""
         ticks = self.y.ticks(count, whole=whole)
         lines = "".join(f"M{number(self.size.left)} {number(self.y(value))}H{number(self.right)}" for value in ticks)

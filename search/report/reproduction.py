@@ -13,7 +13,7 @@ from nasarch.search.runs.reader import MEND, Run, find_runs
 
 from . import charts
 from .charts import Metric
-from .html import Album, Html, facts, folded, heading, paragraph, table
+from .html import Album, Html, anchor, contents, facts, folded, heading, paragraph, table
 from .sections import brief, sections
 
 CURVES = ("loss", "accuracy", "learning_rate")
@@ -34,7 +34,15 @@ def page_of_row(folder: Path, out: Path | None) -> tuple[str, list[Html]]:
         ValueError: a file is damaged.
     """
     config = read_object(folder / CONFIG, row=str, place=str, options=dict)
-    return config["row"], [*_figures(folder, config), *_search(folder, config, out), *_training(folder, out), *_ranking(folder)]
+    stages = {
+        "Search": [*_search(folder, config, out)],
+        "Choice": [*_ranking(folder / "choose" / "ranking.json", "Choice")],
+        "Training": [*_training(folder, out)],
+        "Short trainings": [*_ranking(folder / "train" / "ranking.json", "Short trainings")],
+    }
+    anchors = {title: f"stage-{title.split()[0].lower()}" for title, parts in stages.items() if parts}
+    parts = [part for title in anchors for part in (anchor(anchors[title]), *stages[title])]
+    return config["row"], [contents({name: title for title, name in anchors.items()}), *_figures(folder, config), *parts]
 
 
 def _figures(folder: Path, config: Mapping[str, Any]) -> Iterator[Html]:
@@ -84,13 +92,11 @@ def _training(folder: Path, out: Path | None) -> Iterator[Html]:
         yield table(("training", "accuracy", "loss", "images"), rows, numbers=(1, 2, 3))
 
 
-def _ranking(folder: Path) -> Iterator[Html]:
+def _ranking(path: Path, title: str) -> Iterator[Html]:
     """The networks of a ranking stage, the best first."""
-    for part, title in (("choose", "Choice"), ("train", "Short trainings")):
-        path = folder / part / "ranking.json"
-        if path.is_file():
-            ranking = read_object(path, ranking=list)["ranking"]
-            with reading(path):
-                rows = [(one["name"], f"{one['mean']:.2f} %", str(len(one["accuracies"])), f"{one['parameters']:,}") for one in ranking]
-            yield heading(title, level=2)
-            yield table(("cell", "accuracy", "trainings", "parameters"), rows, numbers=(1, 2, 3))
+    if path.is_file():
+        ranking = read_object(path, ranking=list)["ranking"]
+        with reading(path):
+            rows = [(one["name"], f"{one['mean']:.2f} %", str(len(one["accuracies"])), f"{one['parameters']:,}") for one in ranking]
+        yield heading(title, level=2)
+        yield table(("cell", "accuracy", "trainings", "parameters"), rows, numbers=(1, 2, 3))

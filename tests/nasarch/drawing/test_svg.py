@@ -56,9 +56,32 @@ def test_a_tensor_is_drawn_as_far_as_it_is_read() -> None:
     """Input 0 goes to node 2 always, to node 3 in the first state; node 2 to node 3 and to the output."""
     root = ElementTree.fromstring(SharedLayout([FIRST, SECOND]).animation("x"))
     wires = {group.attrib["data-slots"] for group in root.iter("g") if group.find("path") is not None and "data-slots" in group.attrib}
-    assert {"0 2", "2", "1 3", "3"} <= wires  # the trunks of the inputs, and their branches
+    assert {"0", "1", "2", "3"} <= wires and not {"0 2", "1 3"} & wires  # the branches of the inputs, and what leads on from there
     assert "0 1" in wires or "0 1 4" in wires  # node 2 to the output, for as long as it has edges
     assert "2 3 4" in wires  # node 3 to the output
+
+
+def way(d: str) -> list[tuple[float, float]]:
+    """The points that a path of absolute M, H and C goes through."""
+    points = list[tuple[float, float]]()
+    for command, text in re.findall(r"([MHC])([-\d. ]+)", d):
+        numbers = [float(one) for one in text.split()]
+        points.append((numbers[-1], points[-1][1]) if command == "H" else (numbers[-2], numbers[-1]))
+    return points
+
+
+def test_no_line_ends_in_the_open() -> None:
+    """Where a line ends, a box begins, or another line of the same tensor: in each state, though the other one needs more lines."""
+    for state in (0, 1):
+        root = ElementTree.fromstring(SharedLayout([FIRST, SECOND]).svg(state, "x"))
+        lines = [path.attrib["d"] for path in root.iter("path") if path.attrib.get("class") is None]
+        ways = [way(d) for d in lines]
+        starts = [one[0] for one in ways]
+        ends = [one[-1] for one in ways]
+        boxes = [tuple(float(rect.attrib[key]) for key in ("x", "y", "height")) for rect in root.iter("rect")]
+        for x, y in ends:
+            at_box = any(abs(left - x) < 1 and top - 1 <= y <= top + height + 1 for left, top, height in boxes)
+            assert at_box or any(abs(x - a) <= 1 and abs(y - b) <= 1 for a, b in starts), (state, x, y)
 
 
 def test_edges_from_the_same_node_have_slots_of_their_own() -> None:

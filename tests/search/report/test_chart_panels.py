@@ -174,14 +174,20 @@ def test_a_scale_has_a_margin(values: list[float], limits: tuple[float, float]) 
     ("low", "high", "ticks"),
     [
         (0.0, 1.0, [0, 0.5, 1]),
-        (-0.4, 8.6, [0, 5]),
+        (-0.4, 8.6, [0, 2, 4, 6, 8]),
         (0.93, 2.05, [1, 1.5, 2]),
         (1e-5, 9e-5, [2e-5, 4e-5, 6e-5, 8e-5]),
-        (480.0, 530.0, [480, 500, 520]),
+        (481.0, 530.0, [490, 500, 510, 520, 530]),
+        (0.46, 0.55, [0.46, 0.48, 0.5, 0.52, 0.54]),
+        (0.1234, 0.1267, [0.124, 0.125, 0.126]),
     ],
 )
 def test_ticks_are_round_numbers_within_the_scale(low: float, high: float, ticks: list[float]) -> None:
-    assert Scale(low, high, 0, 100).ticks(4 if high < 1e-3 else 3) == pytest.approx(ticks)
+    assert Scale(low, high, 0, 100).ticks(3) == pytest.approx(ticks)
+
+
+def test_ticks_of_epochs_are_whole_numbers() -> None:
+    assert Scale(0.5, 2.5, 0, 100).ticks(4, whole=True) == [1, 2] and Scale(0.5, 50.5, 0, 100).ticks(4, whole=True) == [10, 20, 30, 40, 50]
 
 
 def test_ticks_of_a_logarithmic_scale_are_of_the_series_1_2_5() -> None:
