@@ -29,6 +29,7 @@ slow: .venv/dev
 docs: .venv/docs
 	rm -rf site
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site
+	$(BIN)/python -m nasarch gallery -o site/gallery
 	$(BIN)/python docs/check.py site
 
 mutants: .venv/dev

@@ -179,7 +179,7 @@ def loaded(path: Path) -> Any:
 
 def test_the_check_of_the_site_finds_what_is_wrong(tmp_path: Path) -> None:
     check = loaded(ROOT / "docs" / "check.py")
-    links = '<a href="b.html#there">b</a><a href="#here">a</a><a href="https://x.org">x</a><img src="b.html">'
+    links = '<a href="b.html#there">b</a><a href="#here">a</a><a href="b.html#a=1">b</a><a href="https://x.org">x</a><img src="b.html">'
     (tmp_path / "a.html").write_text(f'<p id="here">{links}')
     (tmp_path / "b.html").write_text('<p id="there"><link rel="next" href="#">')
     assert [*check.faults(tmp_path)] == [] and check.main(str(tmp_path)) == 0

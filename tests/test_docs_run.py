@@ -83,6 +83,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert main(["train", f"{folder}/runs/first", "--data", str(images), "--out", trained, *SMALL_TRAINING]) == 0
     assert main(["export", "hub", trained, "--out", f"{folder}/my_hub_folder"]) == 0
     assert main(["export", "onnx", trained, "-o", f"{folder}/onnx-files/", "--uint8-input"]) == 0
+    shutil.copy(folder / "runs" / "first" / "genotype.json", folder / "my_cell.json")
     for name in ("model", "model_uint8in"):
         shutil.copy(folder / "onnx-files" / "onnx" / f"{name}.onnx", folder)
     assert main(small_detector.command(boxes, folder / "runs" / "cells", "--epochs", "1")) == 0
