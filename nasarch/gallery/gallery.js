@@ -92,12 +92,12 @@ function ticks(low, high, count) {
 function drawChart(figure, models, key, label) {
   const width = Math.max(300, figure.clientWidth), height = Math.min(380, 0.75 * width + 60), left = 52, right = 16, top = 30, bottom = 46;
   const title = `Reported error against ${label}`;
-  const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${title}: ${models.length} networks` });
-  figure.replaceChildren(svg);
   if (!models.length) {
-    svg.append(shape("text", { x: width / 2, y: height / 2, "text-anchor": "middle" }, "No network with a reported error"));
+    figure.replaceChildren(element("p", { class: "note" }, `${title}: no network is left that has a reported error.`));
     return;
   }
+  const svg = shape("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": `${title}: ${models.length} networks` });
+  figure.replaceChildren(svg);
   const range = (values) => [Math.min(...values), Math.max(...values)];
   const across = ticks(...range(models.map((model) => model[key] / 1e6)), width / 90), up = ticks(...range(models.map((model) => model.error)), 6);
   const scale = (axis, from, to) => (value) => from + (to - from) * (value - axis.values[0]) / (axis.values.at(-1) - axis.values[0]);
