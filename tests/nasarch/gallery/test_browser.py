@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,37 +10,21 @@ import pytest
 
 from nasarch.cells.difference import difference
 from nasarch.cells.genotype import resolve
+from tests.helpers.browser import browser_page
 from tests.helpers.gallery_pages import HOSTILE, SLUG, script_data
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=[1280, 390])
-def tab(browser: Any, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A tab of that width; afterwards there were no errors, dialogs or requests other than for files, and nothing was wider than it."""
-    context = browser.new_context(
-        viewport={"width": request.param, "height": 900}, color_scheme="dark" if request.param == 390 else "light"
-    )
-    tab, wrong = context.new_page(), list[str]()
-    tab.on("console", lambda message: wrong.append(message.text))
-    tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.on("dialog", lambda dialog: wrong.append(dialog.message))
-    tab.on("request", lambda one: one.url.startswith(("file:", "data:")) or wrong.append(one.url))
-    tab.on("requestfailed", lambda one: wrong.append(f"failed: {one.url}"))
-    yield tab
-    assert tab.evaluate("document.documentElement.scrollWidth") <= request.param
-    context.close()
-    assert not wrong
+def tab(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page of that width; afterwards there were no errors, dialogs or requests other than for files, and nothing was wider than it."""
+    with browser_page(width=request.param, dark=request.param == 390) as (tab, seen):
+        tab.on("dialog", lambda dialog: seen.errors.append(dialog.message))
+        tab.on("requestfailed", lambda one: seen.errors.append(f"failed: {one.url}"))
+        yield tab
+        assert tab.evaluate("document.documentElement.scrollWidth") <= request.param
+    assert not seen.errors and all(url.startswith(("file:", "data:")) for url in seen.requests) and len(seen.requests) > 2
 
 
 def wait(tab: Any, condition: str) -> None:
