@@ -47,7 +47,8 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
-        return f"CPU ({platform.machine()}), {torch.get_num_threads()} threads"
+        count = torch.get_num_threads()
+        return f"CPU ({platform.machine()}), {count} thread{'' if count == 1 else 's'}"
     return str(device)
 
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from nasarch.cells.genotype import Genotype, resolve
+from nasarch.compute import device_name
 from nasarch.data.dataset import Images
 from nasarch.runtime import run_folder
 from nasarch.runtime.checkpoint import Checkpoint
@@ -69,7 +70,7 @@ def test_the_configuration_tells_all_of_a_search(told: CapturedCall) -> None:
         "processes": 1,
         "job": to_dict(SearchOptions(seed=4, amp="bf16", name="mine")) | {"tf32": True, "out": "there"},
         "data": {"name": "digits", "images": 48, "size": [16, 16], "source": "synthetic", "sha256": digest(images)},
-        "device": f"CPU ({platform.machine()}), {torch.get_num_threads()} threads",
+        "device": device_name(torch.device("cpu")),
         "threads": torch.get_num_threads(),
         "versions": {name: version(name) for name in ("nasarch", "torch", "timm")} | {"python": platform.python_version()},
         "command": "nasarch search ftso " + " ".join(flags),
