@@ -26,6 +26,7 @@ def measure(
     backend: Literal["onnxruntime", "pytorch"] = "onnxruntime",
     batch: Count = 1,
     threads: Count | None = None,
+    time: Literal["wall", "cpu"] = "wall",
     rounds: Annotated[int, at_least(5)] = 50,
     check: Annotated[int, at_least(0)] = 20,
 ) -> None:
@@ -42,6 +43,7 @@ def measure(
         backend: Runtime of the networks.
         batch: Batch size.
         threads: Number of CPU threads (default: PyTorch's).
+        time: Wall-clock time, or CPU time (with one thread alone), which leaves out what other processes take on a busy machine.
         rounds: Number of timed rounds; each part and network runs once in each.
         check: Number of random whole networks; 0 for none.
     """
@@ -59,7 +61,9 @@ def measure(
             display.say(stage, f"{done} of {total}", done, total, ends=done == total, stage=stage)
 
         model = network_of(cells, network)
-        table = measuring.measure(cells, model, backend=backend, batch=batch, threads=threads, rounds=rounds, check=check, report=report)
+        table = measuring.measure(
+            cells, model, backend=backend, batch=batch, threads=threads, time=time, rounds=rounds, check=check, report=report
+        )
         table.save(out)
     print_text("\n".join(_summary(table, out)))
 

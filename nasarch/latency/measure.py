@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import random
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from nasarch.models.profile import threads_set
 from nasarch.models.zoo import Model
 
 from .table import LatencyTable, Subject, WholeNetworks, space_parts
-from .timing import Backend, Clock, Report, interleaved, prepare, processor
+from .timing import CLOCKS, Backend, Clock, Report, Time, interleaved, prepare, processor
 
 
 def measure(
@@ -32,7 +31,8 @@ def measure(
     threads: int | None = None,
     rounds: int = 50,
     check: int = 20,
-    clock: Clock = time.perf_counter,
+    time: Time = "wall",
+    clock: Clock | None = None,
     report: Report | None = None,
 ) -> LatencyTable:
     """Measure the parts of networks of cells of `space` on this machine's CPU, with random weights.
@@ -41,8 +41,14 @@ def measure(
         batch: images of a batch, for which the latencies are.
         threads: of the CPU; by default PyTorch's choice.
         check: random networks that are measured as a whole; 0 for none.
-        clock: gives seconds.
+        time: "cpu" for CPU time, which is a latency with one thread alone.
+        clock: gives seconds, in place of the clock of `time`.
+
+    Raises:
+        ValueError: CPU time of several threads.
     """
+    if time == "cpu" and threads != 1:
+        raise ValueError("CPU time is the latency of one thread: give --threads 1 with --time cpu")
     report = report or (lambda words, done, total: None)
     parts, drawn = space_parts(space, model), random.Random(0)
     cells = [random_cells(space, drawn, f"random {i + 1}") for i in range(check)]
@@ -54,13 +60,14 @@ def measure(
         for i, one in enumerate(cells, 1):
             calls.append(_network_call(backend, model, one, batch))
             report("networks built", i, check)
-        overhead, *timings = interleaved(calls, rounds=rounds, clock=clock, report=report)
+        overhead, *timings = interleaved(calls, rounds=rounds, clock=clock or CLOCKS[time], report=report)
     facts = environment("cpu", *(["onnxruntime"] if backend == "onnxruntime" else []))["versions"]
     table = LatencyTable(
         subject=Subject.of(space, model),
         backend=backend,
         batch=batch,
         threads=used,
+        time=time,
         rounds=rounds,
         processor=processor(),
         versions=facts | {"pytorch": facts["torch"]},
@@ -75,7 +82,7 @@ def measure(
 
 
 def measure_cells(table: LatencyTable, model: Model) -> Callable[[Sequence[Genotype]], list[float]] | None:
-    """A function that measures networks as a whole under the conditions of the table: its backend, batch, threads and number of rounds.
+    """A function that measures networks as a whole under the table's conditions: backend, batch, threads, clock, rounds.
 
     It returns milliseconds. None: the table is of a machine with another processor.
     """
@@ -84,7 +91,9 @@ def measure_cells(table: LatencyTable, model: Model) -> Callable[[Sequence[Genot
 
     def measured(cells: Sequence[Genotype]) -> list[float]:
         with threads_set(table.threads), seeded(0):
-            timings = interleaved([_network_call(table.backend, model, one, table.batch) for one in cells], rounds=table.rounds)
+            timings = interleaved(
+                [_network_call(table.backend, model, one, table.batch) for one in cells], rounds=table.rounds, clock=CLOCKS[table.time]
+            )
         return [one.median_ms for one in timings]
 
     return measured

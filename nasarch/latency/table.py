@@ -30,7 +30,7 @@ from nasarch.ranges import Count, NonNegative, Positive, check_ranges
 from nasarch.runtime.json_files import check_types, read_object, reading, typed_keys
 from nasarch.strict_json import pretty
 
-from .timing import Backend, Timing
+from .timing import Backend, Time, Timing
 
 SCHEMA = "nasarch.latency/1"
 DIGITS = 6  # of a time in milliseconds in a file
@@ -108,6 +108,7 @@ class LatencyTable:
     backend: Backend
     batch: Count
     threads: Count
+    time: Time
     rounds: Count
     processor: str
     versions: Mapping[str, str]
@@ -157,9 +158,10 @@ class LatencyTable:
 
     @property
     def conditions(self) -> str:
-        """Backend, batch, threads and processor in words."""
+        """Backend, batch, threads, clock and processor in words."""
         threads = f"{self.threads} thread{'s' * (self.threads > 1)}"
-        return f"{self.backend} {self.versions.get(self.backend, '')}, batch {self.batch}, {threads}, {self.processor}".replace(" ,", ",")
+        runtime = f"{self.backend} {self.versions.get(self.backend, '')}".strip()
+        return f"{runtime}, batch {self.batch}, {threads}{', CPU time' * (self.time == 'cpu')}, {self.processor}"
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the JSON file `path`, atomically."""

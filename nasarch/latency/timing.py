@@ -22,9 +22,11 @@ from torch import Tensor, nn
 from nasarch.models.profile import quartiles
 
 Backend = Literal["onnxruntime", "pytorch"]
+Time = Literal["wall", "cpu"]  # wall-clock time; CPU time of the process, without what others take, which is the latency of one thread
 Clock = Callable[[], float]
 Report = Callable[[str, int, int], None]  # what is done, of how many
 
+CLOCKS: dict[Time, Clock] = {"wall": time.perf_counter, "cpu": time.process_time}
 WARMUP = 3  # rounds
 OPSET = 17
 

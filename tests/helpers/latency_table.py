@@ -20,6 +20,7 @@ def made_up_table(space: Space, model: Model, *, seed: int = 0, overhead_us: int
         backend="onnxruntime",
         batch=1,
         threads=1,
+        time="wall",
         rounds=5,
         processor=processor(),
         versions={"onnxruntime": "1.0"},

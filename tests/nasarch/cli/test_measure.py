@@ -57,7 +57,7 @@ def test_measure_writes_a_table_and_says_how_well_it_predicts(run: Run, tmp_path
     status, printed, _ = run("measure", *words, "--batch", "4", "--threads", "2", "--rounds", "7", "--check", "5", "-o", str(out))
     ((space, network, settings),) = asked
     assert (space.nodes, space.operations, network) == (3, ("skip_connect", "sep_conv_3x3"), "nas_cifar")
-    assert settings == {"backend": "pytorch", "batch": 4, "threads": 2, "rounds": 7, "check": 5}
+    assert settings == {"backend": "pytorch", "batch": 4, "threads": 2, "time": "wall", "rounds": 7, "check": 5}
     table = LatencyTable.load(out)
     lines = printed.splitlines()
     assert status == 0 and lines[0] == "rounds: 5 of 5"
@@ -77,6 +77,8 @@ def test_what_can_not_be_measured_is_refused(run: Run, tmp_path: Path) -> None:
         (("--operations", "sep_conv"), "unknown operation 'sep_conv' in space 'darts'"),
         (("--rounds", "2"), "--rounds 2: choose 5 or more"),
         (("--batch", "0"), "--batch 0: choose 1 or more"),
+        (("--time", "cpu"), "CPU time is the latency of one thread: give --threads 1"),
+        (("--time", "cpu", "--threads", "2"), "CPU time is the latency of one thread: give --threads 1"),
     ):
         status, _, err = run("measure", *words, "-o", str(tmp_path / "none.json"))
         assert status == 2 and message in err and not (tmp_path / "none.json").exists()

@@ -92,6 +92,7 @@ def damaged(value: dict[str, Any]) -> dict[str, dict[str, Any]]:
         "parts are no list": value | {"parts": {}},
         "an unknown key": value | {"more": 1},
         "another backend": value | {"backend": "tvm"},
+        "another clock": value | {"time": "sun"},
         "no batch": value | {"batch": 0},
         "batch is text": value | {"batch": "1"},
         "negative overhead": value | {"overhead_ms": -1.0},

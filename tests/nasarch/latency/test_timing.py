@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import time
+from functools import partial
+from itertools import count
+
 import pytest
 import torch
 from torch import nn
 
+from nasarch.cells.random_cells import random_cells
 from nasarch.cells.space import DARTS, NATS, Space
 from nasarch.latency import measure as measuring
 from nasarch.latency.measure import measure, measure_cells
@@ -82,6 +88,21 @@ def test_a_table_is_measured_by_the_clock(monkeypatch: pytest.MonkeyPatch) -> No
     assert table.check is not None and table.check.kendall == 1 and table.scale == pytest.approx(1, abs=1e-6)
     assert table.check.error == pytest.approx(0, abs=1e-6) and len({*table.check.measured_ms}) == 4
     assert (table.batch, table.threads, table.rounds, table.processor) == (3, 1, 5, processor())
+
+
+def test_the_clock_is_the_one_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that goes 2 ms from one reading to the next, and one that goes 1 ms."""
+    monkeypatch.setattr(measuring, "prepare", lambda *given: lambda: None)
+    assert measuring.CLOCKS == {"wall": time.perf_counter, "cpu": time.process_time}
+    for name, step in (("wall", 0.002), ("cpu", 0.001)):
+        monkeypatch.setitem(measuring.CLOCKS, name, partial(next, count(0, step)))
+    model, few = small(DARTS), DARTS.with_operations(["skip_connect"]).with_nodes(1)
+    wall, cpu = (measure(few, model, threads=1, rounds=5, check=0, time=clock) for clock in ("wall", "cpu"))  # type: ignore[arg-type]
+    assert (wall.overhead_ms, cpu.overhead_ms) == pytest.approx((2, 1)) and (wall.time, cpu.time) == ("wall", "cpu")
+    assert "1 thread, CPU time, " in cpu.conditions and "CPU time" not in wall.conditions
+    for table, step in ((wall, 2), (cpu, 1)):
+        measured = measure_cells(table, model)
+        assert measured is not None and measured([random_cells(few, random.Random(0), "cells")]) == pytest.approx([step])
 
 
 def test_without_a_check_there_is_no_scale() -> None:
