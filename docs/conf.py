@@ -39,4 +39,5 @@ html_math_renderer = "mathml"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
+html_show_search_summary = False  # browsers refuse to fetch pages from the disk
 html_show_sphinx = False
