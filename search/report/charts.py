@@ -79,6 +79,8 @@ def operation_weights(space: Space, title: str, tables_TEO: Sequence[Sequence[Se
         axes.values()
         for o in sorted(shown, key=lambda o: space.operations[o] != "none"):
             axes.line(space.operations[o], lines[e, o], pen_of(space.operations[o]))
+        if not any(_numbers(lines[e, o]) for o in shown):
+            axes.text((SMALL.left + axes.right) / 2, (SMALL.top + axes.bottom) / 2, "no candidates", "middle soft")
         words = "; ".join(describe([(space.operations[o], lines[e, o]) for o in shown], timeline))
         panels.append(axes.panel(edge_title(space, edge), words, row=edge.target - space.inputs + 1, column=edge.source + 1))
     legend = tuple((space.operations[o], pen_of(space.operations[o])) for o in shown)

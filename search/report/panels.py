@@ -18,7 +18,7 @@ from typing import NamedTuple
 from nasarch.drawing.svg import element, escape, node_label, number
 from nasarch.search.runs.history import Span, Timeline
 
-MARKED = 16  # epochs up to which every point has a marker
+MARKED, SPARSE = 16, 8  # epochs up to which every point has a marker; about as many markers has a longer line, if it is one of several
 LETTER = 6.2  # mean width of a letter, pixels
 
 
@@ -181,9 +181,9 @@ class Axes:
         """A line by epoch, broken where a stage begins, since the network starts anew there, and where there is no finite value."""
         first, last = self.timeline.first, self.timeline.last
         values = [*line[first - 1 : last]] + [None] * (last - first + 1 - len(line[first - 1 : last]))
+        every = 1 if self.timeline.epochs <= MARKED else -(-self.timeline.epochs // SPARSE)
         path, marks = "", ""
         for stage in self.timeline.stages:
-            marked = self.timeline.epochs <= MARKED or stage.first == stage.last
             is_open = False
             for epoch in range(stage.first, stage.last + 1):
                 value = values[epoch - first]
@@ -192,7 +192,8 @@ class Axes:
                     continue
                 x, y = self.x(epoch), self.y(value)
                 path += self._step(x, y, is_open) if steps else f"{'L' if is_open else 'M'}{number(x)} {number(y)}"
-                marks += f"M{number(x)} {number(y)}{SHAPES[pen.marker]}" if marked else ""
+                if every == 1 or stage.first == stage.last or (name and (epoch - first) % every == every // 2):
+                    marks += f"M{number(x)} {number(y)}{SHAPES[pen.marker]}"
                 is_open = True
         told = " ".join("-" if value is None else f"{value:.5g}" for value in values)
         drawn = [element("path", d=path, class_=f"line {pen.dashes}", stroke_width=pen.width)] if path else []

@@ -213,6 +213,12 @@ def test_a_single_epoch_is_a_point() -> None:
     assert panel.part("", "marks")[0].attrib["d"].startswith("M199 ")
 
 
+def test_an_edge_without_candidates_says_so() -> None:
+    tables = [[[0.0 if e == 1 else 0.5] * len(NATS.operations) for e in range(len(NATS.edges))]] * 4
+    panels = drawn(charts.operation_weights(NATS, "cell", tables, TIMELINE)).panels
+    assert [panel.texts("soft") for panel in panels] == [["no candidates"] if e == 1 else [] for e in range(len(NATS.edges))]
+
+
 def test_a_hostile_name_is_text() -> None:
     evil = "<script>&\"'\x00"
     shown = evil.replace("\x00", "\ufffd")

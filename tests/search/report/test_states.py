@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,15 @@ def test_a_stage_of_one_epoch_is_a_dot_and_long_lines_have_none() -> None:
         (panel,) = drawn(charts.curves([Metric("x", {"": [1.0] * len(stages)})], Timeline.of(epochs(*stages)))).panels
         marks = [numbers(mark)[0] for part in panel.part("", "marks") for mark in part.attrib["d"].split("M")[1:]]
         assert [round(panel.epoch(x)) for x in marks] == marked
+
+
+def test_long_lines_of_several_have_some_markers() -> None:
+    (panel,) = drawn(charts.curves([Metric("x", {"a": [1.0] * 50, "b": [2.0] * 50})], Timeline.of(epochs(*["a"] * 50)))).panels
+    for name in "ab":
+        marks = [numbers(mark)[0] for part in panel.part(name, "marks") for mark in part.attrib["d"].split("M")[1:]]
+        assert [round(panel.epoch(x)) for x in marks] == [4, 11, 18, 25, 32, 39, 46]
+    shapes = [re.sub(r"M[-\d. ]+", "", panel.part(name, "marks")[0].attrib["d"]) for name in "ab"]
+    assert shapes[0] != shapes[1]
 
 
 def test_grey_ground_is_explained_where_there_is_some() -> None:
