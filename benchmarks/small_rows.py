@@ -1,6 +1,6 @@
 """Every row of `nasarch reproduce` that needs classes alone, at the smallest scale on a small part of the digits: that the line runs.
 
-Four classes of 16x16 pixels, 12 images of each to train and 4 to test; networks of 3 cells and 4 channels, one epoch of each stage, one
+Five classes of 16x16 pixels, 12 images of each to train and 4 to test; networks of 3 cells and 4 channels, one epoch of each stage, one
 search and one training. The figures say nothing about the cells; that there are figures says that every command does its part.
 
     python benchmarks/small_rows.py [--rows PATTERN] [--out DIR]
@@ -30,7 +30,7 @@ from nasarch.search.rows.rows import matching
 from nasarch.search.settings.presets import PRESETS
 from nasarch.search.training.recipes import RECIPES
 
-SIDE, CLASSES, TRAIN, TEST = 16, 4, 12, 4
+SIDE, CLASSES, TRAIN, TEST = 16, 5, 12, 4
 
 
 def runnable(pattern: str = "*") -> list[Row]:
@@ -82,7 +82,7 @@ def _changes(row: Row) -> list[str]:
         names = ("operation.layers", "topology.layers") if search.method == "dots" else ("layers",)
         changes += [f"search.{name}={1 if preset.space == 'nats' else 3}" for name in names]
         changes += ["search.iterations=1"] if "--iterations" in search.flags else []
-        changes += ["search.images=24"] if getattr(preset.settings(), "images", None) is not None else []
+        changes += ["search.images=25"] if getattr(preset.settings(), "images", None) is not None else []
         changes += ["search.fractions=0.5 0.5"] if getattr(preset.settings(), "fractions", None) == (0.1, 0.025) else []
     if row.step(RankPaths):
         changes += ["search.nodes=2", "search.best=1", "search.ends=1", "search.cells=3", "search.channels=4", "search.batch-size=16"]
