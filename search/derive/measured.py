@@ -1,7 +1,7 @@
 """Cells within a latency that whole networks keep: measured, with a budget of predicted latency that is tightened until they do.
 
 Predictions are additive, and latency is not. The cells of the greatest score within the limit by prediction are measured; as long as one
-is slower, the limit of the prediction is lowered by the ratio of measured to predicted latency, below that cell's own prediction.
+is slower, the limit of the prediction is lowered by the greatest ratio of measured to predicted latency, below that cell's own prediction.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from .budget import Budget, Derivation, Derived
 from .costs import MICROSECONDS
 
 ATTEMPTS = 5  # of a derivation with its measurement
+MARGIN = 0.98  # of the limit, once more for each attempt after the second, since measurements scatter
 MeasureCells = Callable[[Sequence[Genotype]], Sequence[float]]  # milliseconds of the networks with these cells
 
 
@@ -38,8 +39,8 @@ def within_measured(derivation: Derivation, budget: Budget, best: int, measure: 
         slow = [one for one in found if _ms(one) > limit]
         if not slow:
             break
-        ratio = max(MICROSECONDS * _ms(one) / one.figures.latency for one in slow)
-        lower = min(limit / ratio, min(one.figures.latency for one in slow) / MICROSECONDS - 1 / MICROSECONDS)
+        ratio = max(MICROSECONDS * _ms(one) / one.figures.latency for one in seen.values())
+        lower = min(MARGIN**attempt * limit / ratio, min(one.figures.latency for one in slow) / MICROSECONDS - 1 / MICROSECONDS)
         tightened = replace(tightened, max_latency_ms=max(lower, 1 / MICROSECONDS))
         try:
             found = derivation.within(tightened, best)
