@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_line import python
+from tests.helpers.timm_scripts import timm_script
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NOTEBOOK = EXAMPLES / "demo.ipynb"
@@ -24,6 +25,7 @@ EXPECTED = {  # package, and the last line
     "own_operation": ("onnxruntime", "difference to PyTorch below 1e-4: True"),
     "openvino_inference": ("openvino", "(airplane|automobile|bird|cat|deer|dog|frog|horse|ship|truck)"),
     "segmentation": ("segmentation_models_pytorch", r"loss \d.*"),
+    "timm_train": ("timm", r"top-1 accuracy [5-9]\d\.\d %"),
     "transformers_pipeline": ("transformers", r"\w+: 0\.\d+"),
 }
 
@@ -40,8 +42,9 @@ def test_an_example_runs(name: str, tmp_path: Path) -> None:
     package, line = EXPECTED[name]
     if find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
+    arguments = [timm_script("train.py")] if name == "timm_train" else []
     path = os.pathsep.join([str(EXAMPLES.parent), os.environ.get("PYTHONPATH", "")])
-    done = python("-W", "ignore", str(EXAMPLES / f"{name}.py"), cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
+    done = python("-W", "ignore", str(EXAMPLES / f"{name}.py"), *arguments, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path})
     assert done.returncode == 0 and re.fullmatch(line, done.stdout.splitlines()[-1]), done.stdout + done.stderr
     assert not any(tmp_path.iterdir())
 
