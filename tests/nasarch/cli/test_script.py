@@ -202,5 +202,7 @@ def test_timm_s_export_writes_a_graph(tmp_path: Path) -> None:
     graph = onnx.load(tmp_path / "model.onnx")
     onnx.checker.check_model(graph, full_check=True)
     assert timm.is_model("pc_darts_cifar_shallow") and len(graph.graph.output) == 1
-    done = by_timm("onnx_validate.py", digits(tmp_path, 20), "--onnx-input", "model.onnx", "--img-size", 32, "-b", 1, "-j", 0, folder=tmp_path)
+    done = by_timm(
+        "onnx_validate.py", digits(tmp_path, 20), "--onnx-input", "model.onnx", "--img-size", 32, "-b", 1, "-j", 0, folder=tmp_path
+    )
     assert " * Prec@1 " in done.stdout
