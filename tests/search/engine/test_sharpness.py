@@ -99,7 +99,7 @@ def test_every_step_has_its_line_and_the_report_its_picture(tmp_path: Path) -> N
     within = {f"epoch-{epoch}-step-{step}" for epoch in (1, 2) for step in wanted if step < steps}
     assert cells == {"epoch-1", "epoch-2"} | within
     page = write_report([run], tmp_path / "report").read_text()
-    assert "Fig. 4d" in page and any("iteration" in path.name for path in (tmp_path / "report").rglob("*.png"))
+    assert "Fig. 4d" in page and any("iteration" in path.name for path in (tmp_path / "report").rglob("*.svg"))
     assert "the cell by iteration (FTSO Fig. 3c)" in page
 
 

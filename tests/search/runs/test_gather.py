@@ -141,7 +141,7 @@ def test_a_report_on_the_runs_shows_their_consensus(runs: Path, tmp_path: Path, 
     assert main(["report", str(runs), "--out", str(tmp_path / "page")]) == 0
     page = (tmp_path / "page" / "index.html").read_text()
     assert page.index("<h2>Stability") < page.index("<h2>Consensus") and "runs in a half" in page
-    assert (tmp_path / "page" / "consensus.png").is_file() and (tmp_path / "page" / "consensus-agreement.png").is_file()
+    assert (tmp_path / "page" / "consensus.svg").is_file() and (tmp_path / "page" / "consensus-agreement.svg").is_file()
     assert f"{json.loads((runs / 'consensus' / 'agreement.json').read_text())[-1]['edges']:.1%}" in page
     damaged = tmp_path / "damaged"
     shutil.copytree(runs, damaged)

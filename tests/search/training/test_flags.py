@@ -32,6 +32,7 @@ TRAIN_JOB: dict[str, tuple[list[str], Any]] = {
     "runs": (["--runs", "3"], 3),
     "device": (["--device", "cpu"], "cpu"),
     "amp": (["--amp", "bf16"], "bf16"),
+    "recompute": (["--recompute"], True),
     "tf32": (["--tf32"], True),
     "capture": (["--capture"], True),
     "deterministic": (["--deterministic"], True),
