@@ -77,7 +77,8 @@ def document(outcomes: Sequence[Mapping[str, Any]]) -> str:
     hardware = sorted({f"{one['device']}, torch {one['torch']}, {one['date']}" for one in smallest.values()})
     parts.append(
         f"{len(ROWS)} rows, of which {len(runnable)} can be run. {len(smallest)} ran at the smallest scale on a small part of the "
-        "digits (`python benchmarks/small_rows.py`: one epoch a stage, 48 images, networks of 3 cells and 4 channels; "
+        "digits (`python benchmarks/small_rows.py`: one epoch a stage, 48 images of four classes (five classes since), "
+        "networks of 3 cells and 4 channels; "
         f"{'; '.join(hardware) or 'not yet'}), which says that every command of the row does its part, and nothing about cells.\n"
     )
     for key, title in PAPERS.items():

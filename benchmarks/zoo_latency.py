@@ -29,6 +29,7 @@ from torch import nn
 
 import nasarch
 from nasarch.atomic import write_text
+from nasarch.latency.timing import processor
 from nasarch.models.profile import quartiles
 
 BASELINES = {32: "darts_v2_cifar", 224: "darts_v2_cifar_224"}
@@ -50,12 +51,6 @@ def ratio(model: nn.Module, baseline: nn.Module, size: int, turns: int) -> dict[
     return {"ratio": round(statistics.median(ratios), 3), "quartiles": [round(quartile, 3) for quartile in quartiles(ratios)]}
 
 
-def processor() -> str:
-    """Name of the CPU."""
-    found = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{(found or [platform.processor()])[0]} ({platform.machine()})"
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description="Latency of the models of the zoo as ratios to a baseline.")
     parser.add_argument("--turns", type=int, default=31, help="timed turns of a model and its baseline")
@@ -75,7 +70,7 @@ def main() -> None:
         "date": datetime.date.today().isoformat(),
         "measured": "median over the turns of the ratio of CPU seconds of a forward pass without gradients, model to baseline",
         "runtime": "PyTorch eager, float32, batch size 1",
-        "device": f"{processor()}, 1 thread",
+        "device": f"{processor()} ({platform.machine()}), 1 thread",
         "versions": {"nasarch": nasarch.__version__, "torch": torch.__version__, "python": platform.python_version()},
         "turns": options.turns,
         "note": options.note,

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 import os
-import platform
 import shutil
 import statistics
 import time
@@ -34,6 +33,7 @@ from nasarch.export.onnx.session import run
 from nasarch.export.onnx.variants import to_int8
 from nasarch.export.source.config import describe
 from nasarch.export.source.find import find_model
+from nasarch.latency.timing import processor
 from nasarch.models.cost import measured as cost_of
 from nasarch.models.profile import check_positive, quartiles, threads_set
 
@@ -144,7 +144,7 @@ def _measured(model: nn.Module, shape: Shape, batch: int, runs: int, compiled: b
         versions={
             "torch": torch.__version__,
             "onnxruntime": onnxruntime.__version__,
-            "processor": platform.processor() or platform.machine(),
+            "processor": processor(),
         },
         rows=tuple(_rows(variants, batch, runs, clock)),
         skipped={} if isinstance(speedup, Variant) else {"torch.compile": speedup},

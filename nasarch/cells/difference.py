@@ -127,10 +127,10 @@ def graph_edges(cell: Cell) -> tuple[GraphEdge, ...]:
 
 def _by_nodes(edges: Iterable[GraphEdge]) -> dict[tuple[int, int], list[str]]:
     """Operations by source and target."""
-    found = defaultdict[tuple[int, int], list[str]](list)
+    operations = defaultdict[tuple[int, int], list[str]](list)
     for edge in edges:
-        found[edge.source, edge.target].append(edge.operation)
-    return dict(found)
+        operations[edge.source, edge.target].append(edge.operation)
+    return dict(operations)
 
 
 def _count(a: Mapping[tuple[int, int], list[str]], b: Mapping[tuple[int, int], list[str]], names: Mapping[int, int]) -> int:
@@ -147,19 +147,19 @@ def _changes(a: list[str], b: list[str]) -> int:
 
 def _pairs(a: Iterable[GraphEdge], b: Iterable[GraphEdge], names: Mapping[int, int]) -> Iterator[Pair]:
     """All edges: those of A in their order, each beside its edge of B, and those only in B."""
-    left = defaultdict[tuple[int, int], list[GraphEdge]](list)  # edges of B without a counterpart yet, by A's nodes
+    unmatched = defaultdict[tuple[int, int], list[GraphEdge]](list)  # edges of B without a counterpart yet, by A's nodes
     for edge in b:
-        left[names[edge.source], names[edge.target]].append(edge)
+        unmatched[names[edge.source], names[edge.target]].append(edge)
     equal = dict[int, GraphEdge]()
     for index, edge in enumerate(a):
-        there = left[edge.source, edge.target]
+        there = unmatched[edge.source, edge.target]
         if (same := next((other for other in there if other.operation == edge.operation), None)) is not None:
             there.remove(same)
             equal[index] = same
     for index, edge in enumerate(a):
-        there = left[edge.source, edge.target]
+        there = unmatched[edge.source, edge.target]
         yield Pair(edge, equal[index] if index in equal else there.pop(0) if there else None)
-    yield from (Pair(None, edge) for there in left.values() for edge in there)
+    yield from (Pair(None, edge) for there in unmatched.values() for edge in there)
 
 
 def _target(pair: Pair, names: Mapping[int, int]) -> tuple[bool, int]:

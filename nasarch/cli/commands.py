@@ -79,11 +79,11 @@ def diff(a: ModelOrRun, b: ModelOrRun, *, json: bool = False) -> None:
     from .comparison import as_dict, describe
 
     cells = find_source(a).cells, find_source(b).cells
-    found = difference(*cells)
+    compared = difference(*cells)
     if json:
-        print_json(as_dict(*cells, found))
+        print_json(as_dict(*cells, compared))
     else:
-        print_text(describe(*cells, found))
+        print_text(describe(*cells, compared))
 
 
 def draw(source: Source, *, out: Picture) -> None:

@@ -15,19 +15,21 @@ from nasarch.models.zoo import Model
 MARKS = {"equal": " ", "changed": "~", "only_a": "-", "only_b": "+"}
 
 
-def describe(a: Genotype, b: Genotype, found: Difference) -> str:
+def describe(a: Genotype, b: Genotype, compared: Difference) -> str:
     """Distance, both names, the edges of each cell kind beside each other, and the costs."""
-    return "\n".join([summary(found), "", *_origins(a, b), *_cells(a, b, found), "", *_costs(a, b)])
+    return "\n".join([summary(compared), "", *_origins(a, b), *_cells(a, b, compared), "", *_costs(a, b)])
 
 
-def summary(found: Difference) -> str:
+def summary(compared: Difference) -> str:
     """The distance in one line, with what it is made of."""
-    if not found.distance:
-        renumbered = any(cell.is_renumbered for cell in found.cells.values())
+    if not compared.distance:
+        renumbered = any(cell.is_renumbered for cell in compared.cells.values())
         return f"distance 0: the cells are equal{', with their nodes in another order' if renumbered else ''}"
-    how = "" if found.is_exact else "; nodes of large cells are compared by their numbers"
-    counts = f"only in A {found.count('only_a')}, only in B {found.count('only_b')}, with another operation {found.count('changed')}"
-    return f"distance {found.distance}: edges {counts}{how}"
+    how = "" if compared.is_exact else "; nodes of large cells are compared by their numbers"
+    counts = (
+        f"only in A {compared.count('only_a')}, only in B {compared.count('only_b')}, with another operation {compared.count('changed')}"
+    )
+    return f"distance {compared.distance}: edges {counts}{how}"
 
 
 def _origins(a: Genotype, b: Genotype) -> Iterator[str]:
@@ -37,8 +39,8 @@ def _origins(a: Genotype, b: Genotype) -> Iterator[str]:
         yield f"  {letter}  {one.name:<{width}}  {method}, searched on {data}"
 
 
-def _cells(a: Genotype, b: Genotype, found: Difference) -> Iterator[str]:
-    for kind, cell in found.cells.items():
+def _cells(a: Genotype, b: Genotype, compared: Difference) -> Iterator[str]:
+    for kind, cell in compared.cells.items():
         texts = [_texts(pair, a.cells[kind], b.cells[kind]) for pair in cell.pairs]
         width = max(len(one) for one, _ in texts)
         yield from ("", f"{kind} cell, distance {cell.distance}{_matching(cell)}", f"    {'A':<{width}}    B")
@@ -74,7 +76,7 @@ def _network(model: Model) -> str:
     return f"{model.name}, {model.network.size}x{model.network.size}"
 
 
-def as_dict(a: Genotype, b: Genotype, found: Difference) -> dict[str, Any]:
+def as_dict(a: Genotype, b: Genotype, compared: Difference) -> dict[str, Any]:
     """The difference as a JSON object; an edge is [operation, source, target], and one to the output ["", source, -1]."""
     cells = {
         kind: {
@@ -82,14 +84,14 @@ def as_dict(a: Genotype, b: Genotype, found: Difference) -> dict[str, Any]:
             "nodes": {str(one): other for one, other in cell.nodes.items()},
             "edges": [{"status": pair.status, "a": _edge(pair.a), "b": _edge(pair.b)} for pair in cell.pairs],
         }
-        for kind, cell in found.cells.items()
+        for kind, cell in compared.cells.items()
     }
     networks = [
         {"network": one.name, "a": cost_of(one)._asdict(), "b": cost_of(other)._asdict()}
         for one, other in zip(generic_models_of(a), generic_models_of(b), strict=True)
     ]
     names = {"a": a.name, "b": b.name}
-    return {**names, "distance": found.distance, "is_exact": found.is_exact, "cells": cells, "networks": networks}
+    return {**names, "distance": compared.distance, "is_exact": compared.is_exact, "cells": cells, "networks": networks}
 
 
 def _edge(edge: GraphEdge | None) -> list[Any] | None:

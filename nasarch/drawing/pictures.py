@@ -37,11 +37,11 @@ class Drawing(NamedTuple):
 
 def drawings(genotype: Genotype) -> dict[str, Drawing]:
     """The cells by kind."""
-    found = {}
+    by_kind = {}
     for kind, cell in genotype.cells.items():
         layout = lay_out(arrows(cell), cell.inputs, cell.live_concat, text_width)
-        found[kind] = Drawing("".join(_shapes(layout, cell)), layout.width * DPI, layout.height * DPI)
-    return found
+        by_kind[kind] = Drawing("".join(_shapes(layout, cell)), layout.width * DPI, layout.height * DPI)
+    return by_kind
 
 
 def picture(name: str, cells: Mapping[str, Drawing]) -> str:

@@ -176,12 +176,12 @@ class SharedLayout:
 
 def edges_of(cell: Cell) -> dict[Slot, str]:
     """The operations on the edges of a cell's network: those of live nodes that read an input or a live node."""
-    found, count = dict[Slot, str](), Counter[tuple[int, int]]()
+    operations, count = dict[Slot, str](), Counter[tuple[int, int]]()
     for node in cell.live:
         for op in cell.edges_of(node):
-            found[Slot(node, op.source, count[node, op.source])] = op.operation
+            operations[Slot(node, op.source, count[node, op.source])] = op.operation
             count[node, op.source] += 1
-    return found
+    return operations
 
 
 def _is_end(box: Box, x: float, y: float) -> bool:

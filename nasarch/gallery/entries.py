@@ -82,15 +82,15 @@ def cells_of(sources: Iterable[str] = ()) -> list[GalleryCell]:
         ValueError: a source has no cells.
     """
     zoo = [resolve(name) for name in names()]
-    found = [_cell(name, genotype, in_zoo=True) for name, genotype in zip(names(), zoo, strict=True)]
+    entries = [_cell(name, genotype, in_zoo=True) for name, genotype in zip(names(), zoo, strict=True)]
     for source in sources:
         for _, model in find_sources(source):
             if any(one.name == model.cells.name and one == model.cells for one in zoo):
                 continue
             genotype = public_genotype(model.cells)
-            slug = _slug(genotype.name, {one.slug for one in found})
-            found.append(_cell(slug, genotype, in_zoo=False, results=model.results))
-    return found
+            slug = _slug(genotype.name, {one.slug for one in entries})
+            entries.append(_cell(slug, genotype, in_zoo=False, results=model.results))
+    return entries
 
 
 def _slug(name: str, taken: set[str]) -> str:
@@ -141,9 +141,9 @@ def differences(cells: Sequence[GalleryCell]) -> dict[tuple[int, int], Differenc
     }
 
 
-def nearest(index: int, count: int, found: Mapping[tuple[int, int], Difference]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+def nearest(index: int, count: int, pairs: Mapping[tuple[int, int], Difference]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
     """Indices and distances of the neighbours of a cell among `count` cells, and of the next nearest ones; nearest first."""
-    others = [(other, found.get((min(index, other), max(index, other)))) for other in range(count) if other != index]
+    others = [(other, pairs.get((min(index, other), max(index, other)))) for other in range(count) if other != index]
     ranked = sorted(((other, one.distance) for other, one in others if one is not None), key=lambda pair: pair[1])
     neighbours = [pair for pair in ranked if pair[1] <= NEIGHBOUR]
     return neighbours, ranked[len(neighbours) : len(neighbours) + NEAREST]

@@ -31,6 +31,7 @@ from nasarch.cells.difference import CellDifference, Difference, graph_edges
 from nasarch.drawing.pictures import drawings, picture
 from nasarch.drawing.svg import CSS
 from nasarch.drawing.text import INPUTS, OUTPUT, text
+from nasarch.strict_json import plain
 
 from .entries import GalleryCell, cells_of, differences, latencies, nearest
 
@@ -60,7 +61,7 @@ def write_gallery(out: str | os.PathLike[str], sources: Sequence[str] = ()) -> G
     """
     with new_folder(Path(out)) as folder:
         cells = cells_of(sources)
-        found = differences(cells)
+        distances = differences(cells)
         environment = _environment()
         for name in ("cells", "pictures"):
             (folder / name).mkdir()
@@ -70,13 +71,13 @@ def write_gallery(out: str | os.PathLike[str], sources: Sequence[str] = ()) -> G
             elements[cell.slug] = {kind: one.svg(f"{kind} cell of {name}") for kind, one in drawn.items()}
             cell.genotype.save(folder / "cells" / f"{cell.slug}.json")
             _write(folder / "pictures" / f"{cell.slug}.svg", picture(name, drawn))
-            neighbours = [[(cells[other], distance) for other, distance in pairs] for pairs in nearest(index, len(cells), found)]
+            neighbours = [[(cells[other], distance) for other, distance in pairs] for pairs in nearest(index, len(cells), distances)]
             page = environment.get_template("cell.html").render(cell=cell, neighbours=neighbours, **_about(cell), root="../")
             _write(folder / "cells" / f"{cell.slug}.html", page)
         models = [(cell, model) for cell in cells for model in cell.models]
         for name in ("index.html", "compare.html"):
             _write(folder / name, environment.get_template(name).render(cells=cells, models=models, root=""))
-        _write(folder / "data.js", f"const GALLERY = {_script(_data(cells, found))};\n")
+        _write(folder / "data.js", f"const GALLERY = {_script(_data(cells, distances))};\n")
         _write(folder / "pictures.js", f"const PICTURES = {_script(elements)};\n")
         _write(folder / "gallery.css", (HERE / "gallery.css").read_text(encoding="utf-8") + CSS)
         shutil.copyfile(HERE / "gallery.js", folder / "gallery.js")
@@ -116,25 +117,19 @@ def _about(cell: GalleryCell) -> dict[str, Any]:
     """What the page of a cell shows of its provenance."""
     about = cell.genotype.provenance
     paper, source = about.get("paper", {}), about.get("source", {})
-    plain = {key: value for key, value in source.items() if not isinstance(value, (Mapping, list, tuple))}
+    short = {key: value for key, value in source.items() if not isinstance(value, (Mapping, list, tuple))}
     return {
         "about": about,
         "paper": paper,
         "arxiv": _link(f"https://arxiv.org/abs/{paper['arxiv']}") if "arxiv" in paper else None,
-        "source": plain,
-        "details": {key: json.dumps(_thawed(source[key]), indent=1, ensure_ascii=False) for key in source if key not in plain},
+        "source": short,
+        "details": {key: json.dumps(plain(source[key]), indent=1, ensure_ascii=False) for key in source if key not in short},
         "text": text(cell.genotype),
         "counts": {kind: [len(one.edges_of(node)) for node in one.inner_nodes] for kind, one in cell.genotype.cells.items()},
     }
 
 
-def _thawed(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _thawed(item) for key, item in value.items()}
-    return [_thawed(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _data(cells: Sequence[GalleryCell], found: Mapping[tuple[int, int], Difference]) -> dict[str, Any]:
+def _data(cells: Sequence[GalleryCell], pairs: Mapping[tuple[int, int], Difference]) -> dict[str, Any]:
     """What the scripts read. `pairs` has the difference of cells i < j at "i,j", see `_pair`."""
     return {
         "models": [
@@ -161,7 +156,7 @@ def _data(cells: Sequence[GalleryCell], found: Mapping[tuple[int, int], Differen
             }
             for cell in cells
         ],
-        "pairs": {f"{i},{j}": _pair(cells[i], cells[j], one) for (i, j), one in found.items()},
+        "pairs": {f"{i},{j}": _pair(cells[i], cells[j], one) for (i, j), one in pairs.items()},
     }
 
 
@@ -173,7 +168,7 @@ def _edges(cell: GalleryCell, kind: str) -> Iterator[list[str]]:
         yield [edge.operation, source, str(edge.target) if edge.operation else OUTPUT]
 
 
-def _pair(a: GalleryCell, b: GalleryCell, found: Difference) -> list[Any]:
+def _pair(a: GalleryCell, b: GalleryCell, compared: Difference) -> list[Any]:
     """[distance, is_exact, {kind: [marks of A's edges, marks of B's edges, [[node of A, node of B], ...]]}].
 
     Marks are = ~ - + in the order of the edges; nodes that have the same number are left out.
@@ -184,21 +179,21 @@ def _pair(a: GalleryCell, b: GalleryCell, found: Difference) -> list[Any]:
             _marks(graph_edges(b.genotype.cells[kind]), [(pair.b, pair.status) for pair in one.pairs]),
             _renumbered(one),
         ]
-        for kind, one in found.cells.items()
+        for kind, one in compared.cells.items()
     }
-    return [found.distance, found.is_exact, kinds]
+    return [compared.distance, compared.is_exact, kinds]
 
 
 def _marks(edges: Sequence[Any], statuses: Sequence[tuple[Any, str]]) -> str:
     """A mark for each edge; equal edges of one cell take their marks in turn."""
-    left = [pair for pair in statuses if pair[0] is not None]
+    remaining = [pair for pair in statuses if pair[0] is not None]
     marks = ""
     for edge in edges:
-        match = next(pair for pair in left if pair[0] == edge)
-        left.remove(match)
+        match = next(pair for pair in remaining if pair[0] == edge)
+        remaining.remove(match)
         marks += MARKS[match[1]]
     return marks
 
 
-def _renumbered(found: CellDifference) -> list[list[int]]:
-    return [[a, b] for a, b in found.nodes.items() if a != b]
+def _renumbered(compared: CellDifference) -> list[list[int]]:
+    return [[a, b] for a, b in compared.nodes.items() if a != b]

@@ -28,7 +28,7 @@ from nasarch.models.cost import FeatureMap, Part, edge_parts, network_parts
 from nasarch.models.zoo import Model
 from nasarch.ranges import Count, NonNegative, Positive, check_ranges
 from nasarch.runtime.json_files import check_types, read_object, reading, typed_keys
-from nasarch.strict_json import pretty
+from nasarch.strict_json import plain, pretty
 
 from .timing import Backend, Time, Timing
 
@@ -167,7 +167,7 @@ class LatencyTable:
         """Write the JSON file `path`, atomically."""
         parts = [{**part._asdict(), "inputs": [[*x] for x in part.inputs], **timing._asdict()} for part, timing in self.parts.items()]
         value = {"schema": SCHEMA, **vars(self), "subject": asdict(self.subject), "versions": dict(self.versions), "parts": parts}
-        write_text(path, pretty(_lists(value | {"check": None if self.check is None else asdict(self.check)})))
+        write_text(path, pretty(plain(value | {"check": None if self.check is None else asdict(self.check)})))
 
     @classmethod
     def load(cls, path: Path) -> LatencyTable:
@@ -222,10 +222,3 @@ def _part(value: Any) -> tuple[Part, Timing]:
 
 def _tuples(value: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(one) if isinstance(one, list) else one for key, one in value.items()}
-
-
-def _lists(value: Any) -> Any:
-    """`value` with lists in place of tuples."""
-    if isinstance(value, dict):
-        return {key: _lists(one) for key, one in value.items()}
-    return [_lists(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -29,32 +29,32 @@ def within_measured(derivation: Derivation, budget: Budget, best: int, measure: 
     assert budget.max_latency_ms is not None
     limit, tightened = budget.max_latency_ms, budget
     (free,) = derivation.within(Budget())
-    found, seen = [free, *derivation.within(budget, best)], dict[tuple[object, ...], Derived]()
+    candidates, timed = [free, *derivation.within(budget, best)], dict[tuple[object, ...], Derived]()
     for attempt in range(ATTEMPTS):
-        new = [*{_key(one): one for one in found if _key(one) not in seen}.values()]
+        new = [*{_key(one): one for one in candidates if _key(one) not in timed}.values()]
         cells = [Genotype("derived", derivation.space.name, one.cells) for one in new]
         measured = [one._replace(measured_ms=ms) for one, ms in zip(new, measure(cells), strict=True)]
-        seen |= {_key(one): one for one in measured}
-        found = [seen[_key(one)] for one in found[attempt == 0 :]]
-        slow = [one for one in found if _ms(one) > limit]
+        timed |= {_key(one): one for one in measured}
+        candidates = [timed[_key(one)] for one in candidates[attempt == 0 :]]
+        slow = [one for one in candidates if _ms(one) > limit]
         if not slow:
             break
-        ratio = max(MICROSECONDS * _ms(one) / one.figures.latency for one in seen.values())
+        ratio = max(MICROSECONDS * _ms(one) / one.figures.latency for one in timed.values())
         lower = min(MARGIN**attempt * limit / ratio, min(one.figures.latency for one in slow) / MICROSECONDS - 1 / MICROSECONDS)
         tightened = replace(tightened, max_latency_ms=max(lower, 1 / MICROSECONDS))
         try:
-            found = derivation.within(tightened, best)
+            candidates = derivation.within(tightened, best)
         except ValueError:  # no cell is predicted to be as quick
             break
     others = replace(budget, max_latency_ms=None).limits
-    kept = [one for one in seen.values() if _ms(one) <= limit and all(x <= y for x, y in zip(one.figures, others, strict=True))]
-    if not kept:
-        least = math.ceil(100 * min(map(_ms, seen.values()))) / 100
+    within = [one for one in timed.values() if _ms(one) <= limit and all(x <= y for x, y in zip(one.figures, others, strict=True))]
+    if not within:
+        least = math.ceil(100 * min(map(_ms, timed.values()))) / 100
         raise ValueError(
-            f"--max-latency-ms {limit:g}: the fastest of {len(seen)} networks that were measured takes {least:g} ms; "
+            f"--max-latency-ms {limit:g}: the fastest of {len(timed)} networks that were measured takes {least:g} ms; "
             "allow more, or measure the latency table again"
         )
-    return [seen[_key(free)], *sorted(kept, key=lambda one: -one.score)[:best]]
+    return [timed[_key(free)], *sorted(within, key=lambda one: -one.score)[:best]]
 
 
 def _key(one: Derived) -> tuple[object, ...]:

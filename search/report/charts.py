@@ -131,12 +131,12 @@ def changes(space: Space, histories: Mapping[str, Mapping[Edge, Sequence[Span]]]
 
 def live(line: Sequence[float], timeline: Timeline) -> list[float | None]:
     """None outside of the timeline, and in stages in which the weight is zero throughout: there it stands for no candidate."""
-    found: list[float | None] = [None] * len(line)
+    values: list[float | None] = [None] * len(line)
     for stage in timeline.stages:
         part = line[stage.first - 1 : stage.last]
         if any(part):
-            found[stage.first - 1 : stage.last] = part
-    return found
+            values[stage.first - 1 : stage.last] = part
+    return values
 
 
 def edge_title(space: Space, edge: Edge) -> str:

@@ -91,10 +91,10 @@ def derive(
     table = None if latency is None else LatencyTable.load(latency)
     searched = derive.Searched.load(run)
     measure = None if table is None else measure_cells(table, network_of(searched.space, network))
-    found = derive.derive(searched, budget, out, network=network, best=best, table=table, measure=measure)
+    derived = derive.derive(searched, budget, out, network=network, best=best, table=table, measure=measure)
     if table is not None:
         print_text(f"latency: {table.conditions}{'' if measure else '; predicted only, since this machine has another processor'}")
-    print_text("\n".join(derive.summary(found, out)))
+    print_text("\n".join(derive.summary(derived, out)))
 
 
 def pareto(

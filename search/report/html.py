@@ -108,8 +108,8 @@ class Album:
         parts += [f'<ul class="legend">{keys}</ul>'] if keys else []
         panels = []
         for index, panel in enumerate(chart.panels):
-            place = f' style="--row:{panel.row};--column:{panel.column}"' if panel.row else ""
-            panels.append(panel.svg.replace("<svg", f'<svg tabindex="{-1 if index else 0}"{place}', 1))
+            position = f' style="--row:{panel.row};--column:{panel.column}"' if panel.row else ""
+            panels.append(panel.svg.replace("<svg", f'<svg tabindex="{-1 if index else 0}"{position}', 1))
         least = f"--min:{number(max(panel.size.width for panel in chart.panels))}px"
         grid = f'<div class="panels{" grid" if chart.columns else ""}" style="{least};--columns:{chart.columns}">'
         return self._figure(name, f"{''.join(parts)}{grid}{''.join(panels)}</div>", words)
@@ -200,7 +200,7 @@ def _file(content: str, width: float, height: float) -> str:
     light = re.sub(r"@media[^{]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", CHART_CSS)
     colours = dict(re.findall(r"--([\w-]+):\s*([^;}]+)", light))
     style = re.sub(r":root\s*\{[^}]*\}\s*", "", light)
-    style = re.sub(r"var\(--([\w-]+)\)", lambda found: colours[found[1]], style)
+    style = re.sub(r"var\(--([\w-]+)\)", lambda match: colours[match[1]], style)
     size = f'width="{number(width)}" height="{number(height)}" viewBox="0 0 {number(width)} {number(height)}"'
     background = f'<rect width="{number(width)}" height="{number(height)}" fill="white"/>'
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}><style>{style}</style>{background}{content}</svg>\n'

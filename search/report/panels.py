@@ -83,15 +83,15 @@ class Scale(NamedTuple):
         """At least `count` round values where there are as many: multiples of 1, 2 or 5 times a power of ten."""
         if self.log:
             powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
-            found = [m * 10.0**p for p in powers for m in (1, 2, 5) if self.low <= m * 10.0**p <= self.high]
-            return found[:: max(1, len(found) // count)]
+            positions = [m * 10.0**p for p in powers for m in (1, 2, 5) if self.low <= m * 10.0**p <= self.high]
+            return positions[:: max(1, len(positions) // count)]
         power = 10.0 ** math.floor(math.log10(self.high - self.low))
         for step in (power * share for share in (5, 2, 1, 0.5, 0.2, 0.1)):
             step = max(step, 1.0) if whole else step
-            found = [k * step for k in range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)]
-            if len(found) >= count:
+            positions = [k * step for k in range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1)]
+            if len(positions) >= count:
                 break
-        return found
+        return positions
 
 
 def limits(values: Sequence[float]) -> tuple[float, float]:
@@ -195,10 +195,10 @@ class Axes:
                 if every == 1 or stage.first == stage.last or (name and (epoch - first) % every == every // 2):
                     marks += f"M{number(x)} {number(y)}{SHAPES[pen.marker]}"
                 is_open = True
-        told = " ".join("-" if value is None else f"{value:.5g}" for value in values)
+        text = " ".join("-" if value is None else f"{value:.5g}" for value in values)
         drawn = [element("path", d=path, class_=f"line {pen.dashes}", stroke_width=pen.width)] if path else []
         drawn += [element("path", d=marks, class_="marks")] if marks else []
-        self.parts.append(element("g", *drawn, class_=pen.colour, data_name=name, data_values=told))
+        self.parts.append(element("g", *drawn, class_=pen.colour, data_name=name, data_values=text))
 
     def _step(self, x: float, y: float, is_open: bool) -> str:
         """A step that spans the epoch."""
@@ -216,8 +216,8 @@ class Axes:
             drawn.append(
                 box + (element("text", escape(span.value), x=(x + end) / 2, y=y + height / 2 + 3.5, class_="middle") if fits else "")
             )
-        told = ";".join(f"{span.first} {span.last} {span.value}" for span in stretches)
-        self.parts.append(element("g", *drawn, data_name=name, data_bars=told, data_row=number(y + height / 2)))
+        text = ";".join(f"{span.first} {span.last} {span.value}" for span in stretches)
+        self.parts.append(element("g", *drawn, data_name=name, data_bars=text, data_row=number(y + height / 2)))
 
     def panel(self, title: str, description: str, *, row: int | None = None, column: int | None = None) -> Panel:
         """The panel, with its title at the upper left; `description` is what a screen reader says of it."""

@@ -53,13 +53,13 @@ def parts_of_report(runs: Sequence[Path], out: Path | None) -> tuple[str, list[H
     """
     if len(runs) == 1 and is_reproduction(runs[0]):
         return page_of_row(runs[0], out)
-    found = find_runs(runs)
-    one, *others = found
+    searches = find_runs(runs)
+    one, *others = searches
     if others:
-        parts = [*_several(found, runs, out)]
+        parts = [*_several(searches, runs, out)]
     else:
         parts = [heading(f"Seed {one.config['seed']}, {one.state}", level=2), *sections(one, Album(out))]
-    return _title(found), parts
+    return _title(searches), parts
 
 
 def _title(runs: Sequence[Run]) -> str:

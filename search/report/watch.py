@@ -70,7 +70,7 @@ class LiveReport:
 
     def _fingerprint(self) -> list[tuple[str, int, int]]:
         """Path, time and size of every file that the report is made of."""
-        found = []
+        files = []
         for run in self.runs:
             for folder, _, names in os.walk(run):
                 for path in (os.path.join(folder, name) for name in names if name.endswith(SUFFIXES)):
@@ -78,8 +78,8 @@ class LiveReport:
                         status = os.stat(path)
                     except OSError:  # removed meanwhile
                         continue
-                    found.append((path, status.st_mtime_ns, status.st_size))
-        return sorted(found)
+                    files.append((path, status.st_mtime_ns, status.st_size))
+        return sorted(files)
 
 
 class Server(ThreadingTCPServer):
@@ -120,11 +120,11 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path not in ("/", "/state"):
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        found = self.server.report.current()
+        current = self.server.report.current()
         if self.path == "/":
-            self._send(found.html, "text/html; charset=utf-8", found.state)
+            self._send(current.html, "text/html; charset=utf-8", current.state)
         else:
-            self._send(json.dumps({"state": found.state, "title": found.title}).encode(), "application/json", found.state)
+            self._send(json.dumps({"state": current.state, "title": current.title}).encode(), "application/json", current.state)
 
     def _send(self, content: bytes, kind: str, state: str) -> None:
         is_known = self.headers.get("If-None-Match") == f'"{state}"'

@@ -27,7 +27,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
-from torch._subclasses import FakeTensorMode
+from torch._subclasses import FakeTensorMode, fake_tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.optim import optimizer
 from torch.utils import _foreach_utils
@@ -64,6 +64,7 @@ class SimulatedCuda(TorchDispatchMode):
             warnings.filterwarnings("ignore", message=POINTERS)
             changes.enter_context(_moved_visibly())
             changes.enter_context(_foreach_of_fakes())
+            changes.enter_context(mock.patch.object(fake_tensor, "init_gpu_context", lambda device: None))  # it allocates on the GPU
             changes.enter_context(mock.patch.object(torch.cuda, "synchronize", self._synchronised))
             changes.enter_context(mock.patch.object(FakeTensor, "tolist", lambda x: x.cpu().tolist()))
             changes.enter_context(torch.autograd.set_multithreading_enabled(False))  # a backward pass runs under the line that asked for it
